@@ -1,0 +1,55 @@
+# Every target sets up what it needs: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench samples clean
+
+help: ## Show what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "spanverdict needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.samples: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[samples]'
+	@touch $@
+
+demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
+	$(BIN)/spanverdict demo
+
+test: lint ## Lint, types, import boundaries, then the test suite
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev ## Long simulations and soak runs
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev ## ruff, mypy --strict and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
+	$(BIN)/python benchmarks/ingest.py
+
+samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
+	$(BIN)/python -m sample_traces.generate
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

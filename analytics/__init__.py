@@ -1,0 +1,1 @@
+"""Rows in, verdicts out: polars jobs over the span store."""

@@ -1,0 +1,1 @@
+"""The store: schema, reading and writing, live queries."""
