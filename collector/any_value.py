@@ -1,0 +1,236 @@
+"""OTLP attribute lists as columns, and their values as JSON text.
+
+`AnyValue` (opentelemetry/proto/common/v1/common.proto) arrives from the decoder as a struct of nullable columns.
+Scalars are turned into JSON by vectorised kernels; arrays and maps are nested without bound, so they are walked
+in Python, once per distinct value of a batch.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+MAX_NESTING = 32
+"""Levels of arrays and maps that are kept; what lies deeper is replaced by null."""
+
+_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
+_RARE_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+
+Indices = npt.NDArray[np.int64]
+
+
+def json_strings(texts: pa.Array) -> pa.Array:
+    """Quote and escape texts as JSON strings; null stays null (RFC 8259, section 7)."""
+    escaped = _escape(texts)
+    return pc.binary_join_element_wise('"', escaped, '"', "")
+
+
+def _escape(texts: pa.Array) -> pa.Array:
+    hits = pc.match_substring_regex(texts, _NEEDS_ESCAPE)
+    if not pc.any(hits, min_count=0).as_py():
+        return texts
+    hits = pc.fill_null(hits, fill_value=False)
+    found = texts.filter(hits)
+    for plain, quoted in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        found = pc.replace_substring(found, plain, quoted)
+    rare = pc.match_substring_regex(found, _RARE_CONTROL)
+    if pc.any(rare, min_count=0).as_py():
+        mended = [
+            "".join(f"\\u{ord(c):04x}" if c < " " else c for c in text)
+            for text in found.filter(rare).to_pylist()
+        ]
+        found = pc.replace_with_mask(found, rare, pa.array(mended, pa.string()))
+    return pc.replace_with_mask(texts, hits, found)
+
+
+def plain_value(value: AnyValue, depth: int = 0) -> Any:  # noqa: ANN401 (JSON has many types)
+    """An AnyValue as what `json` can write: bytes as base64, NaN and infinities as strings (OTLP/JSON mapping)."""
+    kind = value.WhichOneof("value")
+    if kind is None or depth > MAX_NESTING:
+        return None
+    if kind == "array_value":
+        return [plain_value(item, depth + 1) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: plain_value(pair.value, depth + 1) for pair in value.kvlist_value.values}
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode("ascii")
+    if kind == "double_value":
+        return value.double_value if math.isfinite(value.double_value) else _special_double(value.double_value)
+    if kind in {"string_value", "bool_value", "int_value"}:
+        return getattr(value, kind)
+    return None
+
+
+def _special_double(number: float) -> str:
+    return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
+
+
+def _nested_json(items: list[bytes], *, pairs: bool) -> str:
+    try:
+        if pairs:
+            parsed = [KeyValue.FromString(item) for item in items]
+            value: Any = {pair.key: plain_value(pair.value, 1) for pair in parsed}
+        else:
+            value = [plain_value(AnyValue.FromString(item), 1) for item in items]
+    except (DecodeError, RecursionError):
+        # The decoder accepted the envelope; a value that cannot be read is kept as unknown, not guessed.
+        return "null"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _nested_texts(column: pa.StructArray, *, pairs: bool) -> pa.Array:
+    """JSON text of array_value (or kvlist_value, with ``pairs``) rows; null where the row holds another kind."""
+    seen: dict[tuple[bytes, ...], str] = {}
+    texts: list[str | None] = []
+    for row in column.to_pylist():
+        if row is None:
+            texts.append(None)
+            continue
+        key = tuple(row["values"])
+        if key not in seen:
+            seen[key] = _nested_json(row["values"], pairs=pairs)
+        texts.append(seen[key])
+    return pa.array(texts, pa.string())
+
+
+@dataclass(frozen=True)
+class AnyValues:
+    """A column of AnyValue: one nullable Arrow column for each kind that a value may have."""
+
+    strings: pa.Array
+    bools: pa.Array
+    ints: pa.Array
+    doubles: pa.Array
+    arrays: pa.Array
+    maps: pa.Array
+    binaries: pa.Array
+
+    @classmethod
+    def from_struct(cls, struct: pa.StructArray) -> AnyValues:
+        """Take a decoded `AnyValue` struct column apart (a null struct gives a null in every kind)."""
+        fields = dict(zip(struct.type.names, struct.flatten(), strict=True))
+        return cls(
+            strings=fields["string_value"],
+            bools=fields["bool_value"],
+            ints=fields["int_value"],
+            doubles=fields["double_value"],
+            arrays=fields["array_value"],
+            maps=fields["kvlist_value"],
+            binaries=fields["bytes_value"],
+        )
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    def take(self, rows: Indices) -> AnyValues:
+        """The values at ``rows``, in that order."""
+        index = pa.array(rows)
+        return AnyValues(
+            *(
+                column.take(index)
+                for column in (
+                    self.strings, self.bools, self.ints, self.doubles, self.arrays, self.maps, self.binaries,
+                )
+            )
+        )  # fmt: skip
+
+    def json_texts(self) -> pa.Array:
+        """Every value as JSON text; a value of no kind, or of an unknown one, is ``null``."""
+        texts = json_strings(self.strings)
+        for kind in (self.ints, self.bools):
+            if kind.null_count < len(kind):
+                texts = pc.coalesce(texts, pc.cast(kind, pa.string()))
+        if self.doubles.null_count < len(self.doubles):
+            texts = pc.coalesce(texts, _double_texts(self.doubles))
+        if self.arrays.null_count < len(self.arrays):
+            texts = _fill(texts, self.arrays, _nested_texts(self.arrays.drop_null(), pairs=False))
+        if self.maps.null_count < len(self.maps):
+            texts = _fill(texts, self.maps, _nested_texts(self.maps.drop_null(), pairs=True))
+        if self.binaries.null_count < len(self.binaries):
+            encoded = [
+                f'"{base64.b64encode(raw).decode("ascii")}"' for raw in self.binaries.drop_null().to_pylist()
+            ]
+            texts = _fill(texts, self.binaries, pa.array(encoded, pa.string()))
+        return pc.fill_null(texts, "null")
+
+
+def _fill(texts: pa.Array, column: pa.Array, replacement: pa.Array) -> pa.Array:
+    return pc.replace_with_mask(texts, column.is_valid(), replacement)
+
+
+def _double_texts(doubles: pa.Array) -> pa.Array:
+    texts = pc.cast(doubles, pa.string())
+    finite = pc.is_finite(doubles)
+    if pc.all(finite, min_count=0).as_py():
+        return texts
+    special = [
+        f'"{_special_double(number)}"' for number in doubles.filter(pc.invert(finite)).to_pylist()
+    ]
+    return pc.replace_with_mask(
+        texts, pc.fill_null(pc.invert(finite), fill_value=False), pa.array(special, pa.string())
+    )
+
+
+@dataclass(frozen=True)
+class AttributeLists:
+    """The attributes of many owners (spans, resources, events, log records), one row for each attribute.
+
+    Attributes:
+        offsets: owner ``i`` has the rows from ``offsets[i]`` to ``offsets[i + 1]``.
+        keys: the attribute names.
+        values: their values.
+    """
+
+    offsets: npt.NDArray[np.int32]
+    keys: pa.DictionaryArray
+    values: AnyValues
+
+    @classmethod
+    def from_list(cls, column: pa.ListArray) -> AttributeLists:
+        """Flatten a decoded ``repeated KeyValue`` column."""
+        offsets = column.offsets.to_numpy(zero_copy_only=False)
+        pairs = column.flatten()
+        keys, struct = pairs.field(pairs.type.get_field_index("key")), pairs.field(
+            pairs.type.get_field_index("value")
+        )
+        return cls(offsets - offsets[0], keys.dictionary_encode(), AnyValues.from_struct(struct))
+
+    @cached_property
+    def owners(self) -> Indices:
+        """For each attribute row, the owner it belongs to."""
+        counts = np.diff(self.offsets)
+        return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+
+    @cached_property
+    def rows_by_key(self) -> dict[str, Indices]:
+        """Attribute name → its rows, in owner order."""
+        codes = self.keys.indices.to_numpy(zero_copy_only=False)
+        order = np.argsort(codes, kind="stable").astype(np.int64)
+        names = self.keys.dictionary.to_pylist()
+        bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+        return {name: order[bounds[code] : bounds[code + 1]] for code, name in enumerate(names)}
+
+    def json_objects(self) -> pa.Array:
+        """Each owner's attributes as one JSON object; ``{}`` for an owner without any."""
+        if len(self.values) == 0:
+            return pa.array(["{}"] * (len(self.offsets) - 1), pa.string())
+        names = pc.binary_join_element_wise(json_strings(self.keys.dictionary), ":", "")
+        members = pc.binary_join_element_wise(names.take(self.keys.indices), self.values.json_texts(), "")
+        return json_list(self.offsets, members, "{", "}")
+
+
+def json_list(offsets: npt.NDArray[np.int32], members: pa.Array, opening: str, closing: str) -> pa.Array:
+    """Join each owner's member texts by commas between an opening and a closing bracket."""
+    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), members)
+    return pc.binary_join_element_wise(opening, pc.binary_join(lists, ","), closing, "")

@@ -1,0 +1,100 @@
+"""Spans of any convention → the canonical GenAI columns, vectorised over a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.any_value import AttributeLists
+from collector.conventions import (
+    FIRST_TOKEN_EVENTS,
+    INTEGER_COLUMNS,
+    LIST_COLUMNS,
+    NUMBER_COLUMNS,
+    TEXT_COLUMNS,
+    Source,
+)
+from collector.decode import EventColumns, SpanColumns
+from collector.read_values import READERS, map_distinct, texts
+from collector.tokens import settle_tokens
+
+_TYPES = {
+    **dict.fromkeys(TEXT_COLUMNS, pa.string()),
+    **dict.fromkeys(INTEGER_COLUMNS, pa.int64()),
+    **dict.fromkeys(NUMBER_COLUMNS, pa.float64()),
+    **dict.fromkeys(LIST_COLUMNS, pa.list_(pa.string())),
+}
+_SOURCES = {**TEXT_COLUMNS, **INTEGER_COLUMNS, **NUMBER_COLUMNS, **LIST_COLUMNS}
+
+
+def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:
+    """For each owner, the value of the first source that has a usable one; null where none has."""
+    owners = len(attributes.offsets) - 1
+    position = np.full(owners, -1, dtype=np.int64)
+    pieces: list[pa.Array] = []
+    length = 0
+    for source in reversed(sources):
+        rows = attributes.rows_by_key.get(source.key)
+        if rows is None:
+            continue
+        piece = READERS[source.reader](attributes.values.take(rows))
+        usable = piece.is_valid().to_numpy(zero_copy_only=False)
+        position[attributes.owners[rows[usable]]] = length + np.flatnonzero(usable)
+        pieces.append(piece)
+        length += len(piece)
+    if not pieces:
+        return pa.nulls(owners, kind)
+    values = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
+    return values.take(pa.array(position, mask=position < 0))
+
+
+def canonical_columns(spans: SpanColumns) -> dict[str, pa.Array]:
+    """The canonical GenAI columns of the spans table (docs/data-model.md), null where a span does not tell."""
+    columns = {
+        name: first_usable(spans.attributes, sources, _TYPES[name]) for name, sources in _SOURCES.items()
+    }
+    columns["gen_ai_span_kind"] = _span_kinds(columns)
+    columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
+    columns["time_to_first_token_ms"] = pc.coalesce(
+        columns["time_to_first_token_ms"], _first_token_ms(spans)
+    )
+    settled = settle_tokens(columns, spans.envelope.scope_name)
+    del columns["total_tokens"]
+    return columns | settled
+
+
+def _span_kinds(columns: dict[str, pa.Array]) -> pa.Array:
+    """A declared kind wins; without one, a tool name makes a TOOL and a requested model an LLM span."""
+    nothing = pa.scalar(None, pa.string())
+    kinds = pc.coalesce(columns["gen_ai_span_kind"], pc.if_else(columns["tool_name"].is_valid(), "TOOL", nothing))
+    return pc.coalesce(kinds, pc.if_else(columns["request_model"].is_valid(), "LLM", nothing))
+
+
+def _exception_types(events: EventColumns, spans: int) -> pa.Array:
+    """The class of the last recorded exception of each span (OpenTelemetry exception events)."""
+    rows = events.attributes.rows_by_key.get("exception.type")
+    if rows is None:
+        return pa.nulls(spans, pa.string())
+    types = map_distinct(texts(events.attributes.values.take(rows)), lambda text: text.rsplit(".", 1)[-1])
+    position = np.full(spans, -1, dtype=np.int64)
+    position[events.spans[events.attributes.owners[rows]]] = np.arange(len(rows))
+    return types.take(pa.array(position, mask=position < 0))
+
+
+def _first_token_ms(spans: SpanColumns) -> pa.Array:
+    """Time from a span's start to its first token event; null for spans without such an event."""
+    names = spans.events.name
+    marks = pc.is_in(names, pa.array(list(FIRST_TOKEN_EVENTS))).to_numpy(zero_copy_only=False)
+    found = np.flatnonzero(marks)
+    if len(found) == 0:
+        return pa.nulls(len(spans), pa.float64())
+    owners = spans.events.spans[found]
+    first = np.full(len(spans), np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(first, owners, spans.events.time[found])
+    known = np.zeros(len(spans), dtype=bool)
+    known[owners] = first[owners] >= spans.start[owners]
+    elapsed = np.where(known, first - np.where(known, spans.start, 0), 0).astype(np.float64) / 1e6
+    return pa.array(elapsed, mask=~known)

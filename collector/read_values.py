@@ -1,0 +1,132 @@
+"""Readers: how the value of one attribute becomes a column's value, robust against what instrumentations really send.
+
+Numbers arrive as strings, doubles stand for integers, texts are JSON-quoted, an empty text means unset. A value
+that cannot be read is null, so that the next name in the order of precedence is tried; a zero is a value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.any_value import AnyValues
+from collector.conventions import DOTTED_PROVIDERS, PROVIDERS, SPAN_KINDS, Reader
+
+_INTEGER_LIMIT = 2**53
+"""Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
+
+
+def map_distinct(texts: pa.Array, function: Callable[[str], str | None]) -> pa.Array:
+    """Apply a Python function once to each distinct text; null stays null."""
+    encoded = texts.dictionary_encode()
+    mapped = [None if text is None else function(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(mapped, pa.string()).take(encoded.indices)
+
+
+def texts(values: AnyValues) -> pa.Array:
+    """Values as text; numbers and booleans as they print, an empty text as null."""
+    result = values.strings
+    if result.null_count:
+        for column in (values.ints, values.bools, values.doubles):
+            result = pc.coalesce(result, pc.cast(column, pa.string()))
+    return pc.if_else(pc.equal(result, ""), pa.scalar(None, pa.string()), result)
+
+
+def numbers(values: AnyValues) -> pa.Array:
+    """Values as doubles: integers, doubles, and texts that hold a number, quoted or not."""
+    result = pc.coalesce(pc.cast(values.ints, pa.float64(), safe=False), values.doubles)
+    if values.strings.null_count < len(values.strings):
+        parsed = [_number(text) for text in values.strings.to_pylist()]
+        result = pc.coalesce(result, pa.array(parsed, pa.float64()))
+    return pc.if_else(pc.is_finite(result), result, pa.scalar(None, pa.float64()))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text.strip().strip('"'))
+    except ValueError:
+        return None
+
+
+def integers(values: AnyValues) -> pa.Array:
+    """Values as non-negative 64-bit integers; exact for integers, truncated for doubles and numeric texts."""
+    result = values.ints
+    if result.null_count:
+        found = numbers(values)
+        bounded = pc.if_else(_within_limit(found), found, pa.scalar(None, pa.float64()))
+        result = pc.coalesce(result, pc.cast(pc.trunc(bounded), pa.int64()))
+    return pc.if_else(_within_limit(result), result, pa.scalar(None, pa.int64()))
+
+
+def _within_limit(values: pa.Array) -> pa.Array:
+    return pc.and_(pc.greater_equal(values, 0), pc.less(values, _INTEGER_LIMIT))
+
+
+def _model_in_json(text: str) -> str | None:
+    try:
+        model = json.loads(text).get("model")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return model if isinstance(model, str) and model else None
+
+
+def _class_name(text: str) -> str:
+    return text.rsplit(".", 1)[-1] if not text.replace(".", "").isdigit() else text
+
+
+def _provider(text: str) -> str:
+    name = text.strip().lower()
+    name = PROVIDERS.get(name, name)
+    if name in DOTTED_PROVIDERS or "." not in name:
+        return name
+    first = name.split(".", 1)[0]
+    return PROVIDERS.get(first, first)
+
+
+def _span_kind(text: str) -> str | None:
+    return SPAN_KINDS.get(text.strip().strip('"').lower())
+
+
+def _positive(values: AnyValues) -> pa.Array:
+    found = numbers(values)
+    return pc.if_else(pc.greater(found, 0), found, pa.scalar(None, pa.float64()))
+
+
+def text_lists(values: AnyValues) -> pa.Array:
+    """Values as lists of texts: an array, a JSON array in a text, or a single text."""
+    as_json = values.json_texts()
+    encoded = as_json.dictionary_encode()
+    parsed = [_text_list(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(parsed, pa.list_(pa.string())).take(encoded.indices)
+
+
+def _text_list(text: str) -> list[str] | None:
+    value = json.loads(text)
+    if isinstance(value, str):
+        try:
+            inner = json.loads(value)
+        except (ValueError, RecursionError):
+            inner = None
+        value = inner if isinstance(inner, list) else [value]
+    if not isinstance(value, list):
+        return None
+    return [item for item in value if isinstance(item, str) and item] or None
+
+
+READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
+    Reader.TEXT: texts,
+    Reader.INTEGER: integers,
+    Reader.NUMBER: numbers,
+    Reader.POSITIVE: _positive,
+    Reader.SECONDS: lambda values: pc.multiply(numbers(values), 1000.0),
+    Reader.MILLISECONDS: numbers,
+    Reader.TEXTS: text_lists,
+    Reader.MODEL_IN_JSON: lambda values: map_distinct(values.strings, _model_in_json),
+    Reader.CLASS_NAME: lambda values: map_distinct(texts(values), _class_name),
+    Reader.PROVIDER: lambda values: map_distinct(texts(values), _provider),
+    Reader.SPAN_KIND: lambda values: map_distinct(texts(values), _span_kind),
+}
+

@@ -1,0 +1,250 @@
+"""Decoded columns → the tables that the store appends: spans, log_records, evaluations and resources."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.any_value import Indices, json_list, json_strings
+from collector.conventions import Convention, Reader, Source
+from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
+from collector.evaluations import evaluation_columns, is_evaluation
+from collector.normalize import canonical_columns, first_usable
+
+LATEST_TIME = 2**63 - 2
+"""The last nanosecond (in 2262) that the store's timestamps hold."""
+
+_KINDS = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
+_STATUS_CODES = pa.array(["UNSET", "OK", "ERROR"])
+_RESOURCE_TEXTS = {
+    "service_name": ("service.name",),
+    "service_version": ("service.version",),
+    "deployment_environment": ("deployment.environment.name", "deployment.environment"),
+}
+_EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one group of requests adds to the store.
+
+    Attributes:
+        tables: table name → rows, in the columns of the store's tables.
+        rejected: for each request, how many of its records were refused.
+        reason: one sentence for the clients whose records were refused.
+    """
+
+    tables: dict[str, pa.Table]
+    rejected: npt.NDArray[np.int64]
+    reason: str = ""
+
+
+def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
+    """Rows of a group of trace requests.
+
+    Spans without a valid trace id and span id, or that start outside 1970–2262, are refused (trace.proto: such
+    ids are invalid; the store could not hold such a time).
+    """
+    keep = spans.valid & (spans.start <= LATEST_TIME)
+    resources, resource_ids, service_names = _resources(spans.envelope, received_at)
+    end = np.minimum(spans.end, LATEST_TIME)
+    fields = spans.fields
+    scope_name, scope_version = spans.envelope.scope_name, spans.envelope.scope_version
+    columns = {
+        "trace_id": spans.trace_id,
+        "span_id": spans.span_id,
+        "parent_span_id": spans.parent_span_id,
+        "name": fields["name"],
+        "kind": _named(fields["kind"], _KINDS),
+        "start_time": _timestamps(np.minimum(spans.start, LATEST_TIME)),
+        "end_time": _timestamps(end),
+        "duration_ns": _durations(spans.start, spans.end),
+        "status_code": _named(fields["status_code"], _STATUS_CODES),
+        "status_message": _unless_empty(fields["status_message"]),
+        "service_name": service_names,
+        "scope_name": _unless_empty(scope_name),
+        "scope_version": _unless_empty(scope_version),
+        **canonical_columns(spans),
+        "attributes": spans.attributes.json_objects(),
+        "events": _events_json(spans.events),
+        "links": _links_json(spans.links),
+        "trace_state": _unless_empty(fields["trace_state"]),
+        "flags": fields["flags"],
+        "dropped_attributes_count": fields["dropped_attributes_count"],
+        "dropped_events_count": fields["dropped_events_count"],
+        "dropped_links_count": fields["dropped_links_count"],
+        "resource_id": resource_ids,
+        "received_at": _constant(received_at, len(spans)),
+    }
+    table = pa.table(columns)
+    evaluations = _span_evaluations(spans, table, keep)
+    rejected = np.bincount(spans.envelope.request[~keep], minlength=requests)
+    if not keep.all():
+        table = table.filter(pa.array(keep))
+    return Rows(
+        {"resources": resources, "spans": _first_of_each(table, ["trace_id", "span_id"]), "evaluations": evaluations},
+        rejected,
+        "spans need a non-zero 16-byte trace id, a non-zero 8-byte span id and a start time before 2262",
+    )  # fmt: skip
+
+
+def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
+    """Rows of a group of log requests; evaluation results among them are stored as evaluations too."""
+    keep = logs.time <= LATEST_TIME
+    resources, resource_ids, service_names = _resources(logs.envelope, received_at)
+    event_names = pc.coalesce(
+        _unless_empty(logs.fields["event_name"]),
+        first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string()),
+    )
+    attributes = logs.attributes.json_objects()
+    times = _timestamps(np.minimum(logs.time, LATEST_TIME))
+    received = _constant(received_at, len(logs))
+    table = pa.table(
+        {
+            "event_time": times,
+            "trace_id": logs.trace_id,
+            "span_id": logs.span_id,
+            "event_name": event_names,
+            "severity_number": logs.fields["severity_number"],
+            "severity_text": _unless_empty(logs.fields["severity_text"]),
+            "body": logs.body.json_texts(),
+            "attributes": attributes,
+            "service_name": service_names,
+            "scope_name": _unless_empty(logs.envelope.scope_name),
+            "scope_version": _unless_empty(logs.envelope.scope_version),
+            "resource_id": resource_ids,
+            "received_at": received,
+        }
+    )
+    rows, found = evaluation_columns(logs.attributes, is_evaluation(event_names) & keep)
+    place = {name: table[name] for name in ("event_time", "trace_id", "span_id", "service_name", "attributes")}
+    evaluations = _evaluation_table(rows, found, place, "log", received_at)
+    rejected = np.bincount(logs.envelope.request[~keep], minlength=requests)
+    return Rows(
+        {"resources": resources, "log_records": table.filter(pa.array(keep)), "evaluations": evaluations},
+        rejected,
+        "log records need a time before 2262",
+    )
+
+
+def _span_evaluations(spans: SpanColumns, table: pa.Table, keep: npt.NDArray[np.bool_]) -> pa.Table:
+    events = spans.events
+    owners = events.spans
+    usable = is_evaluation(events.name) & keep[owners]
+    rows, found = evaluation_columns(events.attributes, usable)
+    if len(rows) == 0:
+        return _evaluation_table(rows, found, {}, "span_event", datetime.min)  # noqa: DTZ901 (no rows, no time)
+    by_span = pa.array(owners)
+    place = {
+        "event_time": _timestamps(np.minimum(events.time, LATEST_TIME)),
+        "trace_id": table["trace_id"].take(by_span),
+        "span_id": table["span_id"].take(by_span),
+        "service_name": table["service_name"].take(by_span),
+        "attributes": events.attributes.json_objects(),
+    }
+    return _evaluation_table(rows, found, place, "span_event", table["received_at"][0].as_py())
+
+
+def _evaluation_table(
+    rows: Indices,
+    found: dict[str, pa.Array],
+    place: dict[str, pa.Array],
+    carrier: str,
+    received_at: datetime,
+) -> pa.Table:
+    if len(rows) == 0:
+        return pa.table({})
+    index = pa.array(rows)
+    return pa.table(
+        {
+            **found,
+            **{name: column.take(index) for name, column in place.items()},
+            "carrier": pa.array([carrier] * len(rows)),
+            "received_at": _constant(received_at, len(rows)),
+        }
+    )
+
+
+def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.Array, pa.Array]:
+    """The distinct resources, and for each record its resource id and service name."""
+    texts = envelope.resources.json_objects()
+    ids = pa.array(
+        [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()], pa.string()
+    )
+    columns = {
+        column: first_usable(
+            envelope.resources,
+            [Source(key, Convention.OPENTELEMETRY_GENERAL, Reader.TEXT) for key in keys],
+            pa.string(),
+        )
+        for column, keys in _RESOURCE_TEXTS.items()
+    }
+    table = pa.table(
+        {"resource_id": ids, **columns, "attributes": texts, "received_at": _constant(received_at, len(ids))}
+    )
+    by_record = pa.array(envelope.resource)
+    return _first_of_each(table, ["resource_id"]), ids.take(by_record), columns["service_name"].take(by_record)
+
+
+def _first_of_each(table: pa.Table, keys: list[str]) -> pa.Table:
+    """Drop repetitions inside the batch: an exporter may send a span twice in one request."""
+    frame = pl.DataFrame(pl.from_arrow(table.select(keys)))
+    distinct = frame.select(pl.struct(keys).is_first_distinct()).to_series()
+    return table if distinct.all() else table.filter(distinct.to_arrow())
+
+
+def _named(codes: pa.Array, names: pa.Array) -> pa.Array:
+    """Enum numbers → names; a number outside the enum becomes the enum's zero (OTLP: unknown values are kept out)."""
+    known = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(names)))
+    return names.take(pc.if_else(known, codes, 0))
+
+
+def _unless_empty(texts: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+
+def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pa.Array:
+    return pa.array(nanoseconds.astype(np.int64)).view(pa.timestamp("ns"))
+
+
+def _durations(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> pa.Array:
+    """End minus start; null where a span ends before it starts or has no end."""
+    known = (end >= start) & (end <= LATEST_TIME)
+    return pa.array(np.where(known, end - np.where(known, start, 0), 0).astype(np.int64), mask=~known)
+
+
+def _constant(moment: datetime, length: int) -> pa.Array:
+    return pa.repeat(pa.scalar(moment, pa.timestamp("us")), length)
+
+
+def _events_json(events: EventColumns) -> pa.Array:
+    if len(events.time) == 0:
+        return pa.nulls(len(events.offsets) - 1, pa.string())
+    members = pc.binary_join_element_wise(
+        '{"time_unix_nano":', pc.cast(pa.array(events.time), pa.string()),
+        ',"name":', json_strings(events.name),
+        ',"attributes":', events.attributes.json_objects(), "}", "",
+    )  # fmt: skip
+    return _json_or_null(events.offsets, members)
+
+
+def _links_json(links: LinkColumns) -> pa.Array:
+    if len(links.trace_id) == 0:
+        return pa.nulls(len(links.offsets) - 1, pa.string())
+    members = pc.binary_join_element_wise(
+        '{"trace_id":"', links.trace_id, '","span_id":"', links.span_id,
+        '","attributes":', links.attributes.json_objects(), "}", "",
+    )  # fmt: skip
+    return _json_or_null(links.offsets, members)
+
+
+def _json_or_null(offsets: npt.NDArray[np.int32], members: pa.Array) -> pa.Array:
+    empty = pa.array(np.diff(offsets) == 0)
+    return pc.if_else(empty, pa.scalar(None, pa.string()), json_list(offsets, members, "[", "]"))

@@ -1,0 +1,180 @@
+"""How a command reaches the store: through the server that owns it, or directly when no server runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from sql.errors import QueryError, StoreError, StoreUnavailableError
+from sql.flight_server import statement_ticket
+from sql.store import Store
+
+TIMEOUT_SECONDS = 600
+
+
+class Access(Protocol):
+    """What a command may do with the store, wherever it is."""
+
+    def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Answer one read-only query."""
+        ...
+
+    def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Run named writes; returns the rows that each stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServerFile:
+    """What a running server leaves beside its store, for its owner's eyes only.
+
+    Attributes:
+        pid: the server's process.
+        grpc: its OTLP/gRPC address, host:port.
+        sql: its Flight SQL address, host:port.
+        token: what Flight SQL calls must present.
+    """
+
+    pid: int
+    grpc: str
+    sql: str
+    token: str
+
+    def write(self, store: Path) -> Path:
+        """Write the file with owner-only permissions, whole or not at all."""
+        path = server_file(store)
+        draft = path.with_suffix(f".{self.pid}.tmp")
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+        draft.replace(path)
+        return path
+
+    @classmethod
+    def read(cls, store: Path) -> ServerFile | None:
+        """The server of a store; None if there is none or it died without cleaning up."""
+        try:
+            found = cls(**json.loads(server_file(store).read_text("utf-8")))
+            os.kill(found.pid, 0)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except PermissionError as error:
+            raise StoreUnavailableError(
+                f"{server_file(store)} belongs to another user, who runs the server of {store}."
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise StoreUnavailableError(f"{server_file(store)} is damaged: remove it and restart the server.") from error
+        return found
+
+
+def server_file(store: Path) -> Path:
+    """Where the server of a store says how to reach it."""
+    return store.with_name(store.name + ".server.json")
+
+
+class RemoteStore:
+    """A store reached through its server.
+
+    Args:
+        address: host:port of Flight SQL.
+        token: the server's token.
+    """
+
+    def __init__(self, address: str, token: str) -> None:
+        self._address = address
+        self._client = flight.FlightClient(f"grpc://{address}")
+        self._options = flight.FlightCallOptions(
+            headers=[(b"authorization", f"Bearer {token}".encode())], timeout=TIMEOUT_SECONDS
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+    def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Answer one read-only query; times among the parameters travel as ISO 8601 texts.
+
+        Raises:
+            QueryError: the server refuses the query or it fails.
+            StoreUnavailableError: the server does not answer.
+        """
+        given = {name: _portable(value) for name, value in (parameters or {}).items()}
+        with self._translated(QueryError):
+            return self._client.do_get(statement_ticket(query, given), self._options).read_all()
+
+    def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Run named writes on the server, each in its own transaction.
+
+        Raises:
+            StoreError: the server refuses or fails.
+            StoreUnavailableError: the server does not answer.
+        """
+        stored: dict[str, int] = {}
+        for name, rows in tables.items():
+            with self._translated(StoreError):
+                descriptor = flight.FlightDescriptor.for_path("write", name)
+                writer, answers = self._client.do_put(descriptor, rows.schema, self._options)
+                with writer:
+                    writer.write_table(rows)
+                    writer.done_writing()
+                    stored |= json.loads(answers.read().to_pybytes())
+        return stored
+
+    @contextlib.contextmanager
+    def _translated(self, failure: type[StoreError]) -> Iterator[None]:
+        try:
+            yield
+        except flight.FlightUnavailableError as error:
+            raise StoreUnavailableError(f"The server at {self._address} does not answer.") from error
+        except flight.FlightTimedOutError as error:
+            raise StoreUnavailableError(
+                f"The server at {self._address} took longer than {TIMEOUT_SECONDS} s to answer."
+            ) from error
+        except (flight.FlightError, pa.ArrowException) as error:
+            raise failure(_plain(str(error))) from error
+
+
+def _plain(text: str) -> str:
+    """The server's sentence without what gRPC and Arrow put around it."""
+    text = text.partition(". Detail:")[0]
+    for prefix in ("Flight error: ", "Flight returned internal error, with message: "):
+        text = text.removeprefix(prefix)
+    return text.strip()
+
+
+def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+@contextlib.contextmanager
+def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
+    """Reach the store at ``path``: by its server if one runs, else by opening the file.
+
+    Args:
+        path: the database file.
+        write: the caller means to write.
+
+    Raises:
+        StoreUnavailableError: neither works.
+    """
+    if server := ServerFile.read(path):
+        remote = RemoteStore(server.sql, server.token)
+        try:
+            yield remote
+        finally:
+            remote.close()
+        return
+    if not path.exists():
+        raise StoreUnavailableError(f"There is no store at {path}; start `spanverdict serve`, or name another with --db.")
+    with Store(path, read_only=not write) as store:
+        yield store

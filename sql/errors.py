@@ -1,0 +1,17 @@
+"""What can go wrong with the store, each as one clear sentence."""
+
+
+class StoreError(Exception):
+    """Base of the store's errors; the message is meant for a person."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store or the server that owns it cannot be reached."""
+
+
+class StoreFailedError(StoreError):
+    """The database can no longer be written; the owning process must stop and be started again."""
+
+
+class QueryError(StoreError):
+    """A query was refused or failed; the message says why."""

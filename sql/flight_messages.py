@@ -1,0 +1,69 @@
+"""The few Flight SQL protocol messages that are spoken here.
+
+Source: Apache Arrow, format/FlightSql.proto. pyarrow ships Flight but not these messages; their field numbers are
+declared here once and protobuf does the encoding.
+"""
+
+from __future__ import annotations
+
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+
+_PACKAGE = "arrow.flight.protocol.sql"
+_STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
+_BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+
+_MESSAGES = {
+    "CommandStatementQuery": (("query", 1, _STRING), ("transaction_id", 2, _BYTES)),
+    "TicketStatementQuery": (("statement_handle", 1, _BYTES),),
+    "CommandPreparedStatementQuery": (("prepared_statement_handle", 1, _BYTES),),
+    "ActionCreatePreparedStatementRequest": (("query", 1, _STRING), ("transaction_id", 2, _BYTES)),
+    "ActionCreatePreparedStatementResult": (
+        ("prepared_statement_handle", 1, _BYTES),
+        ("dataset_schema", 2, _BYTES),
+        ("parameter_schema", 3, _BYTES),
+    ),
+    "ActionClosePreparedStatementRequest": (("prepared_statement_handle", 1, _BYTES),),
+}
+
+
+def _classes() -> dict[str, type[Message]]:
+    file = descriptor_pb2.FileDescriptorProto(name="spanverdict/flight_sql.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            message.field.add(
+                name=field, number=number, type=kind, label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)  # type: ignore[no-untyped-call]
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))  # type: ignore[no-untyped-call]
+        for name in _MESSAGES
+    }
+
+
+_CLASSES = _classes()
+
+
+def pack(name: str, **fields: object) -> bytes:
+    """Serialize a message inside `google.protobuf.Any`, as Flight SQL sends every command and result."""
+    envelope = any_pb2.Any()
+    envelope.Pack(_CLASSES[name](**fields))
+    return envelope.SerializeToString()
+
+
+def unpack(data: bytes) -> tuple[str, Message]:
+    """The name and content of a packed message.
+
+    Raises:
+        ValueError: the bytes are not a packed message that is known here.
+    """
+    try:
+        envelope = any_pb2.Any.FromString(data)
+        name = envelope.type_url.rpartition("/")[2].removeprefix(f"{_PACKAGE}.")
+        if name not in _CLASSES:
+            raise ValueError(f"This Flight SQL command is not supported: {name or 'unknown'}.")
+        return name, _CLASSES[name].FromString(envelope.value)
+    except DecodeError as error:
+        raise ValueError("This is not a Flight SQL command.") from error

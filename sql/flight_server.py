@@ -1,0 +1,136 @@
+"""Live SQL from other processes: Arrow Flight SQL, answered by the process that owns the store.
+
+Reading is one SELECT at a time; writing is limited to the named writes that the command line needs. Every call
+carries a bearer token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from sql import flight_messages as messages
+from sql.errors import QueryError, StoreError
+from sql.store import Store
+
+REMOTE_WRITES = frozenset({"feedback", "promotions", "promotion_ends", "reports"})
+"""Writes that clients may ask for; telemetry comes in by OTLP alone."""
+
+
+class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._expected = f"Bearer {token}"
+
+    def start_call(self, _info: flight.CallInfo, headers: dict[str, list[str]]) -> None:
+        given = next((values[0] for key, values in headers.items() if key.lower() == "authorization"), "")
+        if not hmac.compare_digest(given.encode(), self._expected.encode()):
+            raise flight.FlightUnauthenticatedError("Send the store's token as `authorization: Bearer …`.")
+
+
+class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
+    """Flight SQL over one store.
+
+    Args:
+        store: the open store.
+        address: host:port; port 0 takes a free one (see ``port``).
+        token: what callers must present.
+    """
+
+    def __init__(self, store: Store, address: str, token: str) -> None:
+        super().__init__(f"grpc://{address}", middleware={"token": _Token(token)})
+        self._store = store
+
+    def get_flight_info(
+        self, _context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
+    ) -> flight.FlightInfo:
+        """Flight SQL CommandStatementQuery and CommandPreparedStatementQuery: the schema and the ticket."""
+        name, command = _unpack(descriptor.command)
+        if name == "CommandStatementQuery":
+            query = command.query
+        elif name == "CommandPreparedStatementQuery":
+            query = command.prepared_statement_handle.decode()
+        else:
+            raise flight.FlightServerError(f"{name} is not a query.")
+        ticket = flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=_handle(query)))
+        return flight.FlightInfo(self._schema(query), descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
+
+    def do_get(self, _context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
+        """Answer a ticket: stream the rows of its query."""
+        _, statement = _unpack(ticket.ticket)
+        request = json.loads(statement.statement_handle)
+        batches = self._batches(request["query"], request.get("parameters"))
+        try:
+            schema = next(batches)
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        return flight.GeneratorStream(schema, batches)
+
+    def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> Iterator[flight.Result]:
+        """Flight SQL prepared statements; the handle is the text itself, so nothing is kept per client."""
+        if action.type == "ClosePreparedStatement":
+            return
+        if action.type != "CreatePreparedStatement":
+            raise flight.FlightServerError(f"The action {action.type} is not supported.")
+        query = _unpack(action.body.to_pybytes())[1].query
+        yield flight.Result(
+            messages.pack(
+                "ActionCreatePreparedStatementResult",
+                prepared_statement_handle=query.encode(),
+                dataset_schema=self._schema(query).serialize().to_pybytes(),
+            )
+        )
+
+    def list_actions(self, _context: flight.ServerCallContext) -> list[tuple[str, str]]:
+        """The actions that do_action knows."""
+        return [("CreatePreparedStatement", "Prepare a query"), ("ClosePreparedStatement", "Forget a query")]
+
+    def do_put(
+        self,
+        _context: flight.ServerCallContext,
+        descriptor: flight.FlightDescriptor,
+        reader: flight.MetadataRecordBatchReader,
+        writer: flight.FlightMetadataWriter,
+    ) -> None:
+        """A named write of the command line: descriptor path ``write/NAME``; answers with the rows stored."""
+        path = [part.decode() for part in descriptor.path or ()]
+        if len(path) != 2 or path[0] != "write" or path[1] not in REMOTE_WRITES:  # noqa: PLR2004 (write/NAME)
+            raise flight.FlightServerError("Only the writes of the command line are accepted.")
+        try:
+            stored = self._store.write({path[1]: reader.read_all()})
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        writer.write(json.dumps(stored).encode())
+
+    def _schema(self, query: str) -> pa.Schema:
+        try:
+            return self._store.schema(query)
+        except QueryError as error:
+            raise flight.FlightServerError(str(error)) from None
+
+    def _batches(self, query: str, parameters: dict[str, Any] | None) -> Iterator[Any]:
+        """First the schema, then the batches; the cursor closes with the generator."""
+        with self._store.reader(query, parameters) as reader:
+            yield reader.schema
+            yield from reader
+
+
+def statement_ticket(query: str, parameters: dict[str, Any] | None = None) -> flight.Ticket:
+    """The ticket of a query with bound parameters (JSON values; cast them in the SQL)."""
+    return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=_handle(query, parameters)))
+
+
+def _handle(query: str, parameters: dict[str, Any] | None = None) -> bytes:
+    return json.dumps({"query": query, "parameters": parameters or {}}).encode()
+
+
+def _unpack(data: bytes) -> tuple[str, Any]:
+    try:
+        return messages.unpack(data)
+    except ValueError as error:
+        raise flight.FlightServerError(str(error)) from None

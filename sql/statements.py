@@ -1,0 +1,61 @@
+"""The SQL that ships with the package: migrations, views, writes and named queries, as files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+_ROOT = files("sql")
+
+VIEWS = ("llm_calls", "evaluations_by_trace", "feedback_by_trace", "trace_totals")
+"""The views, in the order in which they are created."""
+
+WRITES = frozenset(
+    {"spans", "resources", "log_records", "evaluations", "feedback", "promotions", "promotion_ends", "reports"}
+)
+"""The named writes; each takes one Arrow table called ``incoming``."""
+
+
+@cache
+def migrations() -> tuple[tuple[int, str], ...]:
+    """All migrations as (version, SQL text), oldest first."""
+    names = sorted(entry.name for entry in (_ROOT / "migrations").iterdir() if entry.name.endswith(".sql"))
+    return tuple((int(name.split("_", 1)[0]), (_ROOT / "migrations" / name).read_text("utf-8")) for name in names)
+
+
+@cache
+def view(name: str) -> str:
+    """The text of one view."""
+    return (_ROOT / "views" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def write(name: str) -> str:
+    """The text of one named write.
+
+    Raises:
+        KeyError: there is no such write.
+    """
+    if name not in WRITES:
+        raise KeyError(name)
+    return (_ROOT / "writes" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def query_names() -> tuple[str, ...]:
+    """The names of the saved queries, sorted."""
+    return tuple(
+        sorted(entry.name.removesuffix(".sql") for entry in (_ROOT / "queries").iterdir() if entry.name.endswith(".sql"))
+    )
+
+
+@cache
+def query(name: str) -> str:
+    """The text of one saved query.
+
+    Raises:
+        KeyError: there is no query of that name.
+    """
+    if name not in query_names():
+        raise KeyError(name)
+    return (_ROOT / "queries" / f"{name}.sql").read_text("utf-8")
