@@ -6,10 +6,11 @@ Calls under one parent form a chain where each was made after the one before had
 - *fallback*: another model, after an error or a failed validation;
 - *schema_repair*: the same model again, after its answer failed validation.
 
-A call that answers no failure is a step of its own. Where several calls run side by side, each call that starts takes
-the failure that has waited longest: failures queue, and a start serves the head of the queue. The queue's length is
-the reflected walk S - min(0, running minimum of S) over +1 per failure and -1 per start (Lindley, "The theory of
-queues with a single server", 1952), so the whole batch is matched by cumulative sums.
+A call that answers no failure is a step of its own. Where several calls run side by side, each call that
+starts takes the failure that has waited longest: failures queue, and a start serves the head of the queue.
+The queue's length is the reflected walk S - min(0, running minimum of S) over +1 per failure and -1 per
+start (Lindley, "The theory of queues with a single server", 1952), so the whole batch is matched by
+cumulative sums.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ def attempt_chains(calls: pl.DataFrame, *, tolerance: timedelta = OVERLAP_TOLERA
     """Tell for each call which chain it belongs to and why it was made.
 
     Args:
-        calls: one row per LLM call: ``trace_id``, ``span_id``, ``step_id`` (the span it was made under, null for
-            none), ``request_model``, ``start_time``, ``end_time``, ``is_error``, ``failed_validation`` (Boolean).
+        calls: one row per LLM call: ``trace_id``, ``span_id``, ``step_id`` (the span it was made under,
+            null for none), ``request_model``, ``start_time``, ``end_time``, ``is_error``,
+            ``failed_validation`` (Boolean).
         tolerance: how much earlier than the end of a failed call its successor may start.
 
     Returns:
-        The calls, sorted by trace, start time and span id, with ``chain_id`` (the span id of the chain's first call),
-        ``attempt`` (1 for the first), ``reason`` ("retry", "fallback", "schema_repair"; null for a first call) and
-        ``is_last`` (no further attempt follows).
+        The calls, sorted by trace, start time and span id, with ``chain_id`` (the span id of the chain's
+        first call), ``attempt`` (1 for the first), ``reason`` ("retry", "fallback", "schema_repair"; null
+        for a first call) and ``is_last`` (no further attempt follows).
     """
     calls = calls.sort("trace_id", "start_time", "span_id").with_row_index("call")
     links = _successors(calls, tolerance)
@@ -90,8 +92,8 @@ def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
         chains: its result.
 
     Returns:
-        ``trace_id``, ``retries``, ``fallbacks``, ``schema_repairs`` (Int64) and ``unrescued`` (Boolean: a chain's
-        last call ended in an error).
+        ``trace_id``, ``retries``, ``fallbacks``, ``schema_repairs`` (Int64) and ``unrescued`` (Boolean: a
+        chain's last call ended in an error).
     """
     return chains.group_by("trace_id").agg(
         *(
@@ -105,13 +107,16 @@ def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
 def _successors(calls: pl.DataFrame, tolerance: timedelta) -> pl.DataFrame:
     """Match failures with the calls that answer them: rows of both, as ``failure`` and ``successor``."""
     after_own_start = pl.max_horizontal(
-        pl.col("end_time") - pl.lit(tolerance), pl.col("start_time") + pl.duration(nanoseconds=1, time_unit="ns")
+        pl.col("end_time") - pl.lit(tolerance, dtype=pl.Duration("ns")),
+        pl.col("start_time") + pl.duration(nanoseconds=1, time_unit="ns"),
     )
     failures = calls.filter(pl.col("is_error") | pl.col("failed_validation")).select(
         "call", "trace_id", "step_id", time=after_own_start, failed=pl.lit(value=True)
     )
-    starts = calls.select("call", "trace_id", "step_id", time="start_time", failed=pl.lit(value=False))
     together = ["trace_id", "step_id"]
+    starts = calls.select("call", *together, time="start_time", failed=pl.lit(value=False)).join(
+        failures, on=together, how="semi", nulls_equal=True
+    )
     # At one instant a failure comes before the start that may answer it.
     events = pl.concat([failures, starts]).sort(
         [*together, "time", "failed", "call"], descending=[False, False, False, True, False]
@@ -131,7 +136,9 @@ def _successors(calls: pl.DataFrame, tolerance: timedelta) -> pl.DataFrame:
         events.filter("failed")
         .select(*together, "turn", failure="call")
         .join(
-            events.filter(~pl.col("failed") & pl.col("turn").is_not_null()).select(*together, "turn", successor="call"),
+            events.filter(~pl.col("failed") & pl.col("turn").is_not_null()).select(
+                *together, "turn", successor="call"
+            ),
             on=[*together, "turn"],
             nulls_equal=True,
         )

@@ -1,36 +1,82 @@
 """Evaluations and feedback: which traces they speak of, and what they say.
 
-A row names its target by a span id, trace id, response id, conversation id or application key, in this order of
-trust; the first that is known in the traces at hand decides. The target may arrive before or after the row. What
-names a conversation or a key speaks of every trace of it, once.
+A row names its target by a span id, trace id, response id, conversation id or application key, in this
+order of trust; the first that is known in the traces at hand decides. The target may arrive before or after
+the row. What names a conversation or a key speaks of every trace of it, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_OUTCOME_MATURITY = timedelta(days=1)
 
 PASS_LABELS = frozenset(
-    "pass passed success succeeded successful ok correct right grounded factual faithful valid relevant complete "
-    "completed resolved compliant safe clean non_toxic not_toxic".split()
+    [
+        "pass",
+        "passed",
+        "success",
+        "succeeded",
+        "successful",
+        "ok",
+        "correct",
+        "right",
+        "grounded",
+        "factual",
+        "faithful",
+        "valid",
+        "relevant",
+        "complete",
+        "completed",
+        "resolved",
+        "compliant",
+        "safe",
+        "clean",
+        "non_toxic",
+        "not_toxic",
+    ]
 )
 FAIL_LABELS = frozenset(
-    "fail failed failure error incorrect wrong ungrounded not_grounded hallucinated hallucination unfaithful invalid "
-    "irrelevant not_relevant incomplete unresolved noncompliant non_compliant unsafe toxic".split()
+    [
+        "fail",
+        "failed",
+        "failure",
+        "incorrect",
+        "wrong",
+        "ungrounded",
+        "not_grounded",
+        "hallucinated",
+        "hallucination",
+        "unfaithful",
+        "invalid",
+        "irrelevant",
+        "not_relevant",
+        "incomplete",
+        "unresolved",
+        "noncompliant",
+        "non_compliant",
+        "unsafe",
+        "toxic",
+    ]
 )
-TRUE_LABELS = frozenset("true yes y t".split())
-FALSE_LABELS = frozenset("false no n f".split())
+TRUE_LABELS = frozenset(["true", "yes", "y", "t"])
+FALSE_LABELS = frozenset(["false", "no", "n", "f"])
 # Of these evaluators "true" or 1 is the bad answer, or may be: without a rule only an explicit label decides.
 ADVERSE_NAME = r"(?i)toxic|bias|hallucinat|harm|jailbreak|leak|pii|injection|unsafe|violat|abus|refus"
 
-HAPPENED_LABELS = TRUE_LABELS | frozenset("1 down thumbs_down negative bad dislike disliked happened on".split())
-RETRACTED_LABELS = FALSE_LABELS | frozenset("0 up thumbs_up positive good like liked none retracted off".split())
+HAPPENED_LABELS = TRUE_LABELS | frozenset(
+    ["1", "down", "thumbs_down", "negative", "bad", "dislike", "disliked", "happened", "on"]
+)
+RETRACTED_LABELS = FALSE_LABELS | frozenset(
+    ["0", "up", "thumbs_up", "positive", "good", "like", "liked", "none", "retracted", "off"]
+)
 
 EVALUATION_PREFIX = "evaluation:"
 OUTCOME_PREFIX = "outcome:"
@@ -66,8 +112,8 @@ class EvaluatorRule:
 def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | None = None) -> pl.DataFrame:
     """Decide for each evaluation whether its target passed.
 
-    A recognised label decides; else the score by the evaluator's rule; else a score of exactly 0 or 1. What says
-    nothing of this, such as an evaluator that failed to run, is neither a pass nor a failure.
+    A recognised label decides; else the score by the evaluator's rule; else a score of exactly 0 or 1. What
+    says nothing of this, such as an evaluator that failed to run, is neither a pass nor a failure.
 
     Args:
         evaluations: ``name``, ``label`` and ``score``.
@@ -79,8 +125,8 @@ def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | 
     rules = rules or {}
     label = _normal(pl.col("label"))
     score = pl.col("score").fill_nan(None)
-    good_when_true = pl.when(~pl.col("name").str.contains(ADVERSE_NAME)).then(pl.lit(value=True))
-    by_score = pl.when(score.is_in([0.0, 1.0])).then((score == 1.0) == good_when_true)
+    good_when_true: pl.Expr = pl.when(~pl.col("name").str.contains(ADVERSE_NAME)).then(pl.lit(value=True))
+    by_score: pl.Expr = pl.when(score.is_in([0.0, 1.0])).then((score == 1.0) == good_when_true)
     for name, rule in rules.items():
         better = rule.higher_is == "better"
         ruled = pl.col("name") == name
@@ -104,12 +150,13 @@ def match_targets(rows: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Find the traces that evaluations or feedback speak of.
 
     Args:
-        rows: any of ``span_id``, ``trace_id``, ``response_id``, ``conversation_id`` and ``key`` (String), and others.
+        rows: any of ``span_id``, ``trace_id``, ``response_id``, ``conversation_id`` and ``key`` (String),
+            and others.
         spans: ``trace_id``, ``span_id``, ``response_id``, ``conversation_id`` and ``key_value``.
 
     Returns:
-        The matched rows, once per trace, with ``matched_trace_id``, ``matched_span_id`` (null unless a span was
-        named) and ``target`` (what was matched, "level:value"). Rows that match nothing are left out.
+        The matched rows, once per trace, with ``outcome`` (the row's number), ``matched_trace_id`` and
+        ``target`` (what was matched, "level:value"). Rows that match nothing are left out.
     """
     pending = rows.with_columns(
         pl.lit(None, dtype=pl.String).alias(level) for level in _LEVELS if level not in rows.columns
@@ -126,17 +173,18 @@ def match_targets(rows: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
             .unique()
         )
         hits = named.join(known, left_on=level, right_on="value", how="inner").with_columns(
-            matched_span_id=pl.col("span_id") if level == "span_id" else pl.lit(None, dtype=pl.String),
             target=pl.concat_str(pl.lit(level), level, separator=":"),
         )
         if level == "span_id":
             # Span ids are unique within a trace only: a stated trace must agree.
-            hits = hits.filter(pl.col("trace_id").is_null() | (pl.col("trace_id") == pl.col("matched_trace_id")))
+            hits = hits.filter(
+                pl.col("trace_id").is_null() | (pl.col("trace_id") == pl.col("matched_trace_id"))
+            )
         found.append(hits)
         pending = pending.join(hits.select("outcome"), on="outcome", how="anti")
     if not found:
-        text = {"matched_trace_id": pl.String, "matched_span_id": pl.String, "target": pl.String}
-        return pending.clear().with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in text.items())
+        nothing = pl.lit(None, dtype=pl.String)
+        return pending.clear().with_columns(matched_trace_id=nothing, target=nothing)
     return pl.concat(found)
 
 
@@ -149,8 +197,8 @@ def failed_evaluations(evaluations: pl.DataFrame, spans: pl.DataFrame) -> pl.Dat
         spans: as for :func:`match_targets`.
 
     Returns:
-        ``trace_id`` and one Float64 column ``evaluation:<name>`` per evaluator of the evaluations: 1.0 failed,
-        0.0 passed, null without a score. Traces without any evaluation are left out.
+        ``trace_id`` and one Float64 column ``evaluation:<name>`` per evaluator of the evaluations: 1.0
+        failed, 0.0 passed, null without a score. Traces without any evaluation are left out.
     """
     once = evaluations.sort("evaluation_id", "event_time", "passed", nulls_last=False).unique(
         "evaluation_id", keep="last", maintain_order=True
@@ -174,21 +222,23 @@ def outcomes_by_trace(
 ) -> pl.DataFrame:
     """Say for each trace and kind of feedback whether it happened in time.
 
-    Of the rows of one target, name and source that came within the maturity, the latest holds, so a later row may
-    retract an earlier one.
+    Of the rows of one target, name and source that came within the maturity, the latest holds, so a later
+    row may retract an earlier one.
 
     Args:
-        feedback: ``feedback_id``, ``event_time``, ``received_at``, ``name``, ``value``, ``label``, ``source`` and the
-            target columns of :func:`match_targets`; none after ``as_of``.
+        feedback: ``feedback_id``, ``event_time``, ``received_at``, ``name``, ``value``, ``label``,
+            ``source`` and the target columns of :func:`match_targets`; none after ``as_of``.
         spans: as for :func:`match_targets`.
         traces: ``trace_id`` and ``end_time``, one row per trace.
         as_of: the moment the world is looked at (UTC, naive).
         maturity: by name, how long after a trace's end the outcome is final; a day where not named.
 
     Returns:
-        ``trace_id`` and one Float64 column ``outcome:<name>`` per name in the feedback, for every trace: 1.0 it
-        happened by the trace's end plus the maturity, 0.0 it did not, null while that time has not passed.
+        ``trace_id`` and one Float64 column ``outcome:<name>`` per name in the feedback, for every trace:
+        1.0 it happened by the trace's end plus the maturity, 0.0 it did not, null while that time has not
+        passed.
     """
+    now = pl.lit(as_of, dtype=pl.Datetime("ns"))
     names = sorted(feedback["name"].unique().to_list())
     span_of_name = {name: maturity.get(name, DEFAULT_OUTCOME_MATURITY) for name in names}
     spoken = feedback.with_columns(happened=_happened()).filter(pl.col("happened").is_not_null())
@@ -212,7 +262,7 @@ def outcomes_by_trace(
         .select(
             "trace_id",
             *(
-                pl.when(pl.col("end_time") + span_of_name[name] <= pl.lit(as_of))
+                pl.when(pl.col("end_time") + pl.lit(span_of_name[name], dtype=pl.Duration("ns")) <= now)
                 .then(pl.col(OUTCOME_PREFIX + name).fill_null(value=False).cast(pl.Float64))
                 .alias(OUTCOME_PREFIX + name)
                 for name in names
@@ -231,7 +281,7 @@ def unmatched_outcomes(outcomes: pl.DataFrame, spans: pl.DataFrame) -> int:
     return len(outcomes) - match_targets(outcomes, spans)["outcome"].n_unique()
 
 
-_DUE_SCHEMA = {"name": pl.String(), "maturity": pl.Duration("us")}
+_DUE_SCHEMA = {"name": pl.String(), "maturity": pl.Duration("ns")}
 
 
 def _happened() -> pl.Expr:

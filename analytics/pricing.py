@@ -1,22 +1,25 @@
 """What each model call cost, in USD, or that it is not known.
 
-The user's own prices come first, then those of the genai-prices package. Nothing is guessed: a fine-tuned model never
-takes its base's price, and a call without a price or without token counts has no cost. Token counts are inclusive:
-input of cached tokens, output of reasoning tokens.
+The user's own prices come first, then those of the genai-prices package. Nothing is guessed: a fine-tuned
+model never takes its base's price, and a call without a price or without token counts has no cost. Token
+counts are inclusive: input of cached tokens, output of reasoning tokens.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import polars as pl
 from genai_prices import Usage, calc_price
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices, TimeOfDateConstraint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from decimal import Decimal
 
 PRICE_COLUMNS = (
     "provider",
@@ -50,12 +53,24 @@ _PROVIDERS = {
 }
 # Emitters that name themselves, not who serves the model: the model's name must do.
 _FRAMEWORKS = frozenset(
-    {"langchain", "langgraph", "llamaindex", "llama_index", "function", "litellm", "pydantic_ai", "haystack", "dspy"}
+    {
+        "langchain",
+        "langgraph",
+        "llamaindex",
+        "llama_index",
+        "function",
+        "litellm",
+        "pydantic_ai",
+        "haystack",
+        "dspy",
+    }
 )
-# OpenAI "ft:base:org::id", Mistral "ft:base:…", Azure "base.ft-job", and names that say so in a part of their own.
+# OpenAI "ft:base:org::id", Mistral "ft:base:…", Azure "base.ft-job", and names that say so in a part of
+# their own.
 _FINE_TUNED = re.compile(r"(^|[:/._-])ft([:._-]|$)|fine-?_?tuned?", re.IGNORECASE)
 _SNAPSHOT = re.compile(r"[-@.:]?\d{4}-?\d{2}-?\d{2}")
-# Price keys of the package that token counts can be set against; the first two decide whether a price is known.
+# Price keys of the package that token counts can be set against; the first two decide whether a price is
+# known.
 _UNIT_KEYS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -92,7 +107,9 @@ class Price:
         for name in ("input_per_mtok", "output_per_mtok", "cache_read_per_mtok", "cache_write_per_mtok"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                message = f"The price of model {self.model!r} has {name} = {value}; make it a number of at least 0."
+                message = (
+                    f"The price of model {self.model!r} has {name} = {value}; make it a number of at least 0."
+                )
                 raise ValueError(message)
 
 
@@ -112,7 +129,9 @@ class PriceBook:
             key = (price.model, _naive_utc(price.effective_from))
             if key in seen:
                 since = price.effective_from.isoformat() if price.effective_from else "always"
-                message = f"Model {price.model!r} has two prices from the same time ({since}); remove one of them."
+                message = (
+                    f"Model {price.model!r} has two prices from the same time ({since}); remove one of them."
+                )
                 raise ValueError(message)
             seen.add(key)
 
@@ -124,8 +143,8 @@ class PriceBook:
 
         Returns:
             The calls in their order, with ``cost_usd`` (null where unknown) and ``price_source``: "own",
-            "genai-prices", "reported" (the cost that the span itself stated, used only where no price is known) or
-            null.
+            "genai-prices", "reported" (the cost that the span itself stated, used only where no price is
+            known) or null.
         """
         facts = calls.select(PRICE_COLUMNS).with_row_index("call_row")
         own, own_bands = self._own_prices(facts)
@@ -206,7 +225,7 @@ def _asked_and_answered_alike() -> pl.Expr:
 
 
 def _package_prices(calls: pl.DataFrame, first_id: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Match calls with the package's prices, looked up once per model and day (or minute, where the hour matters)."""
+    """Match calls with the package's prices, looked up once per model and day (minute, if hours matter)."""
     names = ["provider", "request_model", "response_model"]
     distinct = calls.select(names).unique(maintain_order=True)
     models = [_find_model(*row) for row in distinct.iter_rows()]
@@ -239,9 +258,9 @@ def _package_prices(calls: pl.DataFrame, first_id: int) -> tuple[pl.DataFrame, p
 def _find_model(provider: str | None, request: str | None, response: str | None) -> ModelInfo | None:
     """Find what the package knows about the model that answered, else about the one that was asked for.
 
-    The package prices some fine-tuned models by their own entries and others as their base ("ft:gpt-4-0…"): the
-    latter are refused. An unknown answering model takes the requested one's price only if it is a dated snapshot of
-    it.
+    The package prices some fine-tuned models by their own entries and others as their base ("ft:gpt-4-0…"):
+    the latter are refused. An unknown answering model takes the requested one's price only if it is a dated
+    snapshot of it.
     """
     if request and is_fine_tuned(request):
         return _look_up(provider, response if response and is_fine_tuned(response) else request)
@@ -273,7 +292,7 @@ def _resolution(model: ModelInfo | None) -> str | None:
 
 
 def _bands(price_id: int, prices: ModelPrice) -> Iterable[dict[str, float | None]]:
-    """Spread tiered prices: one row per threshold, which applies to all tokens of a call with more input than that."""
+    """Spread tiered prices: one row per threshold, for all tokens of a call with more input."""
     units = {name: getattr(prices, key) for name, key in _UNIT_KEYS.items()}
     starts = {tier.start for unit in units.values() if isinstance(unit, TieredPrices) for tier in unit.tiers}
     request = prices.requests_kcount
@@ -328,7 +347,9 @@ def _cost() -> pl.Expr:
     for part in per_million[1:]:
         total = total + part
     request = pl.col("request").fill_null(0.0) / REQUESTS_PER_PRICE
-    return pl.when(pl.col("price_id").is_not_null()).then(total / TOKENS_PER_PRICE + request)
+    # The horizontal minimum and maximum above skip nulls: counts must be known, said here.
+    known = pl.all_horizontal(pl.col("price_id", "input_tokens", "output_tokens").is_not_null())
+    return pl.when(known).then(total / TOKENS_PER_PRICE + request)
 
 
 def _naive_utc(time: datetime | None) -> datetime | None:

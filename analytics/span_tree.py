@@ -1,7 +1,8 @@
 """Who called whom: the ancestry of spans, for all traces of a batch at once.
 
-Ancestors are followed by pointer doubling (Hillis and Steele, "Data parallel algorithms", 1986): each round looks
-twice as far up, so a tree of depth d takes about log2(d) rounds of array arithmetic, however many traces there are.
+Ancestors are followed by pointer doubling (Hillis and Steele, "Data parallel algorithms", 1986): each round
+looks twice as far up, so a tree of depth d takes about log2(d) rounds of array arithmetic, however many
+traces there are.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class SpanTree:
         return found
 
     def topmost(self, through: Mask) -> Rows:
-        """The highest span reached from each span by going up through marked spans only (itself if there is none)."""
+        """The highest span reached from each by going up through marked spans only; else itself."""
         own = np.arange(len(self.parent), dtype=np.int64)
         climbs = through & (self.parent != NO_PARENT)
         climbs[climbs] = through[self.parent[climbs]]
@@ -106,8 +107,8 @@ def _without_cycles(parent: Rows) -> Rows:
         if (far == NO_PARENT).all():
             return parent
         far = _follow(far, far)
-    # More steps than there are rows: who still has an ancestor there stands on a cycle or below one, and what it
-    # reaches is on the cycle.
+    # More steps than there are rows: who still has an ancestor there stands on a cycle or below one, and
+    # what it reaches is on the cycle.
     on_cycle = np.unique(far[far != NO_PARENT])
     least = np.arange(len(parent), dtype=np.int64)
     jump = parent

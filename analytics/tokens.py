@@ -3,23 +3,28 @@
 Frameworks repeat usage: an agent span carries the sum of its calls, a wrapper repeats the call inside it, two
 instrumentations report the same call. What counts is decided by structure alone:
 
-1. Reports of one call under one parent (the same response id, or a streaming request and the zero-length record that
-   carries its usage) are merged.
+1. Reports of one call under one parent (the same response id, or a streaming request and the zero-length
+   record that carries its usage) are merged.
 2. An LLM or embedding span that carries tokens counts unless such a span below it carries tokens.
-3. Any other span that carries tokens (agent, chain) counts only if no LLM or embedding span below or above it carries
-   tokens; of several above each other, the topmost.
-4. An innermost call that carries no tokens counts, with unknown tokens, unless a counted span stands above it. A call
-   that the provider rejected (it ended in an error, before any answer) is not billed and does not count.
+3. Any other span that carries tokens (agent, chain) counts only if no LLM or embedding span below or above
+   it carries tokens; of several above each other, the topmost.
+4. An innermost call that carries no tokens counts, with unknown tokens, unless a counted span stands above
+   or below it. A call that the provider rejected (it ended in an error, before any answer) is not billed
+   and does not count.
 
-So no counted span stands above another. Spans of evaluators, and all below them, are not the application's work.
+So no counted span stands above another. Spans of evaluators, and all below them, are not the application's
+work.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 
-from analytics.span_tree import Mask, SpanTree
+if TYPE_CHECKING:
+    from analytics.span_tree import Mask, SpanTree
 
 CALL_KINDS = ("LLM", "EMBEDDING")
 TOKEN_COLUMNS = (
@@ -59,11 +64,13 @@ def find_calls(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
         tree: the ancestry of the same rows.
 
     Returns:
-        The spans that are a call or count, with merged values, and added: ``is_call`` (an innermost LLM or embedding
-        span), ``is_counted``, ``is_error``, and ``step_id``: the span that the call was made under, wrappers of the
-        call itself left out (null for none).
+        The spans that are a call or count, with merged values, and added: ``is_call`` (an innermost LLM or
+        embedding span), ``is_counted``, ``is_error``, and ``step_id``: the span that the call was made
+        under, wrappers of the call itself left out (null for none).
     """
-    spans = spans.with_row_index("row").with_columns(is_error=pl.col("status_code").eq("ERROR").fill_null(value=False))
+    spans = spans.with_row_index("row").with_columns(
+        is_error=pl.col("status_code").eq("ERROR").fill_null(value=False)
+    )
     generating = _mask(spans, pl.col("work") & pl.col("gen_ai_span_kind").is_in(CALL_KINDS))
     merged = _merge_reports(spans.filter(generating))
     rows = merged["row"].to_numpy()
@@ -79,7 +86,8 @@ def find_calls(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
     summary = ~call & carries & ~tree.has_descendant(call_carries) & ~tree.has_ancestor(call_carries)
     counted |= summary & ~tree.has_ancestor(summary)
     innermost = call & ~tree.has_descendant(call)
-    counted |= innermost & ~carries & ~rejected & ~tree.has_ancestor(counted)
+    told = tree.has_ancestor(counted) | tree.has_descendant(counted)
+    counted |= innermost & ~carries & ~rejected & ~told
 
     kept = np.flatnonzero(innermost | counted)
     top = tree.topmost(generating)[kept]
@@ -111,7 +119,9 @@ def _merge_reports(calls: pl.DataFrame) -> pl.DataFrame:
     several = calls.filter("repeated").sort(
         ["length", "start_time", "span_id"], descending=[True, False, False], maintain_order=True
     )
-    described = [name for name in calls.columns if name not in {*same, *TOKEN_COLUMNS, "start_time", "end_time", "row"}]
+    described = [
+        name for name in calls.columns if name not in {*same, *TOKEN_COLUMNS, "start_time", "end_time", "row"}
+    ]
     one = several.group_by(same, maintain_order=True).agg(
         pl.col("row", "span_id").first(),
         pl.col("start_time").min(),
@@ -130,8 +140,8 @@ def _merge_reports(calls: pl.DataFrame) -> pl.DataFrame:
 def _report_key(calls: pl.DataFrame) -> pl.Series:
     """Name the call that each span reports, where spans of one parent may report the same one (else null).
 
-    Logfire writes a streamed call as a span without usage and a zero-length one with it, without a response id: the
-    k-th of the first kind belongs to the k-th of the second.
+    Logfire writes a streamed call as a span without usage and a zero-length one with it, without a response
+    id: the k-th of the first kind belongs to the k-th of the second.
     """
     alike = ["trace_id", "parent_span_id", "scope_name", "request_model"]
     unnamed = pl.col("response_id").is_null()
@@ -171,5 +181,3 @@ def _output_tokens() -> pl.Expr:
 
 def _mask(frame: pl.DataFrame, condition: pl.Expr) -> Mask:
     return frame.select(condition.fill_null(value=False).alias("mask"))["mask"].to_numpy().astype(np.bool_)
-
-

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 import polars as pl
 
-from analytics.metrics import fail_rate_metric
+from analytics.metrics import EVALUATION_PREFIX, metrics_for
 from analytics.mix import MixDifference, compare_mix
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.stats.sample_ratio import sample_ratio_p_value
 
-EVALUATION_PREFIX = "evaluation:"
 COST_METRICS = ("cost_per_trace",)
 TOKEN_METRICS = ("input_tokens", "output_tokens", *COST_METRICS)
 
@@ -55,7 +54,9 @@ def checks(
             "check that telemetry arrives and that both names are the request models the application sends."
         )
         return (Check("both_arms", None, CheckStatus.FAIL, detail),)
-    cohorts = {str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)}
+    cohorts = {
+        str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)
+    }
     found: list[Check] = []
     comparable: dict[str, pl.DataFrame] = {}
     for cohort, frame in cohorts.items():
@@ -64,11 +65,12 @@ def checks(
         if both_arms.status is CheckStatus.PASS:
             comparable[cohort] = frame
     found += _sample_ratios(comparable, promotion)
+    fail_rates = _fail_rates(traces)
     for cohort, frame in comparable.items():
         found.append(_prompt_version(cohort, frame))
         found.append(_instrumentation(cohort, frame))
-        found += _evaluator_versions(cohort, frame, evaluations)
-        found += _missing_scores(cohort, frame)
+        found += _evaluator_versions(cohort, frame, evaluations, fail_rates)
+        found += _missing_scores(cohort, frame, fail_rates)
         found.append(_unpriced(cohort, frame))
         found.append(_missing_root(cohort, frame))
     return tuple(sorted(_said_once(found, len(cohorts)), key=_order))
@@ -157,11 +159,11 @@ def _differs(difference: MixDifference) -> CheckStatus:
     return CheckStatus.FAIL if difference.significant or difference.disjoint else CheckStatus.WARN
 
 
-def _mix_in_words(difference: MixDifference) -> str:
+def _mix_in_words(difference: MixDifference, of: str = "traces") -> str:
     most = difference.shares[0]
     value = "none recorded" if most.value is None else most.value
     return (
-        f"differs on {_percent(difference.distance)} of traces, most for {value} "
+        f"differs on {_percent(difference.distance)} of {of}, most for {value} "
         f"({_percent(most.base)} of base, {_percent(most.candidate)} of candidate)"
     )
 
@@ -200,7 +202,18 @@ def _instrumentation(cohort: str, frame: pl.DataFrame) -> Check:
     return Check("instrumentation", cohort, statuses[what], detail, TOKEN_METRICS)
 
 
-def _evaluator_versions(cohort: str, frame: pl.DataFrame, evaluations: pl.DataFrame | None) -> Iterator[Check]:
+def _fail_rates(traces: pl.DataFrame) -> dict[str, str]:
+    """Evaluator → the metric that its scores feed."""
+    return {
+        metric.column.removeprefix(EVALUATION_PREFIX): metric.name
+        for metric in metrics_for(traces, {})
+        if metric.column.startswith(EVALUATION_PREFIX)
+    }
+
+
+def _evaluator_versions(
+    cohort: str, frame: pl.DataFrame, evaluations: pl.DataFrame | None, fail_rates: Mapping[str, str]
+) -> Iterator[Check]:
     if evaluations is None:
         return
     scores = (
@@ -210,12 +223,13 @@ def _evaluator_versions(cohort: str, frame: pl.DataFrame, evaluations: pl.DataFr
         .sort("name")
     )
     for (evaluator,), rows in scores.group_by("name", maintain_order=True):
-        if rows["arm"].n_unique() == 2:  # noqa: PLR2004 (a comparison has two arms)
-            yield _evaluator_version(cohort, str(evaluator), rows)
+        metric = fail_rates.get(str(evaluator))
+        if metric is not None and rows["arm"].n_unique() == 2:  # noqa: PLR2004 (a comparison has two arms)
+            yield _evaluator_version(cohort, str(evaluator), rows, metric)
 
 
-def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame) -> Check:
-    name, metrics = "evaluator_version", (fail_rate_metric(evaluator),)
+def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame, metric: str) -> Check:
+    name, metrics = "evaluator_version", (metric,)
     if rows["evaluator_version"].null_count() == rows.height:
         detail = f"Not checked: the scores of {evaluator} carry no evaluator version."
         return Check(name, cohort, CheckStatus.WARN, detail, metrics)
@@ -223,9 +237,9 @@ def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame) -> Check
     lopsided = [share for share in difference.shares if (share.base > 0) != (share.candidate > 0)]
     if difference.disjoint or difference.significant:
         detail = (
-            f"The version of {evaluator} {_mix_in_words(difference)}: "
+            f"The version of {evaluator} {_mix_in_words(difference, of='scores')}: "
             "the arms were not graded alike, so score both again with one version."
-        ).replace("of traces", "of scores")
+        )
         return Check(name, cohort, CheckStatus.FAIL, detail, metrics)
     if lopsided:
         detail = (
@@ -237,12 +251,12 @@ def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame) -> Check
     return Check(name, cohort, CheckStatus.PASS, detail, metrics)
 
 
-def _missing_scores(cohort: str, frame: pl.DataFrame) -> Iterator[Check]:
-    for column in sorted(name for name in frame.columns if name.startswith(EVALUATION_PREFIX)):
+def _missing_scores(cohort: str, frame: pl.DataFrame, fail_rates: Mapping[str, str]) -> Iterator[Check]:
+    for evaluator, metric in fail_rates.items():
+        column = f"{EVALUATION_PREFIX}{evaluator}"
         if frame[column].null_count() == frame.height:
             continue
-        evaluator = column.removeprefix(EVALUATION_PREFIX)
-        metrics = (fail_rate_metric(evaluator),)
+        metrics = (metric,)
         missing = frame.select("arm", "unit", pl.col(column).is_null().alias("missing"))
         difference = compare_mix(missing, "missing")
         if difference.distance <= MISSING_TOLERANCE or not difference.significant:

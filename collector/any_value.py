@@ -57,7 +57,7 @@ def _escape(texts: pa.Array) -> pa.Array:
 def plain_value(value: AnyValue, depth: int = 0) -> Any:  # noqa: ANN401 (JSON has many types)
     """An AnyValue as what `json` can write: bytes as base64, NaN and infinities as strings (OTLP/JSON mapping)."""
     kind = value.WhichOneof("value")
-    if kind is None or depth > MAX_NESTING:
+    if kind is None or depth >= MAX_NESTING:
         return None
     if kind == "array_value":
         return [plain_value(item, depth + 1) for item in value.array_value.values]
@@ -76,11 +76,21 @@ def _special_double(number: float) -> str:
     return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
 
 
-def _nested_json(items: list[bytes], *, pairs: bool) -> str:
+_Items = tuple[bytes, ...] | tuple[tuple[str, bytes | None], ...]
+"""The items of an array or a map; the decoder leaves a map's pairs packed, or (at the top of a body) opens them."""
+
+
+def _pair(item: bytes | tuple[str, bytes | None]) -> tuple[str, AnyValue]:
+    if isinstance(item, bytes):
+        packed = KeyValue.FromString(item)
+        return packed.key, packed.value
+    return item[0], AnyValue.FromString(item[1] or b"")
+
+
+def _nested_json(items: _Items, *, pairs: bool) -> str:
     try:
         if pairs:
-            parsed = [KeyValue.FromString(item) for item in items]
-            value: Any = {pair.key: plain_value(pair.value, 1) for pair in parsed}
+            value: Any = {key: plain_value(inner, 1) for key, inner in map(_pair, items)}
         else:
             value = [plain_value(AnyValue.FromString(item), 1) for item in items]
     except (DecodeError, RecursionError):
@@ -91,16 +101,16 @@ def _nested_json(items: list[bytes], *, pairs: bool) -> str:
 
 def _nested_texts(column: pa.StructArray, *, pairs: bool) -> pa.Array:
     """JSON text of array_value (or kvlist_value, with ``pairs``) rows; null where the row holds another kind."""
-    seen: dict[tuple[bytes, ...], str] = {}
+    seen: dict[_Items, str] = {}
     texts: list[str | None] = []
     for row in column.to_pylist():
         if row is None:
             texts.append(None)
             continue
-        key = tuple(row["values"])
-        if key not in seen:
-            seen[key] = _nested_json(row["values"], pairs=pairs)
-        texts.append(seen[key])
+        items = tuple((item["key"], item["value"]) if isinstance(item, dict) else item for item in row["values"])
+        if items not in seen:
+            seen[items] = _nested_json(items, pairs=pairs)
+        texts.append(seen[items])
     return pa.array(texts, pa.string())
 
 

@@ -36,7 +36,7 @@ class Reader(StrEnum):
     POSITIVE = "number, where zero means unknown"
     SECONDS = "seconds, stored as milliseconds"
     MILLISECONDS = "milliseconds"
-    TEXTS = "list of texts"
+    FINISH_REASONS = "list of finish reasons, by their canonical names"
     MODEL_IN_JSON = "member `model` of a JSON object"
     CLASS_NAME = "class name without its module"
     PROVIDER = "provider, by its canonical name"
@@ -244,7 +244,7 @@ NUMBER_COLUMNS: Mapping[str, tuple[Source, ...]] = {
 
 LIST_COLUMNS: Mapping[str, tuple[Source, ...]] = {
     "finish_reasons": _sources(
-        _R.TEXTS,
+        _R.FINISH_REASONS,
         ("gen_ai.response.finish_reasons", _C.OTEL),
         ("llm.finish_reason", _C.OPENINFERENCE),
         ("gen_ai.completion.0.finish_reason", _C.OPENLLMETRY_OLDER),
@@ -335,6 +335,29 @@ DOTTED_PROVIDERS = frozenset(
      "ibm.watsonx.ai"}
 )  # fmt: skip
 """Canonical names with a dot; elsewhere what follows the first dot is an API's name (``openai.chat``)."""
+
+FINISH_REASONS: Mapping[str, str] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "completed": "stop",
+    "finished": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool-calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content-filter": "content_filter",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+    "error": "error",
+    "failed": "error",
+}
+"""Lower-cased finish reasons of the providers → one vocabulary; any other reason reads ``other``."""
 
 INPUT_EXCLUDES_CACHE = frozenset(
     {

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import AnyValues
-from collector.conventions import DOTTED_PROVIDERS, PROVIDERS, SPAN_KINDS, Reader
+from collector.conventions import DOTTED_PROVIDERS, FINISH_REASONS, PROVIDERS, SPAN_KINDS, Reader
 
 _INTEGER_LIMIT = 2**53
 """Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
@@ -95,15 +95,15 @@ def _positive(values: AnyValues) -> pa.Array:
     return pc.if_else(pc.greater(found, 0), found, pa.scalar(None, pa.float64()))
 
 
-def text_lists(values: AnyValues) -> pa.Array:
-    """Values as lists of texts: an array, a JSON array in a text, or a single text."""
+def finish_reasons(values: AnyValues) -> pa.Array:
+    """Values as lists of canonical finish reasons: from an array, a JSON array in a text, or a single text."""
     as_json = values.json_texts()
     encoded = as_json.dictionary_encode()
-    parsed = [_text_list(text) for text in encoded.dictionary.to_pylist()]
+    parsed = [_finish_reasons(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(parsed, pa.list_(pa.string())).take(encoded.indices)
 
 
-def _text_list(text: str) -> list[str] | None:
+def _finish_reasons(text: str) -> list[str] | None:
     value = json.loads(text)
     if isinstance(value, str):
         try:
@@ -113,7 +113,8 @@ def _text_list(text: str) -> list[str] | None:
         value = inner if isinstance(inner, list) else [value]
     if not isinstance(value, list):
         return None
-    return [item for item in value if isinstance(item, str) and item] or None
+    reasons = [item.lower() for item in value if isinstance(item, str) and item]
+    return [FINISH_REASONS.get(reason, "other") for reason in reasons] or None
 
 
 READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
@@ -123,7 +124,7 @@ READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
     Reader.POSITIVE: _positive,
     Reader.SECONDS: lambda values: pc.multiply(numbers(values), 1000.0),
     Reader.MILLISECONDS: numbers,
-    Reader.TEXTS: text_lists,
+    Reader.FINISH_REASONS: finish_reasons,
     Reader.MODEL_IN_JSON: lambda values: map_distinct(values.strings, _model_in_json),
     Reader.CLASS_NAME: lambda values: map_distinct(texts(values), _class_name),
     Reader.PROVIDER: lambda values: map_distinct(texts(values), _provider),

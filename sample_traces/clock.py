@@ -1,4 +1,4 @@
-"""Simulated time: three weeks of traffic pass in a minute, and every library sees the same hands of the clock."""
+"""Simulated time: three weeks of traffic pass in a minute, and every library reads the same clock."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class SimulatedClock:
     """Replaces the wall clock of the process; it stands still unless moved.
 
-    The SDK's span times, log times and the instrumentations' own ``time.time()`` all read the wall clock, so all of
-    them are simulated. Monotonic clocks run on: sockets and thread waits need them, and no library writes them to a
-    span of a call that is not streamed.
+    The SDK's span times, log times and the instrumentations' own ``time.time()`` all read the wall clock, so
+    all of them are simulated. Monotonic clocks run on: sockets and thread waits need them, and no library
+    writes them to a span of a call that is not streamed.
     """
 
     def __init__(self, start: datetime) -> None:

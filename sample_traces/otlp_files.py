@@ -1,7 +1,7 @@
 """Collects what the SDK exports and writes it as OTLP/JSON lines.
 
-One export request per line, as the OpenTelemetry file exporter writes them: ids in lowercase hex, 64-bit integers as
-strings, enums as integers. The same input gives the same bytes.
+One export request per line, as the OpenTelemetry file exporter writes them: ids in lowercase hex, 64-bit
+integers as strings, enums as integers. The same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Item = TypeVar("_Item")
 BATCH: Final = 256
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 
-# Stack traces name files; where they lie on the machine that ran the generator says nothing about the incident.
+# Stack traces name files; where those lie on the machine that ran the generator is no part of the incident.
 _DEPLOYED_AT: Final = (
     (sysconfig.get_path("purelib"), "/app/lib/python/site-packages"),
     (sysconfig.get_path("stdlib"), "/usr/lib/python"),
@@ -78,7 +78,9 @@ def write_traces(path: Path, spans: Iterable[ReadableSpan]) -> None:
 
 def write_logs(path: Path, records: Iterable[ReadableLogRecord]) -> None:
     """Write log records in the order of their time."""
-    ordered = sorted(records, key=lambda record: (record.log_record.timestamp or 0, record.log_record.span_id or 0))
+    ordered = sorted(
+        records, key=lambda record: (record.log_record.timestamp or 0, record.log_record.span_id or 0)
+    )
     _write_lines(path, (encode_logs(batch) for batch in _batches(ordered)))
 
 
@@ -89,7 +91,10 @@ def _batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 
 def _write_lines(path: Path, requests: Iterable[Message]) -> None:
     # No name and no time in the gzip header: the bytes depend on the content alone.
-    with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as file:
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=9, mtime=0) as file,
+    ):
         for request in requests:
             fields = _to_otlp_json(MessageToDict(request, use_integers_for_enums=True))
             file.write(json.dumps(fields, separators=(",", ":")).encode() + b"\n")

@@ -1,7 +1,7 @@
 """Draws the incident: every trace, what the provider will answer to it, and what people later say of it.
 
-Everything is drawn from ``random.Random`` seeded with text, whose sequence is the same on every Python version and
-machine. What is drawn here is what the stand-in provider serves; what the app then does with it is the app's own.
+Everything is drawn from ``random.Random`` seeded with text, whose sequence is the same on every machine. What
+is drawn here is what the stand-in provider serves; what the app does with it is its own.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Draw:
     @property
     def answered(self) -> bool:
         """Whether the customer got an answer at all."""
-        return self.calls[-1].status == 200  # noqa: PLR2004 (HTTP OK)
+        return self.calls[-1].status == 200
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ def _call(
     return ModelCall(
         purpose=purpose,
         status=200,
-        latency_s=latency_s * (1.0 if purpose == "answer" else math.exp(rng.gauss(0.0, story.LATENCY_SPREAD))),
+        latency_s=latency_s
+        * (1.0 if purpose == "answer" else math.exp(rng.gauss(0.0, story.LATENCY_SPREAD))),
         input_tokens=input_tokens,
         cached_tokens=_CACHED_PREFIX if rng.random() < story.CACHE_HIT and cacheable else 0,
         output_tokens=output_tokens,
@@ -179,7 +180,7 @@ def _failed(rng: Random) -> ModelCall:
 
 
 def _plan_cohort(seed: int, cohort: CohortStory) -> list[PlannedTrace]:
-    """Users in matched pairs, one to each arm, so that the arms share services and activity but for some turns."""
+    """Users in matched pairs, one to each arm: the arms share services and, but for some turns, activity."""
     rng = Random(f"{seed}/{cohort.name}")
     services = [service.name for service in story.SERVICES.values() for _ in range(service.share)]
     users: list[_User] = []
@@ -196,9 +197,7 @@ def _plan_cohort(seed: int, cohort: CohortStory) -> list[PlannedTrace]:
             users.append(user)
             own_turns = turns if user.rng.random() > 0.3 else [*turns[:-1], user.rng.randint(1, 4)]
             for count in own_turns:
-                served += _plan_conversation(
-                    user, cohort, arm, count, story.PROMOTED_AT, story.ENDED_AT
-                )
+                served += _plan_conversation(user, cohort, arm, count, story.PROMOTED_AT, story.ENDED_AT)
     before: list[PlannedTrace] = []
     while len(before) < cohort.traces_before:
         user = rng.choice(users)

@@ -5,7 +5,6 @@ Each service runs in a process of its own, because the instrumentations patch th
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -16,17 +15,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import SpanContext, SpanKind
 
-from sample_traces import story
 from sample_traces.otlp_files import LogCollector, SpanCollector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
 
     from sample_traces.plan import PlannedTrace
+    from sample_traces.story import Service
 
 APP_SCOPE = "northwind.support_app"
 
@@ -74,14 +73,17 @@ class ModelCallWatcher(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span's ids if an instrumentation made it for a model call."""
         attributes = span.attributes or {}
-        if attributes.get("gen_ai.operation.name") == "chat" or attributes.get("openinference.span.kind") == "LLM":
+        if (
+            attributes.get("gen_ai.operation.name") == "chat"
+            or attributes.get("openinference.span.kind") == "LLM"
+        ):
             self.last = span.context
 
 
 class Telemetry:
     """Tracer and logger provider of one service, collecting what they export."""
 
-    def __init__(self, service: story.Service) -> None:
+    def __init__(self, service: Service) -> None:
         resource = Resource.create(
             {
                 "service.name": service.name,
@@ -94,29 +96,30 @@ class Telemetry:
         self.spans = SpanCollector()
         self.logs = LogCollector()
         self.model_calls = ModelCallWatcher()
-        self.tracer_provider = TracerProvider(resource=resource, id_generator=self.ids, shutdown_on_exit=False)
+        self.tracer_provider = TracerProvider(
+            resource=resource, id_generator=self.ids, shutdown_on_exit=False
+        )
         self.tracer_provider.add_span_processor(self.model_calls)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.spans))
         self.logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.logs))
+        self.app_tracer = self.tracer_provider.get_tracer(APP_SCOPE, service.version)
 
 
-def instrument(service: story.Service, telemetry: Telemetry) -> Instrumentation:
+def instrument(service: Service, telemetry: Telemetry) -> Instrumentation:
     """Switch on the service's instrumentation of ``openai``; once per process, before a client is made."""
     made: dict[str, type[OTelGenAI | OpenInference | OpenLLMetry]] = {
         "otel_genai": OTelGenAI,
         "openinference": OpenInference,
         "openllmetry": OpenLLMetry,
     }
-    return made[service.convention](service, telemetry)
+    return made[service.convention](telemetry)
 
 
 class OTelGenAI:
     """OpenTelemetry's own GenAI instrumentation on the newest conventions; no content, as is its default."""
 
-    def __init__(self, service: story.Service, telemetry: Telemetry) -> None:
-        # The instrumentation reads this when it is imported.
-        os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
+    def __init__(self, telemetry: Telemetry) -> None:
         from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor  # noqa: PLC0415
         from opentelemetry.util.genai.handler import TelemetryHandler  # noqa: PLC0415
 
@@ -135,7 +138,7 @@ class OTelGenAI:
     def retrieval(self, documents: tuple[str, str]) -> Iterator[None]:
         """A retrieval span."""
         with self._handler.retrieval(data_source_id="policy-handbook") as invocation:
-            invocation.retrieval_top_k = len(documents)
+            invocation.top_k = len(documents)
             yield
 
     @contextmanager
@@ -149,12 +152,12 @@ class OTelGenAI:
 class OpenInference:
     """OpenInference with its defaults: session and user on every span, texts of messages included."""
 
-    def __init__(self, service: story.Service, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry) -> None:
         from openinference.instrumentation import OITracer, TraceConfig  # noqa: PLC0415
         from openinference.instrumentation.openai import OpenAIInstrumentor  # noqa: PLC0415
 
         OpenAIInstrumentor().instrument(tracer_provider=telemetry.tracer_provider)
-        self._tracer = OITracer(telemetry.tracer_provider.get_tracer(APP_SCOPE, service.version), config=TraceConfig())
+        self._tracer = OITracer(telemetry.app_tracer, config=TraceConfig())
 
     def request(self, trace: PlannedTrace) -> AbstractContextManager[object]:
         """Session and user for all spans inside."""
@@ -185,11 +188,11 @@ class OpenInference:
 class OpenLLMetry:
     """Traceloop's OpenLLMetry with its defaults: texts of messages included."""
 
-    def __init__(self, service: story.Service, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry) -> None:
         from opentelemetry.instrumentation.openai import OpenAIInstrumentor  # noqa: PLC0415
 
         OpenAIInstrumentor().instrument(tracer_provider=telemetry.tracer_provider)
-        self._tracer = telemetry.tracer_provider.get_tracer(APP_SCOPE, service.version)
+        self._tracer = telemetry.app_tracer
 
     def request(self, trace: PlannedTrace) -> AbstractContextManager[object]:  # noqa: ARG002 (the protocol's)
         """Nothing: the server span carries what this service says of a request."""
@@ -211,5 +214,5 @@ class OpenLLMetry:
             "traceloop.entity.name": name,
             "gen_ai.tool.call.id": call_id,
         }
-        with self._tracer.start_as_current_span(f"{name}.tool", kind=SpanKind.INTERNAL, attributes=attributes):
+        with self._tracer.start_as_current_span(f"{name}.tool", attributes=attributes):
             yield

@@ -1,8 +1,8 @@
 """A stand-in for the provider's HTTP API: OpenAI chat completions over real HTTP on loopback.
 
-It answers each request with the next call of the trace's script, after letting the simulated clock pass by the
-call's latency. The transport sends requests for api.openai.com here, so clients are configured as in production and
-the spans name the host they name there.
+It answers each request with the next call of the trace's script, after letting the simulated clock pass by
+the call's latency. The transport sends requests for api.openai.com here, so clients are configured as in
+production and the spans name the host they name there.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: _Server
 
-    def do_POST(self) -> None:  # noqa: N802 (the name http.server calls)
+    def do_POST(self) -> None:
         """Answer a chat completion with the script's next reply."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         stand_in = self.server.stand_in
@@ -107,7 +107,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
         """Say nothing on stderr."""
-
 
     def _send(self, status: int, payload: dict[str, Any], request_id: str) -> None:
         content = json.dumps(payload).encode()

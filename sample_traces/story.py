@@ -1,8 +1,8 @@
 """The incident as data: who talks to whom, when, and what is true of either model in every cohort.
 
-Northwind Pay's support assistant answers customers in three channels. From 2 to 15 November 2026 half of the users
-were served by a model fine-tuned on refund cases, the other half by the model it was tuned from. Rates are
-probabilities per trace, latencies are seconds, prices are USD per million tokens.
+Northwind Pay's support assistant answers customers in three channels. From 2 to 15 November 2026 half of the
+users were served by a model fine-tuned on refund cases, the other half by the model it was tuned from. Rates
+are probabilities per trace, latencies are seconds, prices are USD per million tokens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 Arm = Literal["base", "candidate"]
 
-DEFAULT_SEED: Final = 20261102
+DEFAULT_SEED: Final = 20261115
 PROMOTION: Final = "refunds-v2"
 MODELS: Final[dict[Arm, str]] = {
     "base": "gpt-4o-mini-2024-07-18",
@@ -37,8 +37,8 @@ class Price:
 
 PRICES: Final[dict[Arm, Price]] = {
     "base": Price(0.15, 0.60, 0.075),
-    # Northwind's contract: tuned models at the base rate plus two per cent.
-    "candidate": Price(0.153, 0.612, 0.0765),
+    # Northwind's contract bills tuned models at the base model's rate.
+    "candidate": Price(0.15, 0.60, 0.075),
 }
 
 
@@ -127,9 +127,9 @@ COHORTS: Final[dict[str, CohortStory]] = {
             tool_share=0.0,
             behaviour={
                 "base": _IDENTITY,
-                # The candidate's usual call is 4.5 % faster: with its slow path and its repairs the median stays.
+                # Usual calls are 6.5 % faster: with the slow path and the repairs the median stays.
                 "candidate": replace(
-                    _IDENTITY, schema_error=0.13, slow_path=0.06, usual_latency_s=1.20 * 0.955
+                    _IDENTITY, schema_error=0.13, slow_path=0.065, usual_latency_s=1.20 * 0.935
                 ),
             },
         ),
@@ -149,10 +149,17 @@ COHORTS: Final[dict[str, CohortStory]] = {
 CALL_ERROR: Final = 0.02
 RETRY_ERROR: Final = 0.10
 LATENCY_SPREAD: Final = 0.25
-SLOW_FACTOR: Final = 6.0
+SLOW_FACTOR: Final = 4.5
 SLOW_SPREAD: Final = 0.15
 REPAIR_LATENCY: Final = 0.30
+"""Of the usual latency: a repair asks for one field."""
 TOOL_LATENCY: Final = 0.40
+"""Of the usual latency: the model only names the tool."""
+BEFORE_WORK_S: Final = 0.004
+AFTER_WORK_S: Final = 0.002
+RETRY_PAUSE_S: Final = 0.25
+TOOL_RUN_S: Final = 0.035
+"""What the app's own steps take."""
 INPUT_TOKENS: Final = 1150
 INPUT_SPREAD: Final = 0.20
 OUTPUT_TOKENS: Final = 135

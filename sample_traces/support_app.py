@@ -1,7 +1,8 @@
 """The support assistant: retrieves policy, asks the model, validates the answer, repairs it and retries.
 
-This is the application under observation. It knows the plan only as far as a customer does; how a request goes is
-decided by what the stand-in provider answers. Evaluators then score the finished answer some minutes later.
+This is the application under observation. How a request goes is decided by what the stand-in provider
+answers: the app retries, runs the tool it is asked for, and repairs what fails its schema. Evaluators score
+the finished answer some minutes later.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
-from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -34,9 +35,12 @@ from sample_traces.stand_in import LoopbackTransport, Reply, StandIn
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opentelemetry.util.types import AnyValue
+
     from sample_traces.plan import ModelCall
 
-_EVALUATOR_VERSION = "3.2.0"
+_JUDGES_VERSION = "3.2.0"
+_SCHEMA_VERSION = "5"
 _TOOL = "lookup_transaction"
 _TOOLS = [
     {
@@ -44,7 +48,11 @@ _TOOLS = [
         "function": {
             "name": _TOOL,
             "description": "Look up a card transaction.",
-            "parameters": {"type": "object", "properties": {"ticket": {"type": "string"}}, "required": ["ticket"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"ticket": {"type": "string"}},
+                "required": ["ticket"],
+            },
         },
     }
 ]
@@ -72,9 +80,9 @@ class SupportApp:
         self._clock = clock
         self._provider = provider
         self._instrumentation = instrument(service, telemetry)
-        self._tracer = telemetry.tracer_provider.get_tracer(APP_SCOPE, service.version)
+        self._tracer = telemetry.app_tracer
         self._logger = telemetry.logger_provider.get_logger(APP_SCOPE, service.version)
-        self._evaluators = telemetry.logger_provider.get_logger("northwind.evaluators", _EVALUATOR_VERSION)
+        self._judges = telemetry.logger_provider.get_logger("northwind.evaluators", _JUDGES_VERSION)
         self._client = openai.OpenAI(
             api_key="not-a-real-key",
             max_retries=0,
@@ -93,17 +101,21 @@ class SupportApp:
         with self._tracer.start_as_current_span(
             "support.answer", kind=SpanKind.SERVER, attributes=self._request_attributes(trace)
         ) as root:
-            self._clock.advance(0.004)
+            self._clock.advance(story.BEFORE_WORK_S)
             answered = self._handle(trace, root)
-            self._clock.advance(0.002)
+            self._clock.advance(story.AFTER_WORK_S)
         if self._provider.script:
-            raise RuntimeError(f"trace {trace.trace_id}: {len(self._provider.script)} planned calls were not asked for")
+            raise RuntimeError(
+                f"trace {trace.trace_id}: {len(self._provider.script)} planned calls were not asked for"
+            )
         if answered is not None:
             self._evaluate(trace, root.get_span_context(), answered)
 
     def _request_attributes(self, trace: PlannedTrace) -> dict[str, str]:
         cohort = story.COHORTS[trace.cohort]
-        conversation = "session.id" if self._service.convention == "openinference" else "gen_ai.conversation.id"
+        conversation = (
+            "session.id" if self._service.convention == "openinference" else "gen_ai.conversation.id"
+        )
         return {
             "app.cohort": trace.cohort,
             "app.channel": self._service.channel,
@@ -137,7 +149,7 @@ class SupportApp:
         if reply.tool_calls:
             call = reply.tool_calls[0]
             with self._instrumentation.tool(call.function.name, call.id):
-                self._clock.advance(0.035)
+                self._clock.advance(story.TOOL_RUN_S)
             messages += [
                 {"role": "assistant", "tool_calls": [call.to_dict()]},
                 {"role": "tool", "tool_call_id": call.id, "content": '{"status": "settled"}'},
@@ -171,7 +183,7 @@ class SupportApp:
         try:
             completion = self._client.chat.completions.create(**request)
         except (openai.RateLimitError, openai.InternalServerError):
-            self._clock.advance(0.25)
+            self._clock.advance(story.RETRY_PAUSE_S)
             completion = self._client.chat.completions.create(**request)
         return completion.choices[0].message
 
@@ -184,7 +196,12 @@ class SupportApp:
     def _validated(self, problem: str | None) -> None:
         """Record on the last model call's span whether its answer, repaired or not, keeps to the schema."""
         self._score(
-            self._logger, self._last_call(), "JSONValidation", 0.0 if problem else 1.0, failed=bool(problem), why=problem
+            self._logger,
+            self._last_call(),
+            "JSONValidation",
+            0.0 if problem else 1.0,
+            failed=bool(problem),
+            why=problem,
         )
 
     def _evaluate(self, trace: PlannedTrace, root: SpanContext, answered: SpanContext) -> None:
@@ -196,15 +213,25 @@ class SupportApp:
             (answered, "Groundedness", trace.draw.ungrounded, "A claim is not in the excerpts."),
         ):
             score = round(rng.uniform(0.05, 0.45) if failed else rng.uniform(0.6, 0.98), 2)
-            self._score(self._evaluators, span, name, score, failed=failed, why=why if failed else None)
+            self._score(self._judges, span, name, score, failed=failed, why=why if failed else None)
 
     def _score(
-        self, logger: Any, span: SpanContext, name: str, value: float, *, failed: bool, why: str | None  # noqa: ANN401 (the API's logger)
+        self,
+        logger: Logger,
+        span: SpanContext,
+        name: str,
+        value: float,
+        *,
+        failed: bool,
+        why: str | None,
     ) -> None:
-        attributes = {
+        judged = logger is self._judges
+        attributes: dict[str, AnyValue] = {
             "gen_ai.evaluation.name": name,
             "gen_ai.evaluation.score.value": value,
             "gen_ai.evaluation.score.label": "fail" if failed else "pass",
+            "gen_ai.evaluation.evaluator.source": "LLM" if judged else "CODE",
+            "gen_ai.evaluation.evaluator.version": _JUDGES_VERSION if judged else _SCHEMA_VERSION,
         }
         if why:
             attributes["gen_ai.evaluation.explanation"] = why

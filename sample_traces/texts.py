@@ -1,17 +1,27 @@
-"""What customers write and what the assistant answers: short, in the shape of the real thing, and invented."""
+"""What customers write and what the assistant answers: short, invented, in the shape of the real thing."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, Final
 
-ACTIONS: Final = ("open_dispute", "explain_policy", "request_document", "grant_exception", "hand_over", "none")
+ACTIONS: Final = (
+    "open_dispute",
+    "explain_policy",
+    "request_document",
+    "grant_exception",
+    "hand_over",
+    "none",
+)
 
 SYSTEM_PROMPT: Final = (
-    "You are the support assistant of Northwind Pay. Answer from the policy excerpts only. Reply with one JSON object: "
-    f"answer (string), action (one of {', '.join(ACTIONS)}), citations (list of excerpt ids)."
+    "You are the support assistant of Northwind Pay. Answer from the policy excerpts only. "
+    f"Reply with one JSON object: answer (string), action (one of {', '.join(ACTIONS)}), "
+    "citations (list of excerpt ids)."
 )
-REPAIR_PROMPT: Final = "Your last reply broke the schema: {problem} Reply with a JSON object that holds the corrected field only."
+REPAIR_PROMPT: Final = (
+    "Your last reply broke the schema: {problem} Reply with a JSON object of the corrected field only."
+)
 
 # The values that a wrong field takes, as models write them.
 WRONG_ACTIONS: Final = ("Open a dispute", "ask_for_document", "refund", "escalate to human")
@@ -43,19 +53,19 @@ _QUESTIONS: Final[dict[str, tuple[str, ...]]] = {
 
 _ANSWERS: Final[dict[str, tuple[str, ...]]] = {
     "chargeback": (
-        "I opened a dispute over {amount}. {merchant} has 10 days to respond; you get a provisional credit within 5.",
-        "A charge that was cancelled can be disputed for 120 days. Please send the confirmation of {merchant}.",
+        "I opened a dispute over {amount}. {merchant} has 10 days to respond; you get a credit within 5.",
+        "A cancelled charge can be disputed for 120 days. Please send the confirmation of {merchant}.",
     ),
     "policy_exception": (
-        "Fees charged during an incident are waived once a year on request; {amount} will be credited in 2 days.",
-        "The window is 60 days and can be extended when you were in hospital. Please send us the discharge letter.",
+        "Fees charged during an incident are waived on request; {amount} will be credited in 2 days.",
+        "The window is 60 days and can be extended after a hospital stay. Please send the discharge letter.",
     ),
     "identity_verification": (
-        "A national id card or a residence permit will do. It has to show all four corners and be valid for 30 days.",
+        "A national id card or a residence permit will do. It has to be valid for 30 days more.",
         "Please add a proof of address that is not older than 90 days, such as a utility bill.",
     ),
     "out_of_domain": (
-        "I can help with your Northwind Pay account, but not with this. Is there anything about your account?",
+        "I can help with your Northwind Pay account, but not with this. What can I do for you there?",
         "That is outside of what I can answer. I can connect you with a colleague if you like.",
     ),
 }

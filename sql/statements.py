@@ -42,6 +42,16 @@ def write(name: str) -> str:
 
 
 @cache
+def read(name: str) -> str:
+    """The text of a query that the jobs and the command line use themselves.
+
+    Raises:
+        FileNotFoundError: there is no such query.
+    """
+    return (_ROOT / "reads" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
 def query_names() -> tuple[str, ...]:
     """The names of the saved queries, sorted."""
     return tuple(

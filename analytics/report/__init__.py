@@ -1,1 +1,41 @@
 """The report: one model, several renderings."""
+
+from __future__ import annotations
+
+from analytics.report import as_html, as_json, as_junit, as_markdown, as_table
+from analytics.report.headline import exit_status, headline
+from analytics.report.model import Report
+
+FORMATS = ("table", "html", "md", "json", "junit")
+"""What a report can be rendered as."""
+
+_DOCUMENTS = {
+    "html": as_html.render,
+    "md": as_markdown.render,
+    "json": as_json.render,
+    "junit": as_junit.render,
+}
+
+__all__ = ["FORMATS", "exit_status", "headline", "render"]
+
+
+def render(report: Report, form: str, *, color: bool = False, width: int | None = None) -> str:
+    """Render a report.
+
+    Args:
+        report: the report.
+        form: one of ``FORMATS``.
+        color: whether a table is coloured.
+        width: columns of a table; None for the terminal's.
+
+    Returns:
+        The text, with a final newline.
+
+    Raises:
+        ValueError: if the format is not known.
+    """
+    if form == "table":
+        return as_table.render(report, width, color)
+    if form not in _DOCUMENTS:
+        raise ValueError(f"report format {form!r} is not known: choose one of {', '.join(FORMATS)}")
+    return _DOCUMENTS[form](report)

@@ -11,9 +11,7 @@ import pytest
 
 from analytics.stats.sample_ratio import log_bayes_factor, sample_ratio_p_value
 
-REFERENCE = (
-    Path(__file__).parents[4] / "shared" / "reference_numbers" / "published_reference_numbers.json"
-)
+REFERENCE = Path(__file__).parents[4] / "shared" / "reference_numbers" / "published_reference_numbers.json"
 
 
 def test_agrees_with_the_reference_implementation() -> None:
@@ -22,9 +20,7 @@ def test_agrees_with_the_reference_implementation() -> None:
         pytest.skip(f"the published reference numbers are not at {REFERENCE}")
     known = json.loads(REFERENCE.read_text())["srm_anytime"]
     looks = np.cumsum(known["counts"], axis=0).tolist()
-    p_values = [
-        sample_ratio_p_value(look, known["p0"], [known["dirichlet_concentration"]]) for look in looks
-    ]
+    p_values = [sample_ratio_p_value(look, known["p0"], [known["dirichlet_concentration"]]) for look in looks]
     assert p_values == pytest.approx(known["p"], rel=1e-9)
 
 

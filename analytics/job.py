@@ -1,0 +1,160 @@
+"""The report job: from the store to verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from analytics.cells import cells
+from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
+from analytics.outcomes import EvaluatorRule
+from analytics.pricing import PriceBook
+from analytics.promotions import Promotion, find_promotion
+from analytics.report import as_json
+from analytics.report.model import Report
+from analytics.traces import trace_frame
+from analytics.validity import checks
+from analytics.verdict import judge, overall
+from sql import statements
+from sql.access import Access
+
+PRE_PERIOD = timedelta(days=28)
+"""How far before the promotion traffic is read, to freeze thresholds and variances on."""
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """What the configuration says about reports.
+
+    Attributes:
+        prices: what calls cost.
+        evaluator_rules: how to read scores without a label, by evaluator.
+        overrides: changes to metrics, by metric name.
+        feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
+        validation_evaluators: evaluators whose failure makes the next call a schema repair.
+        alpha: family-wise error rate of each direction.
+    """
+
+    prices: PriceBook = field(default_factory=PriceBook)
+    evaluator_rules: Mapping[str, EvaluatorRule] = field(default_factory=dict)
+    overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
+    feedback_key: str | None = None
+    validation_evaluators: tuple[str, ...] = ("JSONValidation", "schema_validation")
+    alpha: float = 0.05
+
+
+def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
+    """Compare the two arms of a promotion, by cohort.
+
+    Args:
+        store: where spans, evaluations and feedback are.
+        name: the promotion's name.
+        options: prices, rules and margins.
+        as_of: the moment the world is looked at (UTC, naive).
+        now: what to write as the time of making (UTC, naive).
+
+    Raises:
+        NoPromotionError: there is no such promotion.
+        QueryError: the store could not answer.
+        ValueError: the configuration names a metric that does not exist.
+    """
+    promotion = find_promotion(store, name)
+    evaluations, traces = read_traces(store, promotion, options, as_of)
+    begun = pl.col("start_time") >= promotion.at
+    open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
+    window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
+    pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    metrics = metrics_for(window, options.overrides)
+    found_checks = checks(window, promotion=promotion, evaluations=evaluations)
+    cohorts = judge(
+        cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks
+    )
+    newest = window["end_time"].max()
+    return Report(
+        promotion=promotion,
+        generated_at=now,
+        as_of=as_of,
+        data_watermark=newest if isinstance(newest, datetime) else None,
+        fingerprint=_fingerprint(promotion, options, as_of, window, pre_period),
+        alpha=options.alpha,
+        overall=overall(cohorts),
+        checks=found_checks,
+        cohorts=cohorts,
+    )
+
+
+def read_traces(
+    store: Access, promotion: Promotion, options: JobOptions, as_of: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read what a report needs: the evaluations and the wide traces frame, pre-period included."""
+    parameters: dict[str, Any] = {
+        "since": promotion.at - PRE_PERIOD,
+        "until": as_of,
+        "cohort_path": _json_path(promotion.cohort_by),
+        "key_path": _json_path(options.feedback_key or ""),
+    }
+    until = {"until": as_of}
+    frames = {
+        name: pl.DataFrame(pl.from_arrow(store.read(statements.read(f"report_{name}"), given)))
+        for name, given in (
+            ("spans", parameters), ("resources", {}), ("evaluations", until), ("feedback", until),
+        )
+    }  # fmt: skip
+    traces = trace_frame(
+        frames["spans"],
+        frames["resources"],
+        frames["evaluations"],
+        frames["feedback"],
+        promotion=promotion,
+        prices=options.prices,
+        as_of=as_of,
+        outcome_maturity=outcome_maturity(options.overrides),
+        feedback_key=options.feedback_key,
+        evaluator_rules=options.evaluator_rules,
+        validation_evaluators=options.validation_evaluators,
+    )
+    return frames["evaluations"], traces
+
+
+def store_report(store: Access, report: Report) -> None:
+    """Keep a report in the store; the same report is kept once."""
+    body = as_json.render(report)
+    moment = pa.timestamp("us")
+    row = {
+        "report_id": hashlib.sha256(body.encode()).hexdigest()[:32],
+        "promotion": report.promotion.name,
+        "as_of": report.as_of,
+        "generated_at": report.generated_at,
+        "data_watermark": report.data_watermark,
+        "fingerprint": report.fingerprint,
+        "overall": report.overall.value,
+        "body": body,
+    }
+    times = {"as_of", "generated_at", "data_watermark"}
+    schema = pa.schema({key: moment if key in times else pa.string() for key in row})
+    store.write({"reports": pa.Table.from_pylist([row], schema)})
+
+
+def _json_path(attribute: str) -> str:
+    """The JSON path of one attribute, whatever characters its name has."""
+    return "$." + json.dumps(attribute)
+
+
+def _fingerprint(
+    promotion: Promotion, options: JobOptions, as_of: datetime, window: pl.DataFrame, pre_period: pl.DataFrame
+) -> str:
+    """A hash of everything that the verdicts rest on."""
+    digest = hashlib.sha256(repr((promotion, options, as_of)).encode())
+    for frame in (window, pre_period):
+        buffer = io.BytesIO()
+        frame.write_ipc(buffer)
+        digest.update(buffer.getvalue())
+    return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""The report as one self-contained HTML page: no script, no request to anywhere, light and dark."""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from analytics.report import formatting
+from analytics.report.findings import checks_with, findings, metric_names, result_of
+from analytics.report.headline import headline
+from analytics.report.interval_plot import HEIGHT, WIDTH, interval_plot
+from analytics.report.model import CheckStatus, Report, Verdict
+from analytics.report.text import name, sentence
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("analytics.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_ENVIRONMENT.filters.update(name=name, sentence=sentence)
+
+
+def render(report: Report) -> str:
+    """Render the report as an HTML document with a final newline."""
+    return _ENVIRONMENT.get_template("report.html.jinja").render(
+        report=report,
+        headline=headline(report),
+        metrics=metric_names(report),
+        result_of=result_of,
+        regressed=findings(report, Verdict.REGRESSED),
+        undecided=findings(report, Verdict.INCONCLUSIVE),
+        not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),
+        passed=checks_with(report, CheckStatus.PASS),
+        interval_plot=interval_plot,
+        plot_width=WIDTH,
+        plot_height=HEIGHT,
+        f=formatting,
+    )

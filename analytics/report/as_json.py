@@ -1,0 +1,97 @@
+"""The report as JSON: the machine's contract, schema version 1.
+
+Keys may be added in a schema version, not renamed. A value that is undefined is null, never NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from analytics.report.formatting import iso
+from analytics.report.headline import headline
+from analytics.report.model import SCHEMA_VERSION, ArmValue, Check, CohortResult, MetricResult, Report
+
+
+def render(report: Report) -> str:
+    """Render the report as indented ASCII JSON with a final newline; the same report gives the same bytes."""
+    return json.dumps(to_dict(report), indent=2, allow_nan=False) + "\n"
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """The report as plain dictionaries and lists: cohorts and metrics by name, failed checks first."""
+    promotion = report.promotion
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "promotion": {
+            "name": promotion.name,
+            "base": promotion.base,
+            "candidate": promotion.candidate,
+            "design": promotion.design,
+            "at": iso(promotion.at),
+            "ended_at": None if promotion.ended_at is None else iso(promotion.ended_at),
+            "cohort_by": promotion.cohort_by,
+            "candidate_share": _number(promotion.candidate_share),
+        },
+        "generated_at": iso(report.generated_at),
+        "as_of": iso(report.as_of),
+        "data_watermark": None if report.data_watermark is None else iso(report.data_watermark),
+        "fingerprint": report.fingerprint,
+        "alpha": _number(report.alpha),
+        "overall": report.overall.value,
+        "headline": headline(report),
+        "checks": [_check(check) for check in sorted(report.checks, key=_check_order)],
+        "cohorts": [_cohort(cohort) for cohort in sorted(report.cohorts, key=lambda each: each.cohort)],
+    }
+
+
+def _check_order(check: Check) -> tuple[int, str, str, str]:
+    severity = ["fail", "warn", "pass"].index(check.status)
+    return severity, check.check, check.cohort or "", check.detail
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "check": check.check,
+        "cohort": check.cohort,
+        "status": str(check.status),
+        "detail": check.detail,
+        "metrics": None if check.metrics is None else sorted(check.metrics),
+    }
+
+
+def _cohort(cohort: CohortResult) -> dict[str, Any]:
+    return {
+        "cohort": cohort.cohort,
+        "decision": cohort.decision.value,
+        "reason": cohort.reason,
+        "traces": {arm: int(cohort.traces[arm]) for arm in sorted(cohort.traces)},
+        "metrics": [_metric(result) for result in sorted(cohort.metrics, key=lambda each: each.metric)],
+    }
+
+
+def _metric(result: MetricResult) -> dict[str, Any]:
+    return {
+        "metric": result.metric,
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "base": _arm(result.base),
+        "candidate": _arm(result.candidate),
+        "effect": _number(result.effect),
+        "interval": None if result.interval is None else [_number(bound) for bound in result.interval],
+        "margin": _number(result.margin),
+        "unit": result.unit,
+        "p_value": _number(result.p_value),
+        "more_traces_needed": None if result.more_traces_needed is None else int(result.more_traces_needed),
+        "smallest_detectable": _number(result.smallest_detectable),
+        "exemplars": {arm: list(result.exemplars[arm]) for arm in sorted(result.exemplars)},
+    }
+
+
+def _arm(side: ArmValue) -> dict[str, Any]:
+    return {"n": int(side.n), "value": _number(side.value)}
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

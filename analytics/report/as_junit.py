@@ -1,0 +1,82 @@
+"""The report as JUnit XML, so that a pipeline shows verdicts where it shows tests.
+
+Each cohort is a test suite and each metric a test case: REGRESSED is a failure, INVALID an error, INCONCLUSIVE
+skipped. A report without any metric is an error: no data is never a pass.
+"""
+
+from __future__ import annotations
+
+# Only written with here; nothing is parsed.
+from xml.etree import ElementTree as ET  # noqa: S405
+
+from analytics.report import formatting
+from analytics.report.headline import headline
+from analytics.report.model import CohortResult, MetricResult, Report, Verdict
+from analytics.report.text import name, sentence
+
+_OUTCOMES = {Verdict.REGRESSED: "failure", Verdict.INVALID: "error", Verdict.INCONCLUSIVE: "skipped"}
+_COUNTS = (("failures", Verdict.REGRESSED), ("errors", Verdict.INVALID), ("skipped", Verdict.INCONCLUSIVE))
+
+
+def render(report: Report) -> str:
+    """Render the report as an XML document with a final newline."""
+    promotion = name(report.promotion.name)
+    root = ET.Element("testsuites", name=promotion)
+    for cohort in report.cohorts:
+        _suite(root, report, cohort)
+    if not any(cohort.metrics for cohort in report.cohorts):
+        _nothing(root, report)
+    for total in ("tests", *(attribute for attribute, _ in _COUNTS)):
+        root.set(total, str(sum(int(suite.get(total, "0")) for suite in root)))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, report: Report, cohort: CohortResult) -> None:
+    verdicts = [result.verdict for result in cohort.metrics]
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name=f"{name(report.promotion.name)}.{name(cohort.cohort)}",
+        timestamp=formatting.iso(report.as_of).removesuffix("Z"),
+        tests=str(len(verdicts)),
+        **{attribute: str(verdicts.count(verdict)) for attribute, verdict in _COUNTS},
+    )
+    properties = ET.SubElement(suite, "properties")
+    for key, value in (
+        ("decision", cohort.decision.value),
+        ("reason", sentence(cohort.reason)),
+        ("fingerprint", name(report.fingerprint)),
+    ):
+        ET.SubElement(properties, "property", name=key, value=value)
+    for result in cohort.metrics:
+        _case(suite, result)
+
+
+def _case(suite: ET.Element, result: MetricResult) -> None:
+    case = ET.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name(result.metric))
+    kind = _OUTCOMES.get(result.verdict)
+    if kind is not None:
+        ET.SubElement(case, kind, message=sentence(result.reason)).text = None if kind == "skipped" else _numbers(result)
+    else:
+        ET.SubElement(case, "system-out").text = f"{sentence(result.reason)}\n{_numbers(result)}"
+
+
+def _numbers(result: MetricResult) -> str:
+    unit = result.unit
+    margin = None if result.margin is None else abs(result.margin)
+    lines = [
+        f"base: {formatting.arm(result.base, unit)}",
+        f"candidate: {formatting.arm(result.candidate, unit)}",
+        f"effect: {formatting.difference(result.effect, unit)} ({formatting.interval(result.interval, unit)})",
+        f"margin: {formatting.size(margin, unit)}",
+        *(f"{name(arm)} traces: {', '.join(map(name, ids))}" for arm, ids in sorted(result.exemplars.items()) if ids),
+    ]
+    return "\n".join(lines)
+
+
+def _nothing(root: ET.Element, report: Report) -> None:
+    promotion = name(report.promotion.name)
+    suite = ET.SubElement(root, "testsuite", name=promotion, tests="1", failures="0", errors="1", skipped="0")
+    case = ET.SubElement(suite, "testcase", classname=promotion, name="data")
+    ET.SubElement(case, "error", message=headline(report))

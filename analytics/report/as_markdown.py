@@ -1,0 +1,143 @@
+"""The report as Markdown, made to fit a pull-request comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from analytics.report import formatting
+from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of
+from analytics.report.headline import headline
+from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
+from analytics.report.text import name, sentence
+
+# Everything that starts a construct in CommonMark, GitHub's tables, autolinks, emoji or mathematics.
+_CONSTRUCTS = re.compile(r"([\\`*_\[\]<>|~#!&$:{}])")
+# GitHub notifies people and cross-references issues after rendering, where a backslash no longer helps.
+_REFERENCES = re.compile(r"(?<!\w)(\\?[@#])(?=\w)")
+_BARE_HOST = re.compile(r"\bwww\.", re.IGNORECASE)
+_BACKTICKS = re.compile(r"`+")
+
+_EXEMPLARS_SHOWN = 3
+
+
+def render(report: Report) -> str:
+    """Render the report as GitHub-flavoured Markdown with a final newline."""
+    blocks = [
+        f"**{_escape(headline(report))}**",
+        _about(report),
+        _grid(report),
+        _decisions(report),
+        _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
+        _section("Too small to see", _undecided(report)),
+        _section("Checks that did not pass", _checks(report)),
+        f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. "
+        f"Fingerprint {_code(report.fingerprint)}</sub>",
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _escape(text: str) -> str:
+    """Write text so that Markdown shows it and does nothing else with it."""
+    escaped = _CONSTRUCTS.sub(r"\\\1", text)
+    escaped = _BARE_HOST.sub(lambda match: match[0][:-1] + "\\.", escaped)
+    return _REFERENCES.sub("\\1\u200b", escaped)
+
+
+def _code(text: str) -> str:
+    """Write a name as a code span, which also holds in a table cell."""
+    shown = name(text).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"#### {title}", "", *lines]) if lines else ""
+
+
+def _about(report: Report) -> str:
+    promotion = report.promotion
+    return (
+        f"{_code(promotion.base)} → {_code(promotion.candidate)} since {formatting.iso(promotion.at)}, by "
+        f"{_code(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
+    )
+
+
+def _grid(report: Report) -> str:
+    if not report.cohorts:
+        return "There is no cohort to compare: no trace was found in either arm."
+    header = ["metric", *(_code(cohort.cohort) for cohort in report.cohorts)]
+    rows = [
+        [_code(metric), *(_verdict(result_of(cohort, metric)) for cohort in report.cohorts)]
+        for metric in metric_names(report)
+    ]
+    decisions = ["**decision**", *(f"**{formatting.DECISION_WORDS[c.decision]}**" for c in report.cohorts)]
+    return _table(header, [*rows, decisions])
+
+
+def _verdict(result: MetricResult | None) -> str:
+    if result is None:
+        return "not measured"
+    words = formatting.VERDICT_WORDS[result.verdict]
+    return f"**{words}**" if result.verdict is Verdict.REGRESSED else words
+
+
+def _decisions(report: Report) -> str:
+    return "\n".join(_decision(cohort) for cohort in report.cohorts)
+
+
+def _decision(cohort: CohortResult) -> str:
+    traces = " and ".join(
+        f"{formatting.count(count, 'trace')} of {_escape(name(arm))}" for arm, count in sorted(cohort.traces.items())
+    )
+    return (
+        f"- {_code(cohort.cohort)}: **{formatting.DECISION_WORDS[cohort.decision]}**, "
+        f"{_escape(sentence(cohort.reason))} ({traces or 'no traces'})"
+    )
+
+
+def _findings(report: Report, *verdicts: Verdict) -> list[str]:
+    shown = findings(report, *verdicts)
+    # findings() orders by gravity within all; a regression is worse news than any improvement is good.
+    return [_finding(found) for verdict in verdicts for found in shown if found.result.verdict is verdict]
+
+
+def _finding(found: Finding) -> str:
+    result = found.result
+    unit = result.unit
+    margin = None if result.margin is None else abs(result.margin)
+    line = (
+        f"- {_verdict(result)} {_code(result.metric)} on {_code(found.cohort)}: "
+        f"{formatting.arm(result.base, unit)} → {formatting.arm(result.candidate, unit)}, "
+        f"effect {formatting.difference(result.effect, unit)} "
+        f"({formatting.interval(result.interval, unit)}), margin {formatting.size(margin, unit)}. "
+        f"{_escape(sentence(result.reason))}"
+    )
+    exemplars = result.exemplars.get("candidate", [])[:_EXEMPLARS_SHOWN]
+    if exemplars and result.verdict is Verdict.REGRESSED:
+        line += f" For example {', '.join(_code(trace_id) for trace_id in exemplars)}."
+    return line
+
+
+def _undecided(report: Report) -> list[str]:
+    return [
+        f"- {_code(found.result.metric)} on {_code(found.cohort)}: a regression under "
+        f"{formatting.size(found.result.smallest_detectable, found.result.unit)} would not have shown; "
+        f"traces needed: {formatting.more_traces(found.result)}."
+        for found in findings(report, Verdict.INCONCLUSIVE)
+    ]
+
+
+def _checks(report: Report) -> list[str]:
+    return [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)]
+
+
+def _check(check: Check) -> str:
+    where = "all cohorts" if check.cohort is None else _code(check.cohort)
+    return f"- **{check.status}** {_code(check.check)} on {where}: {_escape(sentence(check.detail))}"

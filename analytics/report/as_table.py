@@ -1,0 +1,192 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from analytics.report import formatting
+from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of
+from analytics.report.headline import headline
+from analytics.report.model import (
+    Check,
+    CheckStatus,
+    CohortResult,
+    Decision,
+    MetricResult,
+    Report,
+    Verdict,
+)
+from analytics.report.text import name, sentence, visible
+
+_STYLES = {
+    Verdict.REGRESSED: "bold red",
+    Verdict.IMPROVED: "bold green",
+    Verdict.NO_REGRESSION: "green",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.INVALID: "magenta",
+}
+_DECISION_STYLES = {Decision.PROMOTE: "bold green", Decision.HOLD: "bold yellow", Decision.ROLL_BACK: "bold red"}
+_CHECK_STYLES = {CheckStatus.FAIL: "bold red", CheckStatus.WARN: "yellow", CheckStatus.PASS: "green"}
+
+_LEAST_WIDTH = 60
+_COHORT_LIMIT = 24
+_COLUMN_GAP = 2
+
+
+def render(report: Report, width: int | None, color: bool) -> str:
+    """Render the report for a terminal.
+
+    Args:
+        report: the report.
+        width: columns to fill; None for the terminal's own width.
+        color: whether to colour the verdicts; their words carry the meaning without.
+
+    Returns:
+        Lines with a final newline; no escape sequence unless ``color``.
+    """
+    columns = max(_LEAST_WIDTH, shutil.get_terminal_size((100, 24)).columns if width is None else width)
+    console = Console(
+        file=io.StringIO(),
+        width=columns,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        _environ={},
+    )
+    with console.capture() as captured:
+        for block in _blocks(report, columns):
+            console.print(block)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
+    yield Text(headline(report), style="bold")
+    yield Text(_about(report), style="dim")
+    for cohorts in _pages(report, width):
+        yield Text()
+        yield _grid(report, cohorts)
+    yield from _section("Decisions", [_decision(cohort) for cohort in report.cohorts])
+    yield from _section("Regressed", [_finding(found) for found in findings(report, Verdict.REGRESSED)])
+    yield from _section("Improved", [_finding(found) for found in findings(report, Verdict.IMPROVED)])
+    yield from _section("Too small to see", [_undecided(found) for found in findings(report, Verdict.INCONCLUSIVE)])
+    yield from _section(
+        "Checks that did not pass",
+        [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)],
+    )
+    passed = len(checks_with(report, CheckStatus.PASS))
+    yield Text()
+    yield Text(
+        f"{formatting.count(passed, 'check')} passed. Intervals hold at every look; "
+        f"family-wise error {report.alpha:g} in each direction.",
+        style="dim",
+    )
+
+
+def _about(report: Report) -> str:
+    promotion = report.promotion
+    return (
+        f"{name(promotion.base)} to {name(promotion.candidate)} since {formatting.iso(promotion.at)}, "
+        f"by {name(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
+    )
+
+
+def _section(title: str, blocks: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    if blocks:
+        yield Text()
+        yield Text(title, style="bold")
+        yield from blocks
+
+
+def _short(cohort: CohortResult) -> str:
+    return visible(cohort.cohort, _COHORT_LIMIT)
+
+
+def _pages(report: Report, width: int) -> Iterator[list[CohortResult]]:
+    """Split the cohorts so that each grid fits the width with no word cut."""
+    words = max(len(word) for word in formatting.VERDICT_WORDS.values())
+    room = width - max((cell_len(name(metric)) for metric in metric_names(report)), default=0) - _COLUMN_GAP
+    page: list[CohortResult] = []
+    used = 0
+    for cohort in report.cohorts:
+        needed = max(words, cell_len(_short(cohort))) + _COLUMN_GAP
+        if page and used + needed > room:
+            yield page
+            page, used = [], 0
+        page.append(cohort)
+        used += needed
+    if page:
+        yield page
+
+
+def _grid(report: Report, cohorts: Sequence[CohortResult]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", show_footer=True)
+    table.add_column("metric", footer="decision", no_wrap=True)
+    for cohort in cohorts:
+        decision = Text(formatting.DECISION_WORDS[cohort.decision], style=_DECISION_STYLES[cohort.decision])
+        table.add_column(Text(_short(cohort)), footer=decision, no_wrap=True)
+    for metric in metric_names(report):
+        table.add_row(Text(name(metric)), *(_verdict(result_of(cohort, metric)) for cohort in cohorts))
+    return table
+
+
+def _verdict(result: MetricResult | None) -> Text:
+    if result is None:
+        return Text("not measured", style="dim")
+    return Text(formatting.VERDICT_WORDS[result.verdict], style=_STYLES[result.verdict])
+
+
+def _item(title: Text, *lines: str) -> RenderableType:
+    body = [Padding(Text(line), (0, 0, 0, 4)) for line in lines if line]
+    return Group(Padding(title, (0, 0, 0, 2)), *body)
+
+
+def _decision(cohort: CohortResult) -> RenderableType:
+    title = Text.assemble(
+        (formatting.DECISION_WORDS[cohort.decision], _DECISION_STYLES[cohort.decision]),
+        f"  {name(cohort.cohort)}",
+    )
+    traces = ", ".join(f"{name(arm)} {formatting.count(n, 'trace')}" for arm, n in sorted(cohort.traces.items()))
+    return _item(title, f"{sentence(cohort.reason)} ({traces or 'no traces'})")
+
+
+def _finding(found: Finding) -> RenderableType:
+    result = found.result
+    unit = result.unit
+    margin = None if result.margin is None else abs(result.margin)
+    title = Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}")
+    numbers = (
+        f"{formatting.arm(result.base, unit)} to {formatting.arm(result.candidate, unit)}; "
+        f"effect {formatting.difference(result.effect, unit)} ({formatting.interval(result.interval, unit)}), "
+        f"margin {formatting.size(margin, unit)}"
+    )
+    exemplars = ", ".join(map(name, result.exemplars.get("candidate", [])))
+    examples = f"see traces {exemplars}" if exemplars and result.verdict is Verdict.REGRESSED else ""
+    return _item(title, numbers, sentence(result.reason), examples)
+
+
+def _undecided(found: Finding) -> RenderableType:
+    result = found.result
+    return _item(
+        Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}"),
+        f"a regression under {formatting.size(result.smallest_detectable, result.unit)} would not have shown; "
+        f"traces needed: {formatting.more_traces(result)}",
+    )
+
+
+def _check(check: Check) -> RenderableType:
+    where = "all cohorts" if check.cohort is None else name(check.cohort)
+    title = Text.assemble((str(check.status), _CHECK_STYLES[check.status]), f"  {name(check.check)} on {where}")
+    return _item(title, sentence(check.detail))

@@ -1,0 +1,59 @@
+"""What of a report is worth saying, and in which order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
+
+DECIDED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.NO_REGRESSION})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of one cohort, named."""
+
+    cohort: str
+    result: MetricResult
+
+
+def findings(report: Report, *verdicts: Verdict) -> tuple[Finding, ...]:
+    """The metrics with one of the verdicts, the gravest first.
+
+    Gravity is the effect in margins, so that rates, milliseconds and dollars can stand in one order; then the
+    p-value; then the names.
+    """
+    chosen = [
+        Finding(cohort.cohort, result)
+        for cohort in report.cohorts
+        for result in cohort.metrics
+        if result.verdict in verdicts
+    ]
+    return tuple(sorted(chosen, key=_gravity))
+
+
+def _gravity(finding: Finding) -> tuple[float, float, str, str]:
+    result = finding.result
+    margins = 0.0
+    if result.effect is not None and result.margin and math.isfinite(result.effect / result.margin):
+        margins = abs(result.effect / result.margin)
+    p_value = 1.0 if result.p_value is None or math.isnan(result.p_value) else result.p_value
+    return -margins, p_value, finding.cohort, result.metric
+
+
+def metric_names(report: Report) -> tuple[str, ...]:
+    """Every metric of the report once, in the order in which the cohorts list them."""
+    return tuple(dict.fromkeys(result.metric for cohort in report.cohorts for result in cohort.metrics))
+
+
+def result_of(cohort: CohortResult, metric: str) -> MetricResult | None:
+    """The cohort's result for a metric; None if it has none."""
+    return next((result for result in cohort.metrics if result.metric == metric), None)
+
+
+def checks_with(report: Report, *statuses: CheckStatus) -> tuple[Check, ...]:
+    """The validity checks with one of the statuses, failed ones first."""
+    order = list(CheckStatus)[::-1]
+    chosen = [check for check in report.checks if check.status in statuses]
+    return tuple(sorted(chosen, key=lambda check: order.index(CheckStatus(check.status))))

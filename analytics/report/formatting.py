@@ -1,0 +1,164 @@
+"""How values, differences and words of a report are written for people."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from analytics.report.model import ArmValue, Decision, MetricResult, Verdict
+
+UNKNOWN = "unknown"
+
+VERDICT_WORDS = {
+    Verdict.REGRESSED: "REGRESSED",
+    Verdict.IMPROVED: "improved",
+    Verdict.NO_REGRESSION: "no regression",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.INVALID: "invalid",
+}
+
+DECISION_WORDS = {
+    Decision.PROMOTE: "promote",
+    Decision.HOLD: "hold",
+    Decision.ROLL_BACK: "roll back",
+}
+
+_METRIC_LABELS = {
+    "thumbs_down_rate": "thumbs-down rate",
+    "escalated_rate": "escalation rate",
+    "reopened_rate": "reopened-ticket rate",
+    "schema_repair_rate": "schema-repair rate",
+    "latency_p50": "p50 latency",
+    "latency_p95": "p95 latency",
+    "latency_p99": "p99 latency",
+    "input_tokens": "input tokens per trace",
+    "output_tokens": "output tokens per trace",
+}
+_ACRONYMS = {"json": "JSON", "sql": "SQL", "html": "HTML", "url": "URL", "pii": "PII"}
+
+_TENTH = 0.1
+_ONE = 1.0
+_HUNDRED = 100.0
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _significant(value: float, digits: int) -> str:
+    """Write a number with so many significant digits, grouped by thousands, never in powers of ten."""
+    if value == 0:
+        return "0"
+    # Rounding first: 9.9996 with four digits is 10.00, not 10.000.
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def _hundredths(share: float) -> str:
+    """Write 100 times a share: one decimal, more below 1 so that small rates stay apart."""
+    percent = 100 * share
+    size = abs(percent)
+    if size == 0 or round(size, 1) == _HUNDRED:
+        return f"{percent:.0f}"
+    if size >= _ONE:
+        return f"{percent:.1f}"
+    return f"{percent:.2f}" if size >= _TENTH else _significant(percent, 2)
+
+
+def _plain(value: float) -> str:
+    """Write milliseconds or tokens: whole numbers from 100 on, one decimal below, two digits below 1."""
+    size = abs(value)
+    if size >= _HUNDRED:
+        return f"{value:,.0f}"
+    if size == 0:
+        return "0"
+    return f"{value:.1f}" if size >= _ONE else _significant(value, 2)
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "rate":
+        return _hundredths(value)
+    if unit in {"ms", "tokens"}:
+        return _plain(value)
+    return _significant(value, 4)
+
+
+def _signed(value: float, unit: str) -> str:
+    written = _number(value, unit)
+    return f"+{written}" if value > 0 else written
+
+
+def _symbol(unit: str, *, difference: bool) -> str:
+    if unit == "rate":
+        return "points" if difference else "%"
+    return "USD" if unit == "usd" else unit
+
+
+def value(number: float | None, unit: str) -> str:
+    """Write an observed value: "6.1 %", "1,240 ms", "0.01234 USD", "812 tokens"."""
+    finite = _finite(number)
+    return UNKNOWN if finite is None else f"{_number(finite, unit)} {_symbol(unit, difference=False)}"
+
+
+def difference(number: float | None, unit: str) -> str:
+    """Write a signed difference; of rates in percentage points: "+3.7 points"."""
+    finite = _finite(number)
+    return UNKNOWN if finite is None else f"{_signed(finite, unit)} {_symbol(unit, difference=True)}"
+
+
+def size(number: float | None, unit: str) -> str:
+    """Write the size of a difference, without a sign: a margin, or the smallest regression that would show."""
+    finite = _finite(number)
+    return UNKNOWN if finite is None else f"{_number(finite, unit)} {_symbol(unit, difference=True)}"
+
+
+def interval(bounds: tuple[float, float] | None, unit: str) -> str:
+    """Write an interval of differences: "+2.4 to +5.1 points"; an open end in words."""
+    if bounds is None or any(math.isnan(bound) for bound in bounds):
+        return UNKNOWN
+    low, high = (_finite(bound) for bound in bounds)
+    if low is None and high is None:
+        return UNKNOWN
+    symbol = _symbol(unit, difference=True)
+    if low is None and high is not None:
+        return f"at most {_signed(high, unit)} {symbol}"
+    if high is None and low is not None:
+        return f"at least {_signed(low, unit)} {symbol}"
+    return " to ".join(_signed(bound, unit) for bound in bounds) + f" {symbol}"
+
+
+def arm(side: ArmValue, unit: str) -> str:
+    """Write one arm's value with the traces it rests on: "6.1 % of 1,024"."""
+    return f"{value(side.value, unit)} ({count(side.n, 'trace')})"
+
+
+def count(number: int, noun: str) -> str:
+    """Write a count with its noun: "1 trace", "1,024 traces"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def more_traces(result: MetricResult) -> str:
+    """Write how much more traffic would settle an undecided metric."""
+    if result.more_traces_needed is None:
+        return "no amount at the present estimate"
+    return f"about {_significant(float(result.more_traces_needed), 2)} more"
+
+
+def metric_label(metric: str) -> str:
+    """Name a metric as a person would: "groundedness failures", "p99 latency"."""
+    if metric in _METRIC_LABELS:
+        return _METRIC_LABELS[metric]
+    words = [_ACRONYMS.get(word, word) for word in metric.removesuffix("_fail_rate").split("_")]
+    return " ".join([*words, "failures"] if metric.endswith("_fail_rate") else words)
+
+
+def instant(moment: datetime | None) -> str:
+    """Write a moment in ISO 8601 with Z; naive moments are UTC."""
+    return "none" if moment is None else iso(moment)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with Z; naive moments are UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,143 @@
+"""What a confidence sequence, found by inverting the e-values, says: bounds, traffic still needed, smallest detectable."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtri
+
+from analytics.stats.cmh import log_e_cmh
+from analytics.stats.contrast import Contrast, rate_difference
+from analytics.stats.evidence import MINIMUM_EVENTS, MINIMUM_UNITS, average, hybrid_ready
+from analytics.stats.mixture import bisect, critical_z, log_e_mixture, t_to_z, z_to_t
+from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+_POWER_Z = float(ndtri(0.90))
+_MOST_TRAFFIC = 1e6
+_LARGEST_LOG_ODDS = 30.0
+
+
+def bound(contrast: Contrast, alpha: FloatArray, sign: float) -> FloatArray:
+    """One end of the confidence sequence at the contrast's look, one-sided level alpha.
+
+    Args:
+        contrast: shape (cells,).
+        alpha: shape (cells,).
+        sign: 1 for the lower end, -1 for the upper.
+
+    Returns:
+        Shape (cells,); infinite where there are no degrees of freedom.
+    """
+    if contrast.rates is not None:
+        target = -np.log(alpha)
+        ends = bisect(
+            lambda shift: contrast.log_e(shift, sign) >= target,
+            contrast.effect,
+            np.full_like(contrast.effect, -sign),
+        )
+        return np.where(contrast.degrees > 0, ends, -sign * np.inf)
+    deviation = np.sqrt(contrast.variance)
+    safe = np.where(deviation > 0, deviation, 1.0)
+    reach = z_to_t(critical_z(alpha, (contrast.scales / safe) ** 2), contrast.degrees) * deviation
+    return contrast.effect - sign * np.where(contrast.degrees > 0, reach, np.inf)
+
+
+def _log_odds(contrast: Contrast, shift: FloatArray) -> FloatArray:
+    """Log odds ratio of the restricted rates whose difference is ``shift``, at least 0."""
+    if contrast.rates is None:
+        raise ValueError("odds exist for rates only")
+    pooled, n_a, n_b, _ = contrast.rates
+    rate_a = np.clip(pooled - shift * n_b / (n_a + n_b), 1e-12, 1 - 1e-12)
+    rate_b = np.clip(rate_a + shift, 1e-12, 1 - 1e-12)
+    return np.clip(np.log(rate_b / (1 - rate_b)) - np.log(rate_a / (1 - rate_a)), 0.0, _LARGEST_LOG_ODDS)
+
+
+def rejected_rate_bound(
+    sums: TwoArmSums, cells: IndexArray, looks: IndexArray, alpha: FloatArray
+) -> FloatArray:
+    """Lower ends, above 0, for rates whose test rejected "no higher" at their look.
+
+    The test itself is inverted (E-CMH, averaged with the normal mixture where it was), so that interval and verdict
+    agree also where events are too few for the normal approximation.
+
+    Args:
+        sums: shape (cells, looks).
+        cells: the rejected cells.
+        looks: the look of each at which to invert.
+        alpha: the level of each.
+    """
+    history = sums.until(cells, looks)
+    at_look = sums.at(cells, looks)
+    contrast, hybrid, target = rate_difference(at_look), hybrid_ready(at_look), -np.log(alpha)
+
+    def rejected(shift: FloatArray) -> BoolArray:
+        cmh = log_e_cmh(history, _log_odds(contrast, shift))[:, -1]
+        return np.where(hybrid, average(cmh, contrast.log_e(shift, 1.0)), cmh) >= target
+
+    # From "no difference", which is rejected, up to the estimate, which never is.
+    return bisect(rejected, np.maximum(contrast.effect, 0.0), np.zeros_like(contrast.effect))
+
+
+def traces_needed(contrast: Contrast, sums: TwoArmSums, margin: FloatArray, alpha: float) -> FloatArray:
+    """Further traces (both arms) until the upper end falls below the margin, if the estimate stays as it is.
+
+    The smallest k with E2((margin - d) / (se / sqrt k), se / sqrt k) >= 1/alpha gives (k - 1) N.
+
+    Returns:
+        Shape (cells,); infinite where no amount would do.
+    """
+    target = -np.log(alpha)
+    distance = margin - contrast.effect
+    deviation = contrast.deviation(margin)
+    safe = np.where(deviation > 0, deviation, 1.0)
+    scales = contrast.scales_at(margin)
+
+    def shown(log_k: FloatArray) -> BoolArray:
+        shrunk = safe * np.exp(-log_k / 2)
+        z = t_to_z(distance / shrunk, (contrast.degrees + 1) * np.exp(log_k) - 1)
+        return log_e_mixture(z, (scales / shrunk) ** 2) >= target
+
+    most = np.full_like(distance, np.log(_MOST_TRAFFIC))
+    possible = (distance > 0) & (deviation > 0) & shown(most)
+    log_k = bisect(shown, np.zeros_like(distance), most)
+    units = np.maximum(np.minimum(sums.base.units, sums.candidate.units), 1)
+    times = np.maximum(np.exp(log_k), MINIMUM_UNITS / units)
+    if contrast.rates is not None:
+        times = np.maximum(times, MINIMUM_EVENTS / np.maximum(expected_at(contrast, margin), 1e-9))
+    total = sums.base.n + sums.candidate.n
+    return np.where(possible, np.ceil((times - 1) * total), np.inf)
+
+
+def expected_at(contrast: Contrast, margin: FloatArray) -> FloatArray:
+    """Events that the candidate arm would have if it were worse by just the margin (rates only)."""
+    if contrast.rates is None:
+        raise ValueError("events are expected of rates only")
+    pooled, n_a, n_b, _ = contrast.rates
+    rate_b = np.clip(pooled + margin * n_a / (n_a + n_b), margin, 1.0)
+    return rate_b * n_b
+
+
+def smallest_detectable(contrast: Contrast, alpha: FloatArray) -> FloatArray:
+    """The regression that this much traffic would have shown with 90 % probability, in the contrast's unit.
+
+    z_crit se(0) + 1.28 se(d), with se(d) at the regression itself; infinite without degrees of freedom.
+    """
+    if contrast.rates is not None:
+        pooled, n_a, n_b, design = contrast.rates
+        # Without events the rate is unknown, not 0: the usual half event.
+        rate = np.maximum(pooled, 0.5 / (n_a + n_b + 1))
+        contrast = Contrast(
+            contrast.effect,
+            design * rate * (1 - rate) * (1 / n_a + 1 / n_b),
+            contrast.degrees,
+            np.maximum(contrast.scales, np.multiply.outer(np.ones(len(contrast.scales)), rate)),
+            (rate, n_a, n_b, design),
+        )
+    null = contrast.deviation(np.zeros_like(contrast.effect))
+    safe = np.where(null > 0, null, 1.0)
+    critical = z_to_t(critical_z(alpha, (contrast.scales / safe) ** 2), contrast.degrees) * null
+    shift = critical + _POWER_Z * null
+    for _ in range(3):
+        shift = critical + _POWER_Z * contrast.deviation(np.minimum(shift, 1.0) if contrast.rates else shift)
+    if contrast.rates is not None:
+        shift = np.minimum(shift, 1.0)
+    return np.where((contrast.degrees > 0) & (null > 0), shift, np.inf)

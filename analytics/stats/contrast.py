@@ -1,0 +1,163 @@
+"""The difference between two arms with its cluster-robust variance, and the e-value of any hypothetical difference.
+
+Variances are pooled over both arms under the hypothesis (never arm-wise: a small arm without events would have variance
+0 and "prove" an improvement). Ratio estimates: Deng, Knoblich & Lu, KDD 2018.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.stats.mixture import log_e_mixture, t_to_z
+from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
+
+RATE_SCALES = (0.25, 0.7, 2.0)
+"""Sizes of a regression worth finding, as multiples of the base rate."""
+
+RATIO_SCALES = (0.05, 0.15, 0.40)
+"""Sizes of a regression worth finding in a mean, as log ratios."""
+
+_CERTAIN = 700.0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Candidate minus base, per cell (and look).
+
+    Attributes:
+        effect: the estimated difference.
+        variance: its null-pooled cluster variance at no difference.
+        degrees: Kish's effective units of the smaller arm, less one.
+        scales: sizes of effect worth finding; first axis is the mixture.
+        rates: for rates, (R0, N_a, N_b, design effect): the variance then depends on the hypothesis.
+    """
+
+    effect: FloatArray
+    variance: FloatArray
+    degrees: FloatArray
+    scales: FloatArray
+    rates: tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None = None
+
+    def deviation(self, shift: FloatArray) -> FloatArray:
+        """Standard error if the true difference were ``shift``.
+
+        For rates from the restricted rates R_a' = R0 - shift N_b / N and R_b' = R_a' + shift, so that zero events
+        prove nothing.
+        """
+        if self.rates is None:
+            return np.broadcast_to(
+                np.sqrt(self.variance), np.broadcast_shapes(self.variance.shape, shift.shape)
+            )
+        pooled, n_a, n_b, design = self.rates
+        low, high = np.maximum(0.0, -shift), np.minimum(1.0, 1.0 - shift)
+        rate_a = np.clip(pooled - shift * n_b / (n_a + n_b), low, high)
+        rate_b = np.clip(rate_a + shift, 0.0, 1.0)
+        return np.sqrt(design * (rate_a * (1 - rate_a) / n_a + rate_b * (1 - rate_b) / n_b))
+
+    def scales_at(self, shift: FloatArray) -> FloatArray:
+        """Sizes of effect worth finding around ``shift``: where events are rarer than it, ``shift`` sets the scale."""
+        if self.rates is None:
+            return self.scales
+        wanted = np.multiply.outer(np.array(RATE_SCALES), np.abs(shift))
+        return np.maximum(self.scales, wanted)
+
+    def log_e(self, shift: FloatArray, sign: float) -> FloatArray:
+        """Log e-value of "the difference is above ``shift``" (sign 1) or "below" it (sign -1)."""
+        distance = sign * (self.effect - shift)
+        deviation = self.deviation(shift)
+        some = deviation > 0
+        safe = np.where(some, deviation, 1.0)
+        z = t_to_z(np.where(some, distance / safe, 0.0), self.degrees)
+        log_e = log_e_mixture(z, (self.scales_at(shift) / safe) ** 2)
+        certain = np.where((distance > 0) & (self.degrees > 0), _CERTAIN, 0.0)
+        return np.where(some, log_e, certain)
+
+    def take(self, cells: BoolArray) -> Contrast:
+        """The chosen cells of a contrast at one look."""
+        rates = None
+        if self.rates is not None:
+            pooled, n_a, n_b, design = (part[cells] for part in self.rates)
+            rates = (pooled, n_a, n_b, design)
+        return Contrast(
+            self.effect[cells], self.variance[cells], self.degrees[cells], self.scales[:, cells], rates
+        )
+
+
+def _pooled_spread(sums: TwoArmSums) -> FloatArray:
+    """Squared residuals per trace over both arms, s2."""
+    pooled = sums.pooled
+    squares = sums.base.residual_squares(pooled) + sums.candidate.residual_squares(pooled)
+    n = sums.base.n + sums.candidate.n
+    return np.divide(squares, n, out=np.zeros_like(n), where=n > 0)
+
+
+def _per_trace(sums: TwoArmSums) -> FloatArray:
+    """1/N_a + 1/N_b, with empty arms as one trace (they are masked by their counts)."""
+    return 1 / np.maximum(sums.base.n, 1) + 1 / np.maximum(sums.candidate.n, 1)
+
+
+def _degrees(sums: TwoArmSums) -> FloatArray:
+    return np.minimum(sums.base.effective_units, sums.candidate.effective_units) - 1
+
+
+def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
+    """Variance of the difference at R_a = R_b, less twice the covariance of units that are in both arms."""
+    pairs = np.maximum(sums.base.n, 1) * np.maximum(sums.candidate.n, 1)
+    covariance = sums.cross.residual_products(sums.pooled) / pairs
+    return np.maximum(spread * _per_trace(sums) - 2 * covariance, 0.0)
+
+
+def design_effect(sums: TwoArmSums) -> FloatArray:
+    """How much returning units widen the variance of a rate, at least 1: s2 / (R0 (1 - R0))."""
+    pooled = sums.pooled
+    binomial = pooled * (1 - pooled)
+    ratio = np.divide(_pooled_spread(sums), binomial, out=np.ones_like(pooled), where=binomial > 0)
+    return np.maximum(ratio, 1.0)
+
+
+def rate_difference(sums: TwoArmSums) -> Contrast:
+    """Difference of two rates of 0/1 values; the variance is never below the binomial one."""
+    pooled = sums.pooled
+    binomial = pooled * (1 - pooled) * _per_trace(sums)
+    spread = np.maximum(_pooled_spread(sums), pooled * (1 - pooled))
+    variance = np.maximum(_null_variance(sums, spread), binomial)
+    design = np.divide(variance, binomial, out=np.ones_like(pooled), where=binomial > 0)
+    return Contrast(
+        sums.candidate.mean - sums.base.mean,
+        variance,
+        _degrees(sums),
+        np.multiply.outer(np.array(RATE_SCALES), pooled),
+        (pooled, np.maximum(sums.base.n, 1), np.maximum(sums.candidate.n, 1), design),
+    )
+
+
+def mean_difference(sums: TwoArmSums, scales: tuple[float, ...], *, relative: bool) -> Contrast:
+    """Difference of two ratio means.
+
+    Args:
+        sums: of the values.
+        scales: sizes worth finding.
+        relative: whether ``scales`` are multiples of the pooled mean, or in the values' own unit.
+    """
+    unit = sums.pooled if relative else np.ones_like(sums.pooled)
+    return Contrast(
+        sums.candidate.mean - sums.base.mean,
+        _null_variance(sums, _pooled_spread(sums)),
+        _degrees(sums),
+        np.multiply.outer(np.array(scales), unit),
+    )
+
+
+def log_ratio(sums: TwoArmSums) -> Contrast:
+    """Log ratio of two positive means, d = ln(R_b / R_a) with V = V0 / R0^2; 0 where a mean is not positive."""
+    base, candidate, pooled = sums.base.mean, sums.candidate.mean, sums.pooled
+    some = (base > 0) & (candidate > 0)
+    effect = np.log(np.where(some, candidate, 1.0) / np.where(some, base, 1.0))
+    variance = np.divide(
+        _null_variance(sums, _pooled_spread(sums)), pooled**2, out=np.zeros_like(pooled), where=some
+    )
+    return Contrast(
+        effect, variance, _degrees(sums), np.multiply.outer(np.array(RATIO_SCALES), np.ones_like(pooled))
+    )

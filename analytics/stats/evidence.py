@@ -1,0 +1,107 @@
+"""Evidence at every look, in both directions, and the anytime-valid p-values that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analytics.stats.cmh import log_e_cmh
+from analytics.stats.contrast import Contrast, mean_difference, rate_difference
+from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+MINIMUM_UNITS = 20
+MINIMUM_EVENTS = 10
+HYBRID_EVENTS = 100
+
+EXCESS_SCALES = (0.25, 0.7, 2.0)
+"""Sizes of a regression worth finding in a mean log excess, as multiples of its pooled value."""
+
+_NO_LOOK = 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Log e-values, shape (cells, looks); 0 where a look says nothing.
+
+    Attributes:
+        worse: for "the candidate is higher".
+        better: for "the candidate is lower".
+    """
+
+    worse: FloatArray
+    better: FloatArray
+
+
+def p_value(log_e: FloatArray) -> FloatArray:
+    """Anytime-valid p-value of each cell: the smallest 1/e over the looks (Ville's inequality), at most 1."""
+    return np.exp(-np.maximum(log_e.max(axis=1, initial=0.0), 0.0))
+
+
+def best_look(log_e: FloatArray) -> IndexArray:
+    """The look with the most evidence."""
+    return np.asarray(log_e.argmax(axis=1), dtype=np.intp)
+
+
+def enough_units(sums: TwoArmSums) -> BoolArray:
+    """Where both arms have enough units for the normal approximation."""
+    return np.minimum(sums.base.units, sums.candidate.units) >= MINIMUM_UNITS
+
+
+def hybrid_ready(sums: TwoArmSums) -> BoolArray:
+    """Where a rate's normal e-value joins E-CMH: the smaller arm expects enough events."""
+    expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
+    return enough_units(sums) & (expected >= HYBRID_EVENTS)
+
+
+def average(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Log of the average of two e-values, itself an e-value under any dependence."""
+    return np.asarray(np.logaddexp(first, second) - np.log(2), dtype=np.float64)
+
+
+def rate_evidence(sums: TwoArmSums) -> Evidence:
+    """E-CMH, averaged with the normal mixture once events are many."""
+    contrast, ready, null = rate_difference(sums), hybrid_ready(sums), np.zeros(1)
+
+    def directed(cmh: FloatArray, sign: float) -> FloatArray:
+        both = np.where(ready, average(cmh, contrast.log_e(null, sign)), cmh)
+        return np.where(sums.both_arms, both, _NO_LOOK)
+
+    return Evidence(directed(log_e_cmh(sums), 1.0), directed(log_e_cmh(sums.swapped()), -1.0))
+
+
+def mean_evidence(sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) -> Evidence:
+    """The normal mixture on a contrast of means.
+
+    Args:
+        sums: of the values.
+        contrast: the contrast to test, shape (cells, looks).
+        first_look: from which look on each cell's thresholds are known.
+    """
+    ready = enough_units(sums) & known_from(first_look, sums)
+    null = np.zeros(1)
+    return Evidence(
+        np.where(ready, contrast.log_e(null, 1.0), _NO_LOOK),
+        np.where(ready, contrast.log_e(null, -1.0), _NO_LOOK),
+    )
+
+
+def tail_evidence(excess: TwoArmSums, exceedance: TwoArmSums, first_look: IndexArray) -> Evidence:
+    """The average of the normal mixture on log excesses and E-CMH on exceedance of a quantile.
+
+    Args:
+        excess: sums of the winsorised log excess over the lower threshold.
+        exceedance: sums of "above the upper threshold".
+        first_look: from which look on each cell's thresholds are known.
+    """
+    normal = mean_evidence(excess, mean_difference(excess, EXCESS_SCALES, relative=True), first_look)
+    known = known_from(first_look, excess) & excess.both_arms
+    return Evidence(
+        np.where(known, average(normal.worse, log_e_cmh(exceedance)), _NO_LOOK),
+        np.where(known, average(normal.better, log_e_cmh(exceedance.swapped())), _NO_LOOK),
+    )
+
+
+def known_from(first_look: IndexArray, sums: TwoArmSums) -> BoolArray:
+    """Which looks come at or after each cell's first."""
+    return np.asarray(np.arange(sums.base.n.shape[1]) >= first_look[:, None], dtype=np.bool_)

@@ -1,0 +1,90 @@
+"""Intervals of quantiles and of their difference, for display beside the tail test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, hypot, sqrt
+
+import numpy as np
+
+from analytics.stats.contrast import RATIO_SCALES, Contrast
+from analytics.stats.mixture import critical_z
+from analytics.stats.sums import FloatArray
+
+
+@dataclass(frozen=True)
+class QuantileSample:
+    """One arm's values of one cell.
+
+    Attributes:
+        values: ascending.
+        design: design effect of "above the quantile" over the arm's units, at least 1.
+        effective_units: Kish's effective number of units.
+    """
+
+    values: FloatArray
+    design: float
+    effective_units: float
+
+    def quantile(self, probability: float) -> float:
+        """The sample quantile, linearly interpolated."""
+        return float(np.quantile(self.values, probability))
+
+    def interval(self, probability: float, z: float) -> tuple[float, float] | None:
+        """Woodruff's interval: order statistics at the cluster-robust interval of the proportion below.
+
+        None where too few values lie beyond the quantile to bound it.
+        """
+        n = len(self.values)
+        reach = z * sqrt(self.design * probability * (1 - probability) / n)
+        low, high = floor(n * (probability - reach)), ceil(n * (probability + reach))
+        if low < 1 or high >= n:
+            return None
+        return float(self.values[low - 1]), float(self.values[high])
+
+
+def deviation(base: QuantileSample, candidate: QuantileSample, probability: float) -> float | None:
+    """Standard error of the difference of two quantiles; None where one cannot be bounded."""
+    ends = base.interval(probability, 1.0), candidate.interval(probability, 1.0)
+    if ends[0] is None or ends[1] is None:
+        return None
+    return hypot((ends[0][1] - ends[0][0]) / 2, (ends[1][1] - ends[1][0]) / 2)
+
+
+def quantile_contrast(base: QuantileSample, candidate: QuantileSample, probability: float) -> Contrast | None:
+    """The difference of two quantiles as a contrast of one cell, shape (1,); None where one cannot be bounded."""
+    error = deviation(base, candidate, probability)
+    if error is None or error == 0.0:
+        return None
+    value = base.quantile(probability)
+    return Contrast(
+        np.array([candidate.quantile(probability) - value]),
+        np.array([error**2]),
+        np.array([min(base.effective_units, candidate.effective_units) - 1]),
+        np.multiply.outer(np.array(RATIO_SCALES), np.array([value])),
+    )
+
+
+def difference_interval(
+    base: QuantileSample, candidate: QuantileSample, probability: float, alpha: float
+) -> tuple[float, float] | None:
+    """Interval of candidate's less base's quantile at the anytime critical value, one-sided level alpha each.
+
+    The arms' intervals are put together by the square-and-add rule (Newcombe 1998, method 10), which keeps their
+    skew. None where too few values lie beyond the quantile.
+    """
+    contrast = quantile_contrast(base, candidate, probability)
+    if contrast is None:
+        return None
+    ratios = contrast.scales**2 / contrast.variance
+    z = float(critical_z(np.array([alpha]), ratios)[0])
+    ends = base.interval(probability, z), candidate.interval(probability, z)
+    if ends[0] is None or ends[1] is None:
+        return None
+    (low_a, high_a), (low_b, high_b) = ends
+    value_a, value_b = base.quantile(probability), candidate.quantile(probability)
+    effect = value_b - value_a
+    return (
+        effect - hypot(value_b - low_b, high_a - value_a),
+        effect + hypot(high_b - value_b, value_a - low_a),
+    )

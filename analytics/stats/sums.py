@@ -1,0 +1,124 @@
+"""Sufficient statistics of two arms whose unit of inference (a user, a conversation) has several traces.
+
+All arrays have the shape (cells, looks) and are cumulative over the looks. Statistics of disjoint sets of units add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IndexArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class ArmSums:
+    """One arm's sums over its units k with N_k traces and value total Y_k.
+
+    Attributes:
+        units: number of units with at least one trace.
+        n: sum of N_k.
+        y: sum of Y_k.
+        nn: sum of N_k squared.
+        yn: sum of Y_k N_k.
+        yy: sum of Y_k squared.
+    """
+
+    units: FloatArray
+    n: FloatArray
+    y: FloatArray
+    nn: FloatArray
+    yn: FloatArray
+    yy: FloatArray
+
+    def __add__(self, other: ArmSums) -> ArmSums:
+        return ArmSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> ArmSums:
+        """The sums of each chosen cell at one look, shape (chosen,)."""
+        return ArmSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+    def residual_squares(self, rate: FloatArray) -> FloatArray:
+        """Sum over the units of (Y_k - rate N_k) squared."""
+        return np.maximum(self.yy - 2 * rate * self.yn + rate**2 * self.nn, 0.0)
+
+    @property
+    def effective_units(self) -> FloatArray:
+        """Kish's effective number of units, S_n^2 / S_nn; 0 without units."""
+        return np.divide(self.n**2, self.nn, out=np.zeros_like(self.n), where=self.nn > 0)
+
+    @property
+    def mean(self) -> FloatArray:
+        """Value per trace, S_y / S_n; 0 without traces (see ``n``)."""
+        return np.divide(self.y, self.n, out=np.zeros_like(self.y), where=self.n > 0)
+
+
+@dataclass(frozen=True)
+class CrossSums:
+    """Sums over the units that are in both arms (a = base, b = candidate), for a split by request.
+
+    Attributes:
+        yy: sum of Y_ak Y_bk.
+        yn: sum of Y_ak N_bk.
+        ny: sum of N_ak Y_bk.
+        nn: sum of N_ak N_bk.
+    """
+
+    yy: FloatArray
+    yn: FloatArray
+    ny: FloatArray
+    nn: FloatArray
+
+    def __add__(self, other: CrossSums) -> CrossSums:
+        return CrossSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> CrossSums:
+        """The sums of each chosen cell at one look, shape (chosen,)."""
+        return CrossSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+    def residual_products(self, rate: FloatArray) -> FloatArray:
+        """Sum over the units of (Y_ak - rate N_ak)(Y_bk - rate N_bk)."""
+        return self.yy - rate * (self.yn + self.ny) + rate**2 * self.nn
+
+
+@dataclass(frozen=True)
+class TwoArmSums:
+    """Both arms and the sums of the units they share."""
+
+    base: ArmSums
+    candidate: ArmSums
+    cross: CrossSums
+
+    def __add__(self, other: TwoArmSums) -> TwoArmSums:
+        return TwoArmSums(self.base + other.base, self.candidate + other.candidate, self.cross + other.cross)
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
+        """The sums of each chosen cell at one look, shape (chosen,)."""
+        return TwoArmSums(
+            self.base.at(cells, looks), self.candidate.at(cells, looks), self.cross.at(cells, looks)
+        )
+
+    def until(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
+        """The chosen cells with nothing added after each one's look, shape (chosen, looks)."""
+        columns = np.minimum(np.arange(self.base.n.shape[1]), looks[:, None])
+        return self.at(cells[:, None], columns)
+
+    def swapped(self) -> TwoArmSums:
+        """The same data with the arms' roles exchanged."""
+        cross = CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn)
+        return TwoArmSums(self.candidate, self.base, cross)
+
+    @property
+    def both_arms(self) -> BoolArray:
+        """Where both arms have traces."""
+        return (self.base.n > 0) & (self.candidate.n > 0)
+
+    @property
+    def pooled(self) -> FloatArray:
+        """Value per trace over both arms, R0; 0 without traces."""
+        n = self.base.n + self.candidate.n
+        return np.divide(self.base.y + self.candidate.y, n, out=np.zeros_like(n), where=n > 0)

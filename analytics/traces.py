@@ -1,0 +1,391 @@
+"""The wide traces frame: one row per trace, with all that a comparison of two models reads.
+
+A trace is judged as its user met it: latency and error are the root span's where there is one; tokens, cost
+and attempts are those of all its model calls, each counted once; its arm is the model that was asked first
+(intention to treat), whatever rescued it later.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, attempt_chains, chain_counts
+from analytics.outcomes import (
+    EvaluatorRule,
+    failed_evaluations,
+    outcomes_by_trace,
+    with_passed,
+)
+from analytics.span_tree import SpanTree
+from analytics.tokens import find_calls, is_work
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from analytics.pricing import PriceBook
+    from analytics.promotions import Promotion
+
+# What trace_frame reads of the spans table; cohort_value and key_value are the span's own attributes that the
+# promotion and the configuration name, as text, null where absent.
+SPAN_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "start_time",
+    "end_time",
+    "status_code",
+    "service_name",
+    "scope_name",
+    "scope_version",
+    "gen_ai_span_kind",
+    "provider",
+    "request_model",
+    "response_model",
+    "response_id",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "token_rule",
+    "time_to_first_token_ms",
+    "conversation_id",
+    "user_id",
+    "prompt_name",
+    "prompt_version",
+    "error_type",
+    "reported_cost_usd",
+    "dropped_attributes_count",
+    "resource_id",
+    "cohort_value",
+    "key_value",
+)
+RESOURCE_COLUMNS = ("resource_id", "attributes")
+EVALUATION_COLUMNS = (
+    "evaluation_id",
+    "event_time",
+    "trace_id",
+    "span_id",
+    "response_id",
+    "conversation_id",
+    "name",
+    "score",
+    "label",
+)
+FEEDBACK_COLUMNS = (
+    "feedback_id",
+    "event_time",
+    "name",
+    "value",
+    "label",
+    "trace_id",
+    "span_id",
+    "response_id",
+    "conversation_id",
+    "key",
+    "source",
+    "received_at",
+)
+NO_COHORT = "(none)"
+NANOSECONDS_PER_MS = 1_000_000
+
+
+def trace_frame(
+    spans: pl.DataFrame,
+    resources: pl.DataFrame,
+    evaluations: pl.DataFrame,
+    feedback: pl.DataFrame,
+    *,
+    promotion: Promotion,
+    prices: PriceBook,
+    as_of: datetime,
+    outcome_maturity: Mapping[str, timedelta],
+    feedback_key: str | None,
+    evaluator_rules: Mapping[str, EvaluatorRule] | None = None,
+    validation_evaluators: Collection[str] = VALIDATION_EVALUATORS,
+) -> pl.DataFrame:
+    """Make the wide traces frame.
+
+    Args:
+        spans: :data:`SPAN_COLUMNS`, all spans of each trace.
+        resources: :data:`RESOURCE_COLUMNS`; ``attributes`` is a JSON object as text.
+        evaluations: :data:`EVALUATION_COLUMNS`.
+        feedback: :data:`FEEDBACK_COLUMNS`.
+        promotion: names the two models and the cohort attribute.
+        prices: what calls cost.
+        as_of: the moment the world is looked at (UTC): traces that had ended, outcomes that had happened.
+        outcome_maturity: by name of feedback, how long after a trace's end it is final.
+        feedback_key: the attribute that feedback's ``key`` is matched with; None: no feedback is matched by
+            key.
+        evaluator_rules: how to read scores, by evaluator name.
+        validation_evaluators: evaluators of a call's output whose failure makes the next call a schema
+            repair.
+
+    Returns:
+        One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
+        ``trace_id, start_time, end_time, latency_ms, cohort, arm, unit, user_id, conversation_id, services,
+        prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
+        output_tokens, cost_usd, unpriced_calls, error, tool_errors, retries, schema_repairs, fallbacks,
+        missing_root, dropped_attributes``, one ``evaluation:<name>`` per evaluator seen and one
+        ``outcome:<name>`` per kind of feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or
+        not yet final).
+    """
+    as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
+    now = pl.lit(as_of, dtype=pl.Datetime("ns"))
+    spans = _with_resource_values(_ordered(spans), resources, promotion.cohort_by, feedback_key)
+    tree = SpanTree.of(spans)
+    spans = _with_work(spans, tree)
+    traces = _times(spans).filter(pl.col("end_time") <= now)
+    ended = pl.col("trace_id").is_in(traces["trace_id"].implode())
+    known = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
+    given = feedback.filter(pl.col("event_time") <= now)
+
+    calls = prices.price(find_calls(spans, tree)).filter(ended)
+    spans = spans.filter(ended)
+    llm_calls = calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))
+    validations = known.filter(pl.col("name").is_in(list(validation_evaluators)) & ~pl.col("passed"))
+    chains = attempt_chains(_with_validation(llm_calls, validations))
+
+    parts = (
+        _descriptions(spans),
+        _models(calls, promotion),
+        _usage(calls),
+        chain_counts(chains),
+        failed_evaluations(known, spans),
+        outcomes_by_trace(given, spans, traces, as_of=as_of, maturity=outcome_maturity),
+    )
+    for part in parts:
+        traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
+    unrescued = pl.col("unrescued").fill_null(value=False)
+    own = [name for name in traces.columns if name.startswith(("evaluation:", "outcome:"))]
+    return (
+        traces.with_columns(
+            pl.col("cohort").fill_null(NO_COHORT),
+            pl.col("llm_calls", "unpriced_calls", *COUNT_COLUMNS).fill_null(0),
+            unit=pl.coalesce("user_id", "conversation_id", "trace_id"),
+            error=pl.col("root_failed") | (~pl.col("root_succeeded") & unrescued),
+        )
+        .select(*_FRAME_COLUMNS, *own)
+        .sort("trace_id")
+    )
+
+
+_FRAME_COLUMNS = (
+    "trace_id",
+    "start_time",
+    "end_time",
+    "latency_ms",
+    "cohort",
+    "arm",
+    "unit",
+    "user_id",
+    "conversation_id",
+    "services",
+    "prompt_version",
+    "instrumentation",
+    "token_rules",
+    "first_model",
+    "last_model",
+    "llm_calls",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "unpriced_calls",
+    "error",
+    "tool_errors",
+    "retries",
+    "schema_repairs",
+    "fallbacks",
+    "missing_root",
+    "dropped_attributes",
+)
+
+
+def _ordered(spans: pl.DataFrame) -> pl.DataFrame:
+    """Each span once (of two reports of one span id the later), by trace and start time."""
+    empty_is_absent = pl.col("parent_span_id", "user_id", "conversation_id", "cohort_value", "key_value")
+    return (
+        spans.select(SPAN_COLUMNS)
+        .with_columns(
+            empty_is_absent.replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns"))
+        )
+        .sort("trace_id", "start_time", "span_id", "end_time")
+        .unique(["trace_id", "span_id"], keep="last", maintain_order=True)
+    )
+
+
+def _with_resource_values(
+    spans: pl.DataFrame, resources: pl.DataFrame, cohort_by: str, feedback_key: str | None
+) -> pl.DataFrame:
+    """Add what the resource says of the cohort, and let it stand in for a key that the span does not have."""
+    attributes = [json.loads(text) for text in resources["attributes"].to_list()]
+    values = pl.DataFrame(
+        {
+            "resource_id": resources["resource_id"],
+            "resource_cohort": [_text(one.get(cohort_by)) for one in attributes],
+            "resource_key": [_text(one.get(feedback_key)) if feedback_key else None for one in attributes],
+        },
+        schema={"resource_id": pl.String, "resource_cohort": pl.String, "resource_key": pl.String},
+    ).unique("resource_id", keep="first", maintain_order=True)
+    return (
+        spans.join(values, on="resource_id", how="left", maintain_order="left")
+        .with_columns(key_value=pl.coalesce("key_value", "resource_key"))
+        .drop("resource_key")
+    )
+
+
+def _text(value: object) -> str | None:
+    """An attribute's value as the span attributes' text has it."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _with_work(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
+    """Mark the application's own spans; a trace of nothing but judgements is work of its own."""
+    spans = spans.with_columns(work=pl.Series(is_work(spans, tree)), is_top=pl.Series(tree.parent < 0))
+    return spans.with_columns(work=pl.col("work") | ~pl.col("work").any().over("trace_id"))
+
+
+def _times(spans: pl.DataFrame) -> pl.DataFrame:
+    """When each trace began and ended, what its user waited, and how its root fared.
+
+    Without a root (a span without parent) the spans whose parent is missing stand in: one that failed makes
+    the trace failed.
+    """
+    work = spans.filter("work")
+    failed = pl.col("status_code") == "ERROR"
+    whole = work.group_by("trace_id").agg(
+        pl.col("start_time").min(),
+        pl.col("end_time").max(),
+        top_failed=(pl.col("is_top") & failed).any(),
+    )
+    root = (
+        work.filter(pl.col("parent_span_id").is_null())
+        .unique("trace_id", keep="first", maintain_order=True)
+        .select(
+            "trace_id",
+            root_time=pl.col("end_time") - pl.col("start_time"),
+            root_status="status_code",
+        )
+    )
+    lasted = pl.coalesce("root_time", pl.col("end_time") - pl.col("start_time")).dt.total_nanoseconds()
+    return (
+        whole.join(root, on="trace_id", how="left")
+        .select(
+            "trace_id",
+            "start_time",
+            "end_time",
+            # A negative duration is a broken clock, not a latency.
+            latency_ms=pl.when(lasted >= 0).then(lasted / NANOSECONDS_PER_MS),
+            missing_root=pl.col("root_status").is_null(),
+            root_failed=pl.coalesce(pl.col("root_status") == "ERROR", "top_failed"),
+            root_succeeded=pl.col("root_status").eq("OK").fill_null(value=False),
+        )
+        .sort("trace_id")
+    )
+
+
+def _descriptions(spans: pl.DataFrame) -> pl.DataFrame:
+    """What a trace's own spans say of cohort, user, services, release: the root first, then the earliest."""
+    work = spans.filter("work")
+    stated = ("cohort_value", "resource_cohort", "user_id", "conversation_id")
+    spoken = (
+        work.sort(pl.col("parent_span_id").is_null(), descending=True, maintain_order=True)
+        .group_by("trace_id")
+        .agg(
+            pl.col(stated).first(ignore_nulls=True),
+            tool_errors=(pl.col("gen_ai_span_kind").eq("TOOL") & pl.col("status_code").eq("ERROR"))
+            .sum()
+            .cast(pl.Int64),
+            dropped_attributes=pl.col("dropped_attributes_count").cast(pl.Int64).sum(),
+        )
+        .with_columns(cohort=pl.coalesce("cohort_value", "resource_cohort"))
+        .drop("cohort_value", "resource_cohort")
+    )
+    services = _listed(work, "services", pl.col("service_name"))
+    prompts = _listed(work, "prompt_version", _versioned("prompt_name", "prompt_version"))
+    return spoken.join(services, on="trace_id", how="left").join(prompts, on="trace_id", how="left")
+
+
+def _models(calls: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
+    """The arm of each trace, its first and last model, and its number of LLM calls.
+
+    The arm is that of the earliest call for one of the two models, whether it succeeded or not; an agent
+    that alone reports usage speaks for its calls.
+    """
+    asked = pl.col("request_model")
+    arm = asked.replace_strict({promotion.candidate: "candidate", promotion.base: "base"}, default=None)
+    model = pl.coalesce("request_model", "response_model")
+    llm = pl.col("is_call")
+    return (
+        calls.filter(pl.col("gen_ai_span_kind").ne_missing("EMBEDDING"))
+        .sort("start_time", "span_id")
+        .group_by("trace_id")
+        .agg(
+            arm=arm.first(ignore_nulls=True),
+            first_model=model.filter(llm).first(ignore_nulls=True),
+            last_model=model.filter(llm).last(ignore_nulls=True),
+            llm_calls=llm.sum().cast(pl.Int64),
+        )
+    )
+
+
+def _usage(calls: pl.DataFrame) -> pl.DataFrame:
+    """Tokens and cost of each trace that made a call: null where a counted call's are not known.
+
+    A trace in which every call was rejected used nothing, and that is known.
+    """
+    counted = pl.col("is_counted")
+    sums = calls.group_by("trace_id").agg(
+        *(
+            pl.when(~(counted & pl.col(name).is_null()).any())
+            .then(pl.col(name).filter(counted).sum())
+            .alias(name)
+            for name in ("input_tokens", "output_tokens", "cost_usd")
+        ),
+        unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),
+    )
+    read = calls.filter(counted)
+    emitters = read.filter(pl.col("gen_ai_span_kind") == "LLM")
+    instrumentation = _listed(emitters, "instrumentation", _versioned("scope_name", "scope_version"))
+    rules = _listed(read, "token_rules", pl.col("token_rule"))
+    return sums.join(instrumentation, on="trace_id", how="left").join(rules, on="trace_id", how="left")
+
+
+def _with_validation(calls: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
+    """Mark the calls whose own output failed a validation, named by span id or by response id."""
+    ids = calls.select("trace_id", "span_id", "response_id")
+    by_span = ids.join(
+        failures.select("span_id", stated_trace="trace_id").filter(pl.col("span_id").is_not_null()).unique(),
+        on="span_id",
+    ).filter(pl.col("stated_trace").is_null() | (pl.col("stated_trace") == pl.col("trace_id")))
+    by_response = ids.join(failures.filter(pl.col("span_id").is_null()), on="response_id", how="semi")
+    failed = pl.concat(
+        [by_span.select("trace_id", "span_id"), by_response.select("trace_id", "span_id")]
+    ).unique()
+    return calls.join(
+        failed.with_columns(failed_validation=pl.lit(value=True)), on=["trace_id", "span_id"], how="left"
+    ).with_columns(pl.col("failed_validation").fill_null(value=False))
+
+
+def _listed(frame: pl.DataFrame, name: str, value: pl.Expr) -> pl.DataFrame:
+    """The distinct values of each trace, sorted and joined by commas."""
+    return (
+        frame.select("trace_id", value.alias(name))
+        .drop_nulls()
+        .unique()
+        .sort("trace_id", name)
+        .group_by("trace_id")
+        .agg(pl.col(name).str.join(","))
+    )
+
+
+def _versioned(name: str, version: str) -> pl.Expr:
+    """Write a name and its version as "name@version", or whichever of the two is known."""
+    both = pl.concat_str(name, version, separator="@")
+    return pl.coalesce(both, name, pl.lit("@") + pl.col(version))

@@ -1,0 +1,212 @@
+"""The command line. It wires; the work is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from analytics.feedback_file import read_feedback
+from analytics.job import run_report, store_report
+from analytics.promotions import DESIGNS, Promotion, end_row, find_promotion, promotion_row
+from analytics.report import FORMATS as REPORT_FORMATS
+from analytics.report import exit_status, render
+from spanverdict.demo import run_demo
+from spanverdict.job_options import job_options
+from spanverdict.options import Settings, Time, store_options
+from spanverdict.output import FORMATS, write_rows
+from spanverdict.serve import serve as run_server
+from sql import statements
+from sql.access import ServerFile, open_store
+from sql.store import utc_now
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spanverdict")
+def main() -> None:
+    """Did the fine-tuned model regress, for which cohort, and how sure are we?
+
+    Point your applications' OpenTelemetry exporter at `spanverdict serve`, name a promotion, read the report.
+    """
+
+
+@main.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), default=Path("spanverdict-demo"),
+              show_default=True, help="Where the demo keeps its store and reports.")  # fmt: skip
+@click.option("--no-browser", is_flag=True, help="Do not open the HTML report in a browser.")
+@store_options
+def demo(settings: Settings, directory: Path, *, no_browser: bool) -> None:
+    """A promotion incident, end to end: collector, sample traces over OTLP, verdicts, reports."""
+    del settings  # The demo is its own world: sample configuration, own store, free ports.
+    run_demo(directory, browser=not no_browser and sys.stdout.isatty())
+
+
+@main.command()
+@click.option("--grpc", help="OTLP/gRPC address, host:port; default 127.0.0.1:4317. Port 0 takes a free one.")
+@click.option("--sql", "sql_address", help="SQL (Arrow Flight SQL) address; default 127.0.0.1:4319.")
+@store_options
+def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None:
+    """Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    given = {"grpc": grpc, "sql": sql_address}
+    server = settings.config.server.model_copy(update={key: value for key, value in given.items() if value})
+    for name, address in (("--grpc", server.grpc), ("--sql", server.sql)):
+        if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdigit():
+            raise click.BadParameter(f"{address!r} is not host:port, such as 127.0.0.1:4317.", param_hint=name)
+    config = settings.config.model_copy(update={"server": server})
+
+    def ready(told: ServerFile) -> None:
+        click.echo(f"Receiving OTLP/gRPC on {told.grpc}, answering SQL on {told.sql}, storing in {settings.db}.", err=True)
+
+    counters = asyncio.run(run_server(config, settings.db, ready))
+    click.echo(
+        f"Stopped. {counters.requests} requests in {counters.commits} commits; stored "
+        f"{counters.stored.get('spans', 0)} spans, {counters.stored.get('log_records', 0)} log records; "
+        f"refused {counters.rejected} records.",
+        err=True,
+    )
+
+
+@main.command()
+@click.argument("query", required=False)
+@click.option("--file", "-f", "file", type=click.Path(path_type=Path, dir_okay=False), help="Read the query from a file.")
+@click.option("--named", metavar="NAME", help="Run a saved query; see --list.")
+@click.option("--list", "list_queries", is_flag=True, help="List the saved queries.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@store_options
+def sql(
+    settings: Settings, query: str | None, file: Path | None, named: str | None, form: str, out: Path | None, *, list_queries: bool
+) -> None:
+    """Ask the store a question in SQL (one SELECT), also while the collector writes."""
+    if list_queries:
+        for name in statements.query_names():
+            first = statements.query(name).splitlines()[0].removeprefix("-- ")
+            click.echo(f"{name:<22}{first}")
+        return
+    if sum(given is not None for given in (query, file, named)) != 1:
+        raise click.UsageError("Give one of: a query, --file, --named.")
+    if file:
+        if not file.is_file():
+            raise click.UsageError(f"{file} cannot be read: there is no such file.")
+        query = file.read_text("utf-8")
+    elif named:
+        if named not in statements.query_names():
+            raise click.UsageError(f"There is no saved query {named!r}; --list shows them.")
+        query = statements.query(named)
+    with open_store(settings.db) as store:
+        rows = store.read(query or "")
+    write_rows(rows, form, out)
+
+
+@main.group()
+def feedback() -> None:
+    """Outcomes from users and business systems."""
+
+
+@feedback.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@store_options
+def feedback_import(settings: Settings, file: Path) -> None:
+    """Import thumbs, escalations, reopened tickets from CSV, JSON Lines or Parquet; rows known already are skipped."""
+    rows = read_feedback(file, utc_now())
+    with open_store(settings.db, write=True) as store:
+        stored = store.write({"feedback": rows})["feedback"]
+    click.echo(f"Imported {stored} outcomes from {file}; {rows.num_rows - stored} were there already.", err=True)
+
+
+@main.group()
+def promotion() -> None:
+    """Candidate releases under comparison."""
+
+
+@promotion.command("add")
+@click.argument("name")
+@click.option("--base", required=True, help="Request model that served before.")
+@click.option("--candidate", required=True, help="Request model that is to take over.")
+@click.option("--at", type=Time(), required=True, help="When the candidate began to serve.")
+@click.option("--design", type=click.Choice(DESIGNS), default="concurrent", show_default=True,
+              help="concurrent: both models serve the same period.")  # fmt: skip
+@click.option("--cohort-by", required=True, help="Span or resource attribute that holds the cohort, such as app.cohort.")
+@click.option("--candidate-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="Share of users meant for the candidate, for the sample-ratio check.")  # fmt: skip
+@store_options
+def promotion_add(
+    settings: Settings, name: str, base: str, candidate: str, at: datetime, design: str, cohort_by: str,
+    candidate_share: float | None,
+) -> None:  # fmt: skip
+    """Register a promotion: which candidate runs beside which base, since when, and what a cohort is."""
+    if base == candidate:
+        raise click.UsageError("--base and --candidate name the same model; there is nothing to compare.")
+    new = Promotion(name, base, candidate, design, at, None, cohort_by, candidate_share)
+    with open_store(settings.db, write=True) as store:
+        stored = store.write({"promotions": promotion_row(new, utc_now())})["promotions"]
+    if not stored:
+        raise click.UsageError(f"There is a promotion {name!r} already; see `spanverdict promotion show {name}`.")
+    click.echo(f"Promotion {name}: {candidate} beside {base} since {at.isoformat()}Z, by {cohort_by}.", err=True)
+
+
+@promotion.command("list")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@store_options
+def promotion_list(settings: Settings, form: str) -> None:
+    """List the promotions."""
+    with open_store(settings.db) as store:
+        write_rows(store.read(statements.read("promotions")), form, None)
+
+
+@promotion.command("show")
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="json", show_default=True)
+@store_options
+def promotion_show(settings: Settings, name: str, form: str) -> None:
+    """Show one promotion."""
+    with open_store(settings.db) as store:
+        find_promotion(store, name)
+        rows = store.read(statements.read("promotions"))
+    write_rows(rows.filter([row == name for row in rows["name"].to_pylist()]), form, None)
+
+
+@promotion.command("end")
+@click.argument("name")
+@click.option("--at", type=Time(), help="When it ended; default: now.")
+@store_options
+def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
+    """Say that a comparison has ended: later traffic is not part of it."""
+    with open_store(settings.db, write=True) as store:
+        found = find_promotion(store, name)
+        ended = at or utc_now()
+        if ended <= found.at:
+            raise click.UsageError(f"{name} began at {found.at.isoformat()}Z; it cannot end before that.")
+        if not store.write({"promotion_ends": end_row(name, ended)})["promotion_ends"]:
+            raise click.UsageError(f"{name} has ended already, at {found.ended_at}.")
+    click.echo(f"Promotion {name} ended at {ended.isoformat()}Z.", err=True)
+
+
+@main.command()
+@click.argument("promotion_name", metavar="PROMOTION")
+@click.option("--format", "form", type=click.Choice(REPORT_FORMATS), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
+@click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
+@store_options
+def report(
+    settings: Settings, promotion_name: str, form: str, out: Path | None, as_of: datetime | None, *, fail_on_undecided: bool
+) -> None:
+    """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 0 if none did."""
+    options = job_options(settings.config)
+    with open_store(settings.db, write=True) as store:
+        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())
+        text = render(result, form, color=out is None and sys.stdout.isatty())
+        store_report(store, result)
+    if out:
+        out.write_text(text, "utf-8")
+        click.echo(f"Wrote {out}.", err=True)
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+    raise SystemExit(exit_status(result, fail_on_undecided=fail_on_undecided))
+

@@ -1,0 +1,165 @@
+"""The demo: the sample incident through the real path, from OTLP files to verdicts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import click
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from rich.console import Console
+from rich.progress import track
+
+from analytics.feedback_file import read_feedback
+from analytics.job import run_report, store_report
+from analytics.promotions import Promotion, promotion_row
+from analytics.report import render
+from analytics.report.model import Report
+from collector.otlp_json import parse
+from collector.sender import Sender
+from spanverdict.config import load
+from spanverdict.job_options import job_options
+from sql.access import ServerFile, open_store, server_file
+from sql.errors import StoreUnavailableError
+from sql.store import utc_now
+
+START_SECONDS = 30
+"""How long the demo waits for its server."""
+
+
+def run_demo(directory: Path, *, browser: bool) -> None:
+    """Start a collector, send the sample traces, register the promotion, print and write the report.
+
+    Args:
+        directory: where the store and the reports go; an earlier demo's files are replaced.
+        browser: open the HTML report when done.
+
+    Raises:
+        StoreUnavailableError: the server did not start.
+        SendError: the collector refused a request.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    store = directory / "spanverdict.duckdb"
+    if ServerFile.read(store):
+        raise StoreUnavailableError(f"A server runs on {store} already; stop it first, or name another folder with --dir.")
+    for old in (store, store.with_name(store.name + ".wal"), server_file(store)):
+        old.unlink(missing_ok=True)
+    with as_file(files("sample_traces")) as sample:
+        truth = json.loads((sample / "truth.json").read_text("utf-8"))
+        with _server(store, sample / "spanverdict.toml") as server:
+            _send_all(sample, server)
+            report = _compare(store, sample, truth)
+    for name, form in (("report.html", "html"), ("report.json", "json")):
+        (directory / name).write_text(render(report, form), "utf-8")
+    click.echo(render(report, "table", color=sys.stdout.isatty()))
+    click.echo(_against_truth(report, truth))
+    page = (directory / "report.html").resolve()
+    click.echo(f"\nReport: {page}\n        {page.with_suffix('.json')}")
+    click.echo(f'Ask it: spanverdict sql --db {store} --named models_by_day\n        spanverdict sql --db {store} "FROM llm_calls LIMIT 5"')
+    if browser:
+        webbrowser.open(page.as_uri())
+
+
+@contextmanager
+def _server(store: Path, config: Path) -> Iterator[ServerFile]:
+    """A real `spanverdict serve` in its own process, on free loopback ports, ended by SIGTERM."""
+    command = [
+        sys.executable, "-m", "spanverdict", "serve", "--db", str(store), "--config", str(config),
+        "--grpc", "127.0.0.1:0", "--sql", "127.0.0.1:0",
+    ]  # fmt: skip
+    log = store.with_name("server.log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603 (our own command)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while (told := ServerFile.read(store)) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StoreUnavailableError(f"The demo's server did not start; its last words: {_last_line(log)}")
+            time.sleep(0.05)
+        yield told
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "none"
+
+
+def _send_all(sample: Path, server: ServerFile) -> None:
+    """Send every OTLP file over gRPC; each request is acknowledged after its rows are on disk."""
+    console = Console(stderr=True)
+    spans = logs = 0
+    requests = list(_requests(sample))
+    with Sender(server.grpc) as sender:
+        started = time.monotonic()
+        for is_traces, line in track(requests, "Sending OTLP", console=console, disable=not console.is_terminal):
+            if is_traces:
+                traces = parse(line, ExportTraceServiceRequest())
+                spans += sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans)
+                sender.send(traces)
+            else:
+                records = parse(line, ExportLogsServiceRequest())
+                logs += sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
+                sender.send(records)
+    elapsed = time.monotonic() - started
+    click.echo(f"Sent {spans} spans and {logs} log records over OTLP/gRPC, each acknowledged after its commit ({elapsed:.0f} s).", err=True)
+
+
+def _requests(sample: Path) -> Iterator[tuple[bool, str]]:
+    for path in sorted(sample.glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                yield ".traces." in path.name, line
+
+
+def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> Report:
+    told = truth["promotion"]
+    promotion = Promotion(
+        name=told["name"], base=told["base"], candidate=told["candidate"], design=told["design"],
+        at=_time(told["at"]), ended_at=_time(told["ended_at"]), cohort_by=told["cohort_by"],
+        candidate_share=told["candidate_share"],
+    )  # fmt: skip
+    options = job_options(load(sample / "spanverdict.toml"))
+    with open_store(store, write=True) as access:
+        rows = read_feedback(sample / "feedback.csv", utc_now())
+        stored = access.write({"feedback": rows})["feedback"]
+        click.echo(f"Imported {stored} outcomes from feedback.csv.", err=True)
+        access.write({"promotions": promotion_row(promotion, utc_now())})
+        report = run_report(access, promotion.name, options, as_of=_time(truth["as_of"]), now=utc_now())
+        store_report(access, report)
+    return report
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+
+
+def _against_truth(report: Report, truth: dict[str, Any]) -> str:
+    """What the sample was made to show beside what the report found."""
+    found = {(cohort.cohort, metric.metric): metric.verdict.value for cohort in report.cohorts for metric in cohort.metrics}
+    lines = ["Known truth of the sample:"]
+    for row in truth["must"]:
+        verdict = found.get((row["cohort"], row["metric"]), "absent")
+        agrees = "found" if verdict == row["verdict"] else f"NOT FOUND, report says {verdict}"
+        lines.append(f"  {row['cohort']} {row['metric']} {row['verdict']}: {agrees}")
+    wrong = [
+        f"{cohort} {metric}: {found[cohort, metric]}"
+        for cohort, told in truth["cohorts"].items()
+        for metric, told_metric in told["metrics"].items()
+        if found.get((cohort, metric), told_metric["expected"][0]) not in told_metric["expected"]
+    ]
+    lines.append(f"  other verdicts against the truth: {'; '.join(wrong) or 'none'}")
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""The configuration's words → the report job's options."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from analytics.job import JobOptions
+from analytics.metrics import MetricOverride
+from analytics.outcomes import EvaluatorRule
+from analytics.pricing import Price, PriceBook
+from spanverdict.config import Config, ConfigError
+
+
+def job_options(config: Config) -> JobOptions:
+    """Translate what the configuration says about prices, evaluators, metrics and reports.
+
+    Raises:
+        ConfigError: two prices of one model begin at the same time.
+    """
+    try:
+        prices = PriceBook([Price(**price.model_dump()) for price in config.prices])
+    except ValueError as error:
+        raise ConfigError(f"prices: {error}") from error
+    return JobOptions(
+        prices=prices,
+        evaluator_rules={
+            name: EvaluatorRule(rule.threshold, rule.higher_is) for name, rule in config.evaluators.items()
+        },
+        overrides={
+            name: MetricOverride(
+                margin=metric.margin,
+                margin_kind=metric.margin_kind,
+                maturity=None if metric.maturity_hours is None else timedelta(hours=metric.maturity_hours),
+                higher_is=metric.higher_is,
+                weight=metric.weight,
+            )
+            for name, metric in config.metrics.items()
+        },
+        feedback_key=config.feedback.key_attribute,
+        validation_evaluators=config.report.validation_evaluators,
+        alpha=config.report.alpha,
+    )

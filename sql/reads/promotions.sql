@@ -1,0 +1,3 @@
+SELECT name, base, candidate, design, started_at, ended_at, cohort_by, candidate_share, created_at
+FROM promotions
+ORDER BY started_at, name

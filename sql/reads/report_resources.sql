@@ -1,0 +1,1 @@
+SELECT resource_id, attributes FROM resources

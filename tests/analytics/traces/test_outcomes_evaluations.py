@@ -1,0 +1,164 @@
+"""Evaluations: what passes, what fails, and which traces it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from analytics.outcomes import EvaluatorRule, unmatched_outcomes, with_passed
+
+Row = dict[str, Any]
+Make = Callable[..., Row]
+Frame = Callable[..., pl.DataFrame]
+
+
+def _passed(name: str, label: str | None, score: float | None, **rules: EvaluatorRule) -> bool | None:
+    rows = pl.DataFrame(
+        {"name": [name], "label": [label], "score": [score]},
+        schema={"name": pl.String, "label": pl.String, "score": pl.Float64},
+    )
+    value: bool | None = with_passed(rows, rules)["passed"].item()
+    return value
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("pass", True),
+        ("PASSED", True),
+        (" Grounded ", True),
+        ("yes", True),
+        ("Not grounded", False),
+        ("hallucinated", False),
+        ("FAIL", False),
+        ("false", False),
+        ("invalid", False),
+        ("lukewarm", None),
+        (None, None),
+    ],
+)
+def test_label_decides(label: str | None, expected: bool | None) -> None:
+    """Known labels decide in any case; others say nothing."""
+    assert _passed("Quality", label, None) is expected
+
+
+def test_label_beats_score() -> None:
+    """A label that says fail is not overruled by a high score."""
+    assert _passed("Quality", "fail", 1.0, Quality=EvaluatorRule(0.5)) is False
+
+
+@pytest.mark.parametrize(
+    ("higher_is", "score", "expected"),
+    [("better", 0.7, True), ("better", 0.69, False), ("worse", 0.7, True), ("worse", 0.71, False)],
+)
+def test_rule_reads_the_score(higher_is: Any, score: float, expected: bool) -> None:
+    """The threshold itself passes, and the direction is the rule's."""
+    assert _passed("Quality", None, score, Quality=EvaluatorRule(0.7, higher_is)) is expected
+
+
+def test_bare_scores_are_read_only_where_exact() -> None:
+    """Without a rule 1 passes, 0 fails, and what lies between, or is not a number, says nothing."""
+    assert [_passed("Quality", None, score) for score in (1.0, 0.0, 0.5, float("nan"), None)] == [
+        True,
+        False,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_adverse_evaluators_need_a_rule() -> None:
+    """Of an evaluator of something bad neither 1 nor "true" is a pass; a rule says what they mean."""
+    assert [
+        _passed("Toxicity", label, score) for label, score in ((None, 1.0), (None, 0.0), ("true", None))
+    ] == [None] * 3
+    rule = EvaluatorRule(0.5, "worse")
+    assert _passed("Toxicity", "true", None, Toxicity=rule) is False
+    assert _passed("Toxicity", "false", None, Toxicity=rule) is True
+    assert _passed("Toxicity", None, 1.0, Toxicity=rule) is False
+    assert _passed("Toxicity", "toxic", None) is False
+
+
+def test_unknown_direction_is_refused() -> None:
+    """A rule with another direction is refused, saying what to write."""
+    with pytest.raises(ValueError, match="make it 'better' or 'worse'"):
+        EvaluatorRule(0.5, "lower")  # type: ignore[arg-type]
+
+
+def test_trace_fails_if_any_target_failed(span: Make, evaluation: Make, frame: Frame) -> None:
+    """One failed target among several fails the trace; without a score the trace has none."""
+    spans = [span("a", None, "CHAIN"), span("b", "a", "LLM"), span("z", None, "CHAIN", trace_id="t2")]
+    evaluations = [
+        evaluation("Groundedness", span_id="a", label="pass"),
+        evaluation("Groundedness", span_id="b", label="fail"),
+        evaluation("Safety", span_id="b", label="pass"),
+        evaluation("Safety", span_id="z"),
+    ]
+    made = frame(spans, evaluations)
+    assert made["evaluation:Groundedness"].to_list() == [1.0, None]
+    assert made["evaluation:Safety"].to_list() == [0.0, None]
+
+
+def test_evaluator_that_failed_to_run_is_no_pass(span: Make, evaluation: Make, frame: Frame) -> None:
+    """A row without score and label leaves the trace without a verdict of that evaluator."""
+    made = frame([span("a", None, "CHAIN")], [evaluation("Groundedness", span_id="a", error_type="timeout")])
+    assert made["evaluation:Groundedness"].to_list() == [None]
+
+
+def test_repeated_evaluation_counts_once_and_the_later_holds(
+    span: Make, evaluation: Make, frame: Frame
+) -> None:
+    """Of two rows with one id the one with the later time holds."""
+    first = evaluation("Groundedness", span_id="a", label="fail") | {"evaluation_id": "e"}
+    second = evaluation("Groundedness", span_id="a", label="pass") | {"evaluation_id": "e"}
+    second["event_time"] = second["event_time"].replace(minute=2)
+    assert frame([span("a", None, "CHAIN")], [second, first])["evaluation:Groundedness"].to_list() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("target", "failed"),
+    [
+        ({"span_id": "b"}, ["t1"]),
+        ({"span_id": "b", "trace_id": "t1"}, ["t1"]),
+        ({"span_id": "unseen", "trace_id": "t2"}, ["t2"]),
+        ({"span_id": "b", "trace_id": "t2"}, ["t2"]),
+        ({"trace_id": "t1", "conversation_id": "c"}, ["t1"]),
+        ({"response_id": "x"}, ["t1"]),
+        ({"trace_id": "unseen", "response_id": "x"}, ["t1"]),
+        ({"conversation_id": "c"}, ["t1", "t2"]),
+        ({"span_id": "unseen"}, []),
+        ({}, []),
+    ],
+)
+def test_target_is_the_first_known_id(
+    span: Make,
+    evaluation: Make,
+    frame: Frame,
+    span_rows: Frame,
+    evaluation_rows: Frame,
+    target: dict[str, str],
+    failed: list[str],
+) -> None:
+    """Span, trace, response, conversation: the first known decides; a conversation is all its traces."""
+    spans = [
+        span("a", None, "CHAIN", conversation_id="c"),
+        span("b", "a", "LLM", response_id="x"),
+        span("a2", None, "CHAIN", trace_id="t2", conversation_id="c"),
+        span("a3", None, "CHAIN", trace_id="t3", conversation_id="d"),
+    ]
+    rows = [evaluation("Groundedness", label="fail", **target)]
+    made = frame(spans, rows)
+    assert made.filter(pl.col("evaluation:Groundedness") == 1.0)["trace_id"].to_list() == failed
+    assert unmatched_outcomes(evaluation_rows(rows), span_rows(spans)) == (0 if failed else 1)
+
+
+def test_evaluations_after_as_of_are_unknown(span: Make, evaluation: Make, frame: Frame) -> None:
+    """What was evaluated later than the moment looked at does not show, not even as a column."""
+    spans = [span("a", None, "CHAIN")]
+    as_of = datetime(2026, 11, 1, 12, 0, 30)  # noqa: DTZ001 (naive UTC, as stored)
+    made = frame(spans, [evaluation("Groundedness", span_id="a", label="fail")], as_of=as_of)
+    assert [name for name in made.columns if name.startswith("evaluation:")] == []

@@ -1,0 +1,183 @@
+"""Spans of several conventions become the same canonical columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from collector.decode import decode_traces
+from collector.otlp_json import parse
+from collector.rows import span_rows
+
+NOW = datetime(2026, 11, 22)
+SCENARIOS = ("openai-chat-tools", "openai-chat-stream", "openai-chat-reasoning", "openai-chat-404", "anthropic-cache")
+INSTRUMENTATIONS = ("otelgenai", "otelv2", "otelv2latest", "openinference", "traceloop", "traceloop040", "openlit")
+
+
+def canonical(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
+    """The rows of a request's spans."""
+    table = span_rows(decode_traces([request.SerializeToString()]), 1, NOW).tables["spans"]
+    return pl.DataFrame(pl.from_arrow(table)).to_dicts()
+
+
+def one(otlp: Any, attributes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The canonical row of one span with these attributes."""
+    return canonical(otlp.request({"attributes": attributes}, **more))[0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({"gen_ai.operation.name": "chat"}, "LLM"),
+        ({"gen_ai.operation.name": "execute_tool"}, "TOOL"),
+        ({"openinference.span.kind": "llm"}, "LLM"),
+        ({"openinference.span.kind": "AGENT", "gen_ai.operation.name": "chat"}, "AGENT"),
+        ({"traceloop.span.kind": "workflow"}, "CHAIN"),
+        ({"llm.request.type": "chat"}, "LLM"),
+        ({"gen_ai.span.kind": "RETRIEVER"}, "RETRIEVER"),
+        ({"ai.operationId": "ai.generateText"}, "CHAIN"),
+        ({"gen_ai.request.model": "m"}, "LLM"),
+        ({"tool.name": "t", "gen_ai.request.model": "m"}, "TOOL"),
+        ({"http.route": "/"}, None),
+    ],
+)
+def test_span_kind(otlp: Any, attributes: dict[str, Any], kind: str | None) -> None:
+    """Declared kinds win in the field's order; a model or a tool name tells where none is declared."""
+    assert one(otlp, attributes)["gen_ai_span_kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("given", "provider"),
+    [("OpenAI", "openai"), ("az.ai.openai", "azure.ai.openai"), ("openai.chat", "openai"), ("aws.bedrock", "aws.bedrock"),
+     ("anthropic.messages", "anthropic"), ("xai", "x_ai")],
+)  # fmt: skip
+def test_provider(otlp: Any, given: str, provider: str) -> None:
+    """Provider spellings become the registry's names."""
+    assert one(otlp, {"gen_ai.system": given})["provider"] == provider
+
+
+def test_values_of_the_wrong_type_are_read(otlp: Any) -> None:
+    """Numbers in strings, doubles for integers and JSON in strings are read; an empty text counts as absent."""
+    row = one(
+        otlp,
+        {"gen_ai.usage.input_tokens": '"26"', "gen_ai.usage.output_tokens": 7.0, "gen_ai.request.user": "",
+         "gen_ai.response.finish_reasons": '["end_turn"]', "gen_ai.server.time_to_first_token": "0.25"},
+    )  # fmt: skip
+    assert (row["input_tokens"], row["output_tokens"], row["user_id"]) == (26, 7, None)
+    assert row["finish_reasons"] == ["stop"]
+    assert row["time_to_first_token_ms"] == 250.0
+
+
+def test_zero_is_a_value(otlp: Any) -> None:
+    """A reported zero shadows another spelling; a value that cannot be read does not."""
+    zero = one(otlp, {"gen_ai.usage.cache_read.input_tokens": 0, "gen_ai.usage.cache_read_input_tokens": 9,
+                      "gen_ai.usage.input_tokens": 10})  # fmt: skip
+    assert zero["cache_read_tokens"] == 0
+    junk = one(otlp, {"gen_ai.usage.input_tokens": "many", "llm.token_count.prompt": 5})
+    assert junk["input_tokens"] == 5
+
+
+def test_absurd_counts_are_unknown(otlp: Any) -> None:
+    """Negative and astronomic counts are not counts."""
+    row = one(otlp, {"gen_ai.usage.input_tokens": -1, "gen_ai.usage.output_tokens": 2**62})
+    assert (row["input_tokens"], row["output_tokens"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "scope", "tokens", "rule"),
+    [
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 40}, "any", 100,
+         "default: input includes cache"),
+        ({"gen_ai.usage.input_tokens": 4, "gen_ai.usage.cache_read.input_tokens": 40}, "any", 44,
+         "cache exceeds input: input excludes cache"),
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 40,
+          "gen_ai.usage.total_tokens": 150}, "any", 140, "total: input excludes cache"),
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 40,
+          "gen_ai.usage.total_tokens": 110}, "any", 100, "total: input includes cache"),
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 40, "gen_ai.provider.name": "anthropic"},
+         "openlit.instrumentation.anthropic", 140, "scope: input excludes cache"),
+    ],
+)  # fmt: skip
+def test_token_rules(otlp: Any, attributes: dict[str, Any], scope: str, tokens: int, rule: str) -> None:
+    """Input becomes inclusive of cached tokens, and the row says by which rule."""
+    row = one(otlp, attributes, scope=scope)
+    assert (row["input_tokens"], row["token_rule"]) == (tokens, rule)
+
+
+def test_reasoning_beyond_output_is_clamped(otlp: Any) -> None:
+    """Reasoning tokens are part of the output; more of them than output is clamped and said."""
+    row = one(otlp, {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 5, "gen_ai.usage.reasoning.output_tokens": 9})
+    assert row["reasoning_tokens"] == 5
+    assert row["token_rule"].endswith("reasoning clamped to output")
+
+
+def test_first_token_from_an_event(otlp: Any) -> None:
+    """Where no attribute tells, the first token event does."""
+    request = otlp.request({"attributes": {"gen_ai.request.model": "m"}})
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    for offset in (90, 40):
+        span.events.add(name="First Token Stream Event", time_unix_nano=span.start_time_unix_nano + offset * 1_000_000)
+    assert canonical(request)[0]["time_to_first_token_ms"] == 40.0
+
+
+def test_error_type_without_its_module(otlp: Any) -> None:
+    """The exception's class names the error, from the attribute or else from the exception event."""
+    assert one(otlp, {"error.type": "openai.NotFoundError"})["error_type"] == "NotFoundError"
+    assert one(otlp, {"error.type": "429"})["error_type"] == "429"
+    request = otlp.request({})
+    event = request.resource_spans[0].scope_spans[0].spans[0].events.add(name="exception")
+    event.attributes.extend(otlp.key_values({"exception.type": "openai.RateLimitError"}))
+    assert canonical(request)[0]["error_type"] == "RateLimitError"
+
+
+def emitter_deviation(scenario: str, instrumentation: str, column: str) -> bool:
+    """What the emitter itself leaves out or gets wrong, so that no receiver could know better."""
+    return (scenario, instrumentation, column) in {
+        # OpenLIT reports reasoning tokens for the Responses API only.
+        ("openai-chat-reasoning", "openlit", "reasoning_tokens"),
+        # The OpenAI v2 instrumentation and OpenLLMetry 0.40 do not report reasoning tokens.
+        ("openai-chat-reasoning", "otelv2", "reasoning_tokens"),
+        ("openai-chat-reasoning", "otelv2latest", "reasoning_tokens"),
+        ("openai-chat-reasoning", "traceloop040", "reasoning_tokens"),
+        # OpenLLMetry 0.40 loses the usage of a streamed answer.
+        ("openai-chat-stream", "traceloop040", "input_tokens"),
+        ("openai-chat-stream", "traceloop040", "output_tokens"),
+    }
+
+
+@pytest.mark.parametrize("instrumentation", INSTRUMENTATIONS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_captured_spans_agree_with_the_provider(
+    shared_fixtures: Path, load_json: Callable[[Path], Any], scenario: str, instrumentation: str
+) -> None:
+    """One provider response through many instrumentations gives the provider's own numbers."""
+    path = shared_fixtures / "generated-matrix" / f"{scenario}.{instrumentation}.traces.json"
+    if not path.exists():
+        pytest.skip("this instrumentation does not cover the scenario")
+    truth = load_json(path.with_name("truth.json"))["truth"][scenario]
+    request = parse(path.read_text("utf-8"), ExportTraceServiceRequest())
+    rows = [row for row in canonical(request) if row["gen_ai_span_kind"] == "LLM"]
+    rows.sort(key=lambda row: row["start_time"])
+    assert len(rows) == len(truth["calls"])
+    columns = {"input": "input_tokens", "output": "output_tokens", "cache_read": "cache_read_tokens",
+               "cache_write": "cache_write_tokens", "reasoning": "reasoning_tokens"}  # fmt: skip
+    for row, call in zip(rows, truth["calls"], strict=True):
+        assert row["provider"] == truth["provider"]
+        assert row["request_model"] == truth["request_model"]
+        for name, column in columns.items():
+            if emitter_deviation(scenario, instrumentation, column):
+                continue
+            wanted = call.get(name)
+            # A zero that was not reported is unknown to a receiver.
+            assert row[column] == wanted or (not wanted and row[column] is None), (column, row["token_rule"])
+        if truth["finish"]:
+            assert row["finish_reasons"] in (truth["finish"], ["stop"] if truth["finish"] == ["end_turn"] else None)
+        if truth.get("error"):
+            assert row["status_code"] == "ERROR"
+            assert row["error_type"] in {"NotFoundError", None}

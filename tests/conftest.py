@@ -1,0 +1,161 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+
+from spanverdict.output import records
+from sql.access import ServerFile, open_store
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
+settings.load_profile("repeatable")
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def shared_fixtures() -> Path:
+    """Captured spans and protocol cases that are not part of this repository."""
+    if not SHARED.is_dir():
+        pytest.skip("the captured spans are not on this machine")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def load_json() -> Callable[[Path], Any]:
+    """Read a JSON file."""
+    return lambda path: json.loads(path.read_text("utf-8"))
+
+
+def any_value(value: object) -> AnyValue:
+    """A Python value as OTLP's AnyValue."""
+    if value is None:
+        return AnyValue()
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, bytes):
+        return AnyValue(bytes_value=value)
+    if isinstance(value, list):
+        return AnyValue(array_value=ArrayValue(values=[any_value(item) for item in value]))
+    if isinstance(value, dict):
+        return AnyValue(kvlist_value=KeyValueList(values=key_values(value)))
+    return AnyValue(string_value=str(value))
+
+
+def key_values(values: dict[str, Any]) -> list[KeyValue]:
+    """A dict as OTLP attributes."""
+    return [KeyValue(key=key, value=any_value(value)) for key, value in values.items()]
+
+
+@dataclass(frozen=True)
+class Otlp:
+    """Builds OTLP requests for tests."""
+
+    any_value: Callable[[object], AnyValue] = any_value
+    key_values: Callable[[dict[str, Any]], list[KeyValue]] = key_values
+
+    def request(
+        self,
+        *spans: dict[str, Any],
+        service: str = "app",
+        scope: str = "test",
+        resource: dict[str, Any] | None = None,
+    ) -> ExportTraceServiceRequest:
+        """One request; each span is a dict of proto fields with ``attributes`` as a plain dict."""
+        request = ExportTraceServiceRequest()
+        resource_spans = request.resource_spans.add()
+        resource_spans.resource.attributes.extend(key_values({"service.name": service, **(resource or {})}))
+        scope_spans = resource_spans.scope_spans.add()
+        scope_spans.scope.name = scope
+        for number, given in enumerate(spans):
+            fields = {
+                "trace_id": b"\x01" * 16,
+                "span_id": (number + 1).to_bytes(8, "big"),
+                "name": "span",
+                "start_time_unix_nano": 1_793_000_000_000_000_000 + number,
+                "end_time_unix_nano": 1_793_000_001_000_000_000 + number,
+                **given,
+            }
+            attributes = fields.pop("attributes", {})
+            span = scope_spans.spans.add(**fields)
+            span.attributes.extend(key_values(attributes))
+        return request
+
+
+@pytest.fixture(scope="session")
+def otlp() -> Otlp:
+    """The request builder."""
+    return Otlp()
+
+
+@dataclass
+class Server:
+    """A real `spanverdict serve` in its own process."""
+
+    db: Path
+    process: subprocess.Popen[bytes]
+    told: ServerFile
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Ask the running server, as another process would."""
+        with open_store(self.db) as store:
+            return list(records(store.read(query)))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; returns the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers on free loopback ports; whatever still runs at the end is killed."""
+    started: list[Server] = []
+
+    def start(db: Path | None = None) -> Server:
+        store = db or tmp_path / "store.duckdb"
+        command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store),
+                   "--grpc", "127.0.0.1:0", "--sql", "127.0.0.1:0"]  # fmt: skip
+        log = tmp_path / f"server-{len(started)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
+        deadline = time.monotonic() + 60
+        while (told := ServerFile.read(store)) is None or told.pid != process.pid:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the server did not start: {log.read_text()}")
+            time.sleep(0.05)
+        started.append(Server(store, process, told))
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., Server]) -> Server:
+    """One running server."""
+    return start_server()

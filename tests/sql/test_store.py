@@ -1,0 +1,153 @@
+"""The store: opening, migrating, writing once, reading safely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from collector.decode import decode_traces
+from collector.rows import span_rows
+from sql import statements
+from sql.errors import QueryError, StoreError, StoreUnavailableError
+from sql.store import Store
+
+NOW = datetime(2026, 11, 22)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with Store(tmp_path / "s.duckdb") as opened:
+        yield opened
+
+
+def spans(otlp: Any, *given: dict[str, Any]) -> dict[str, pa.Table]:
+    """The rows of one request."""
+    return span_rows(decode_traces([otlp.request(*given).SerializeToString()]), 1, NOW).tables
+
+
+def feedback(**values: Any) -> pa.Table:
+    """One feedback row."""
+    row = {"event_time": NOW, "name": "thumbs_down", "value": 1.0, "label": None, "trace_id": "a", "span_id": None,
+           "response_id": None, "conversation_id": None, "key": None, "source": None, "comment": None, "id": None,
+           "attributes": "{}", "received_at": NOW, **values}  # fmt: skip
+    kinds: dict[str, pa.DataType] = {"event_time": pa.timestamp("us"), "received_at": pa.timestamp("us"), "value": pa.float64()}
+    return pa.Table.from_pylist([row], pa.schema({name: kinds.get(name, pa.string()) for name in row}))
+
+
+def test_a_repeated_export_adds_nothing(store: Store, otlp: Any) -> None:
+    """The same rows written again, in another order and with new ones between, are stored once."""
+    rows = spans(otlp, {}, {})
+    assert store.write(rows)["spans"] == 2
+    again = spans(otlp, {}, {}, {})
+    again["spans"] = again["spans"].take([2, 1, 0])
+    assert store.write(again)["spans"] == 1
+    assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [3]
+
+
+def test_a_failed_write_leaves_nothing(store: Store, otlp: Any) -> None:
+    """Tables of one write are stored together or not at all."""
+    with pytest.raises(StoreError, match="could not be written"):
+        store.write({**spans(otlp, {}), "feedback": pa.table({"wrong": [1]})})
+    assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [0]
+    assert store.write(spans(otlp, {}))["spans"] == 1
+
+
+def test_feedback_identity(store: Store) -> None:
+    """Feedback with an id is known by it; without one by everything it says."""
+    assert store.write({"feedback": feedback(id="7")})["feedback"] == 1
+    assert store.write({"feedback": feedback(id="7", comment="again")})["feedback"] == 0
+    assert store.write({"feedback": feedback()})["feedback"] == 1
+    assert store.write({"feedback": feedback()})["feedback"] == 0
+    assert store.write({"feedback": feedback(value=0.0)})["feedback"] == 1
+
+
+def test_reopening_keeps_everything(tmp_path: Path, otlp: Any) -> None:
+    """What was written is there after closing and reopening, also read-only."""
+    path = tmp_path / "s.duckdb"
+    with Store(path) as store:
+        store.write(spans(otlp, {"attributes": {"a": "b"}}))
+    with Store(path, read_only=True) as store:
+        assert store.read("SELECT attributes->>'a' AS a FROM spans")["a"].to_pylist() == ["b"]
+
+
+def test_a_second_process_is_told_who_holds_the_store(server: Any) -> None:
+    """Opening a store that a server owns names the holder."""
+    with pytest.raises(StoreUnavailableError, match=f"held by another process.*{server.process.pid}"):
+        Store(server.db)
+
+
+def test_missing_store_and_folder(tmp_path: Path) -> None:
+    """Reading what is not there, or making a store in no folder, is one clear sentence."""
+    with pytest.raises(StoreUnavailableError, match="There is no store at"):
+        Store(tmp_path / "none.duckdb", read_only=True)
+    with pytest.raises(StoreUnavailableError, match="does not exist"):
+        Store(tmp_path / "no" / "s.duckdb")
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    """A file of a newer schema is left alone."""
+    path = tmp_path / "s.duckdb"
+    Store(path).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES (999, now()::TIMESTAMP)")
+    with pytest.raises(StoreError, match="newer spanverdict"):
+        Store(path)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    """A DuckDB file of something else, and a file that is no database, are left alone."""
+    path = tmp_path / "other.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE mine (a INTEGER)")
+    with pytest.raises(StoreError, match="not a spanverdict store"):
+        Store(path)
+    text = tmp_path / "text.duckdb"
+    text.write_text("hello" * 5000)
+    with pytest.raises(StoreUnavailableError, match="cannot be opened"):
+        Store(text)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["INSERT INTO spans SELECT * FROM spans", "COPY spans TO '/dev/null'", "DELETE FROM spans", "DROP TABLE spans",
+     "SET memory_limit = '9GB'", "PRAGMA version", "ATTACH '/dev/null' AS x", "INSTALL httpfs", "LOAD httpfs",
+     "SELECT 1; SELECT 2", "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'",
+     "CALL checkpoint()", "WITH gone AS (SELECT 1) DELETE FROM spans", "", "SELEKT"],
+)  # fmt: skip
+def test_only_reading_is_answered(store: Store, query: str) -> None:
+    """Whatever is not one SELECT, or reaches for files, is refused."""
+    with pytest.raises(QueryError):
+        store.read(query)
+
+
+def test_parameters_are_bound(store: Store) -> None:
+    """Parameters are values, not text."""
+    hostile = "x'; DROP TABLE spans; --"
+    assert store.read("SELECT $a AS a", {"a": hostile})["a"].to_pylist() == [hostile]
+    with pytest.raises(QueryError, match="not provided"):
+        store.read("SELECT $a AS a")
+
+
+def test_every_view_and_saved_query_runs(store: Store, otlp: Any) -> None:
+    """All SQL that ships is valid against the schema."""
+    store.write(spans(otlp, {"attributes": {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 3}}))
+    for name in statements.VIEWS:
+        store.read(f"SELECT * FROM {name}")
+    for name in statements.query_names():
+        store.read(statements.query(name))
+    assert store.read("SELECT input_tokens FROM llm_calls")["input_tokens"].to_pylist() == [3]
+    assert store.read("SELECT spans, llm_spans FROM trace_totals").to_pylist() == [{"spans": 1, "llm_spans": 1}]
+
+
+def test_the_files_and_the_registry_agree() -> None:
+    """Every view and write file is registered, and nothing is registered that is not there."""
+    root = Path(statements.__file__).parent
+    assert {path.stem for path in (root / "views").glob("*.sql")} == set(statements.VIEWS)
+    assert {path.stem for path in (root / "writes").glob("*.sql")} == set(statements.WRITES)
