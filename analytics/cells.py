@@ -1,21 +1,25 @@
 """From the wide traces frame to the kernel's arrays: one cell per cohort and metric, one look per UTC day.
 
 A trace is looked at on the day on which its value is final (its end plus the metric's maturity). The unit of
-inference is the ``unit`` column: sums per cohort, unit, arm and look become cumulative sums over units, which add.
+inference is the ``unit`` column: sums per cohort, unit, arm and look become cumulative sums over units,
+which add.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from analytics.metrics import Metric, MetricKind
 from analytics.stats.quantile import QuantileSample
-from analytics.stats.sums import ArmSums, BoolArray, CrossSums, FloatArray, IndexArray, TwoArmSums
+from analytics.stats.sums import ArmSums, CrossSums, FloatArray, IndexArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
 
 ARMS = ("base", "candidate")
 EXEMPLARS = 3
@@ -32,8 +36,7 @@ _SHORTEST_MS = 1e-3
 _LARGEST_EXCESS = 2.0
 _P99 = 0.99
 
-_ARM_COLUMNS = ("units", "n", "y", "nn", "yn", "yy")
-_CROSS_COLUMNS = ("cross_yy", "cross_yn", "cross_ny", "cross_nn")
+_Totals = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,12 @@ class MetricCells:
     """One metric over all cohorts.
 
     Attributes:
-        sums: what is tested: 0/1 values, winsorised values, mean logarithms or log excesses; (cohorts, looks).
+        sums: what is tested: 0/1 values, winsorised values, logarithms or log excesses; (cohorts, looks).
         exceedance: for TAIL, "above the frozen quantile"; None for the other kinds.
         first_look: the look from which on each cohort's thresholds are known; the number of looks if never.
         counts: traces with a value, (cohorts, arms).
         values: the arms' observed values in the metric's unit, (cohorts, arms); NaN without traces.
         before: the base arm's value in the pre-period, (cohorts,); NaN where too few traces.
-        capped: whether a value of the cohort lies above its cap, (cohorts,).
         samples: for TAIL, the arms' values of each cohort; None for an arm without traces.
         exemplars: cohort → arm → trace ids that show the metric at its worst, worst first.
     """
@@ -58,7 +60,6 @@ class MetricCells:
     counts: IndexArray
     values: FloatArray
     before: FloatArray
-    capped: BoolArray
     samples: tuple[tuple[QuantileSample | None, QuantileSample | None], ...]
     exemplars: Mapping[str, Mapping[str, list[str]]]
 
@@ -144,16 +145,16 @@ class _Axes:
 
 
 def _prepared(frame: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Ended traces of the two arms, in one order whatever order they came in, with a number for each cohort's unit."""
+    """Ended traces of the two arms in a fixed order, with numbers for cohorts and their units."""
     return (
         frame.filter(pl.col("arm").is_in(ARMS) & (pl.col("end_time") <= as_of))
         .sort("cohort", "unit", "end_time", "trace_id")
-        .with_columns(member=pl.struct("cohort", "unit").rle_id())
+        .with_columns(cohort_row=pl.col("cohort").rle_id(), member=pl.struct("cohort", "unit").rle_id())
     )
 
 
 def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFrame:
-    """The final, finite values of one metric: cohort, arm, member, look, trace_id, raw and value."""
+    """The final, finite values of one metric, in the order of members and time."""
     column = pl.col(metric.column) if metric.column in frame.columns else pl.lit(None)
     final = pl.col("end_time") + metric.maturity
     raw = pl.col("raw")
@@ -161,7 +162,15 @@ def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFram
     return (
         frame.lazy()
         .filter(final <= as_of)
-        .select("cohort", "arm", "member", "trace_id", look=final.dt.date(), raw=column.cast(pl.Float64))
+        .select(
+            "cohort",
+            "cohort_row",
+            "arm",
+            "member",
+            "trace_id",
+            look=final.dt.date(),
+            raw=column.cast(pl.Float64),
+        )
         .filter(raw.is_finite())
         .with_columns(value=value)
         .collect()
@@ -171,30 +180,23 @@ def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFram
 def _metric_cells(values: pl.DataFrame, before: pl.DataFrame, metric: Metric, axes: _Axes) -> MetricCells:
     thresholds = _thresholds(values, before, metric)
     first = np.full(len(axes.cohorts), 0 if thresholds is None else len(axes.looks))
-    joined, capped = values, np.zeros(len(axes.cohorts), dtype=np.bool_)
+    joined = values
     if thresholds is not None:
         known = thresholds.filter(pl.col("cohort").is_in(axes.cohorts))
         first[axes.rows(known)] = axes.columns(known.with_columns(pl.col("look").fill_null(axes.looks[0])))
         joined = values.join(thresholds.drop("look"), on="cohort", how="left", maintain_order="left")
-        if metric.kind is MetricKind.MEAN:
-            above = joined.filter(pl.col("value") > pl.col("t0"))
-            capped[axes.rows(above)] = True
     shown = values.group_by("cohort", "arm").agg(pl.len(), value=_shown(metric))
     counts = np.nan_to_num(axes.per_arm(shown, "len")).astype(np.intp)
     earlier = before.group_by("cohort").agg(pl.len(), value=_shown(metric))
     earlier = earlier.filter((pl.col("len") >= FREEZE_BEFORE) & pl.col("cohort").is_in(axes.cohorts))
+    above = (pl.col("value") > pl.col("t1")).fill_null(value=False)
     return MetricCells(
-        sums=_sums(joined.with_columns(y=_tested(metric)), axes),
-        exceedance=(
-            _sums(joined.with_columns(y=(pl.col("value") > pl.col("t1")).cast(pl.Float64).fill_null(0.0)), axes)
-            if metric.kind is MetricKind.TAIL
-            else None
-        ),
+        sums=_sums(joined, _tested(metric), axes),
+        exceedance=_sums(joined, above, axes) if metric.kind is MetricKind.TAIL else None,
         first_look=first,
         counts=counts,
         values=axes.per_arm(shown, "value"),
         before=axes.per_cohort(earlier, "value"),
-        capped=capped,
         samples=_samples(values, metric, axes) if metric.kind is MetricKind.TAIL else (),
         exemplars=_exemplars(values, metric),
     )
@@ -213,6 +215,11 @@ def _shown(metric: Metric) -> pl.Expr:
     return pl.col("value").quantile(_quantile(metric), interpolation="linear")
 
 
+def tail_share(quantile: float) -> float:
+    """The share of values in the tested tail: above p95 for p99, above p75 for p95."""
+    return 5 * (1 - quantile)
+
+
 def _threshold_quantiles(metric: Metric) -> tuple[float, ...]:
     match metric.kind:
         case MetricKind.RATE:
@@ -223,15 +230,14 @@ def _threshold_quantiles(metric: Metric) -> tuple[float, ...]:
             return _LOG_LIMITS
         case MetricKind.TAIL:
             quantile = _quantile(metric)
-            # The excess begins where five times as many values lie above: p95 for p99, p75 for p95.
-            return 1 - 5 * (1 - quantile), quantile, max(_P99, quantile)
+            return 1 - tail_share(quantile), quantile, max(_P99, quantile)
 
 
 def _thresholds(values: pl.DataFrame, before: pl.DataFrame, metric: Metric) -> pl.DataFrame | None:
-    """Cohort → frozen thresholds t0, t1, ... and the look from which on they are known (null: from the beginning).
+    """Cohort → frozen thresholds t0, t1, ... and the look from which on they are known (null: the first).
 
-    From the pre-period's base traces where they suffice. Else from both arms together at the first look that has
-    enough, which treats the arms alike and so cannot make a difference where there is none.
+    From the pre-period's base traces where they suffice. Else from both arms together at the first look
+    that has enough, which treats the arms alike and so cannot make a difference where there is none.
     """
     quantiles = _threshold_quantiles(metric)
     if not quantiles:
@@ -283,59 +289,57 @@ def _tested(metric: Metric) -> pl.Expr:
             return pl.when(pl.col("t0").is_null()).then(0.0).otherwise(pl.min_horizontal(excess, largest))
 
 
-def _sums(frame: pl.DataFrame, axes: _Axes) -> TwoArmSums:
-    """Cumulative sums over the units from the per-trace values ``y``.
+def _sums(frame: pl.DataFrame, tested: pl.Expr, axes: _Axes) -> TwoArmSums:
+    """Cumulative sums over the units of one expression per trace.
 
     What a unit adds to a sum of products on a day is the product of its running totals less the day before's.
     """
-    ours = pl.col("arm") == "candidate"
-    totals = ("a_n", "a_y", "b_n", "b_y")
-    daily = (
-        frame.group_by("cohort", "member", "look", maintain_order=True)
-        .agg(
-            a_n=(~ours).sum().cast(pl.Float64),
-            a_y=pl.col("y").filter(~ours).sum(),
-            b_n=ours.sum().cast(pl.Float64),
-            b_y=pl.col("y").filter(ours).sum(),
-        )
-        .sort("member", "look")
-        .with_columns(pl.col(name).cum_sum().over("member").alias(f"{name}_to") for name in totals)
-        .with_columns((pl.col(f"{name}_to") - pl.col(name)).alias(f"{name}_from") for name in totals)
-    )
+    if frame.is_empty():
+        nothing = np.zeros(axes.shape)
+        arm = ArmSums(*([nothing] * len(fields(ArmSums))))
+        return TwoArmSums(arm, arm, CrossSums(*([nothing] * len(fields(CrossSums)))))
+    member, look = frame["member"].to_numpy(), axes.columns(frame)
+    # The frame is in the order of members and time, so a member's traces of one look are neighbours.
+    new_member = np.diff(member, prepend=member[0] + 1) != 0
+    starts = np.flatnonzero(new_member | (np.diff(look, prepend=-1) != 0))
+    new_member = new_member[starts]
+    first = np.flatnonzero(new_member)[np.cumsum(new_member) - 1]
 
-    def added(first: str, second: str) -> pl.Expr:
-        after = pl.col(f"{first}_to") * pl.col(f"{second}_to")
-        return (after - pl.col(f"{first}_from") * pl.col(f"{second}_from")).sum()
+    def totals(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """A member's running total at the end of a look and what the look added."""
+        added = np.add.reduceat(values, starts)
+        through = np.cumsum(added)
+        return through - (through - added)[first], added
 
-    def arm(letter: str) -> dict[str, pl.Expr]:
-        n, y = f"{letter}_n", f"{letter}_y"
-        is_new = (pl.col(n) > 0) & (pl.col(f"{n}_from") == 0)
-        sums = (is_new.sum(), pl.col(n).sum(), pl.col(y).sum(), added(n, n), added(y, n), added(y, y))
-        return {f"{letter}_{name}": total for name, total in zip(_ARM_COLUMNS, sums, strict=True)}
+    candidate = (frame["arm"] == "candidate").to_numpy()
+    y = frame.select(tested.cast(pl.Float64)).to_series().to_numpy()
+    a_n, a_y = totals((~candidate).astype(np.float64)), totals(np.where(candidate, 0.0, y))
+    b_n, b_y = totals(candidate.astype(np.float64)), totals(np.where(candidate, y, 0.0))
+    place = frame["cohort_row"].to_numpy()[starts].astype(np.intp) * axes.shape[1] + look[starts]
 
-    crossed = (added("a_y", "b_y"), added("a_y", "b_n"), added("a_n", "b_y"), added("a_n", "b_n"))
-    by_look = daily.group_by("cohort", "look", maintain_order=True).agg(
-        **arm("a"), **arm("b"), **dict(zip(_CROSS_COLUMNS, crossed, strict=True))
-    )
-    place = axes.rows(by_look), axes.columns(by_look)
+    def cumulative(added: FloatArray) -> FloatArray:
+        dense = np.bincount(place, weights=added, minlength=axes.shape[0] * axes.shape[1])
+        return np.cumsum(dense.reshape(axes.shape), axis=1)
 
-    def cumulative(column: str) -> FloatArray:
-        dense = np.zeros(axes.shape)
-        dense[place] = by_look[column].cast(pl.Float64).to_numpy()
-        return np.cumsum(dense, axis=1)
+    def product(first: _Totals, second: _Totals) -> FloatArray:
+        return cumulative(first[0] * second[0] - (first[0] - first[1]) * (second[0] - second[1]))
 
-    return TwoArmSums(
-        ArmSums(*(cumulative(f"a_{name}") for name in _ARM_COLUMNS)),
-        ArmSums(*(cumulative(f"b_{name}") for name in _ARM_COLUMNS)),
-        CrossSums(*(cumulative(name) for name in _CROSS_COLUMNS)),
-    )
+    def arm_sums(n: _Totals, y: _Totals) -> ArmSums:
+        appears = ((n[1] > 0) & (n[0] == n[1])).astype(np.float64)
+        plain = cumulative(appears), cumulative(n[1]), cumulative(y[1])
+        return ArmSums(*plain, product(n, n), product(y, n), product(y, y))
+
+    cross = CrossSums(product(a_y, b_y), product(a_y, b_n), product(a_n, b_y), product(a_n, b_n))
+    return TwoArmSums(arm_sums(a_n, a_y), arm_sums(b_n, b_y), cross)
 
 
 def _samples(
     values: pl.DataFrame, metric: Metric, axes: _Axes
 ) -> tuple[tuple[QuantileSample | None, QuantileSample | None], ...]:
     """The arms' values of each cohort, with the design effect of "above the arm's own quantile"."""
-    above = pl.col("value") > pl.col("value").quantile(_quantile(metric), interpolation="linear").over("cohort", "arm")
+    above = pl.col("value") > pl.col("value").quantile(_quantile(metric), interpolation="linear").over(
+        "cohort", "arm"
+    )
     share = pl.col("above").sum() / pl.col("n").sum()
     residual = pl.col("above") - share * pl.col("n")
     correction = pl.len() / (pl.len() - 1)

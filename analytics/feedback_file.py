@@ -41,15 +41,22 @@ def read_feedback(path: Path, received_at: datetime) -> pa.Table:
     frame = _read(path)
     missing = [name for name in ("time", "name") if name not in frame.columns]
     if missing:
-        raise FeedbackFileError(f"{path}: the column {missing[0]!r} is missing; found {', '.join(frame.columns)}.")
+        raise FeedbackFileError(
+            f"{path}: the column {missing[0]!r} is missing; found {', '.join(frame.columns)}."
+        )
     if not {"value", "label"} & set(frame.columns):
-        raise FeedbackFileError(f"{path}: a column 'value' or 'label' is missing; found {', '.join(frame.columns)}.")
+        raise FeedbackFileError(
+            f"{path}: a column 'value' or 'label' is missing; found {', '.join(frame.columns)}."
+        )
     if not set(KEYS) & set(frame.columns):
         raise FeedbackFileError(f"{path}: at least one key column is needed: {', '.join(KEYS)}.")
     extra = [name for name in frame.columns if name not in _COLUMNS]
-    frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in _COLUMNS if name not in frame.columns)
     frame = frame.with_columns(
-        pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name).str.strip_chars()) for name in _COLUMNS
+        pl.lit(None, pl.String).alias(name) for name in _COLUMNS if name not in frame.columns
+    )
+    frame = frame.with_columns(
+        pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name).str.strip_chars())
+        for name in _COLUMNS
     )
     frame = frame.with_columns(
         _event_time().alias("event_time"),
@@ -57,9 +64,7 @@ def read_feedback(path: Path, received_at: datetime) -> pa.Table:
         pl.col("trace_id", "span_id").str.to_lowercase().str.replace_all("-", ""),
     )
     _refuse_first(path, frame)
-    attributes = (
-        pl.struct(extra).struct.json_encode() if extra else pl.lit("{}")
-    )
+    attributes = pl.struct(extra).struct.json_encode() if extra else pl.lit("{}")
     table: pa.Table = frame.select(
         "event_time", "name", pl.col("number").alias("value"), "label", *KEYS, "source", "comment", "id",
         attributes.alias("attributes"),
@@ -126,12 +131,22 @@ def _event_time() -> pl.Expr:
     for bound, factor in reversed(_EPOCH_UNITS[:-1]):
         scale = pl.when(number.abs() < bound).then(pl.lit(factor)).otherwise(scale)
     whole = text.cast(pl.Int64, strict=False)
-    exact = pl.when(whole.is_not_null()).then(whole * scale.cast(pl.Int64)).otherwise((number * scale).cast(pl.Int64, strict=False))
+    exact = (
+        pl.when(whole.is_not_null())
+        .then(whole * scale.cast(pl.Int64))
+        .otherwise((number * scale).cast(pl.Int64, strict=False))
+    )
     has_offset = text.str.contains(r"(Z|[+-]\d\d:?\d\d)$")
     iso = text.str.replace(" ", "T", literal=True)
     with_zone = pl.when(has_offset).then(iso).otherwise(iso + "Z")
-    full = pl.when(with_zone.str.contains("T")).then(with_zone).otherwise(with_zone.str.replace("Z$", "T00:00:00Z"))
-    parsed = full.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False, format=None).dt.replace_time_zone(None)
+    full = (
+        pl.when(with_zone.str.contains("T"))
+        .then(with_zone)
+        .otherwise(with_zone.str.replace("Z$", "T00:00:00Z"))
+    )
+    parsed = full.str.to_datetime(
+        time_unit="ns", time_zone="UTC", strict=False, format=None
+    ).dt.replace_time_zone(None)
     return pl.when(number.is_not_null()).then(exact.cast(pl.Datetime("ns"))).otherwise(parsed)
 
 

@@ -69,7 +69,9 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     promotion = find_promotion(store, name)
     evaluations, traces = read_traces(store, promotion, options, as_of)
     begun = pl.col("start_time") >= promotion.at
-    open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
+    open_still = (
+        pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
+    )
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
     metrics = metrics_for(window, options.overrides)

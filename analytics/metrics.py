@@ -1,16 +1,19 @@
-"""The metric registry: what is compared between the arms, in which unit, and how much worse is still acceptable."""
+"""The metric registry: what is compared between the arms, in which unit, and how much worse is acceptable."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from math import isfinite
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
 
 EVALUATION_PREFIX = "evaluation:"
 OUTCOME_PREFIX = "outcome:"
@@ -54,8 +57,8 @@ class Metric:
             QUANTILE compares mean logarithms and shows the quantile; TAIL compares log excesses and shows it.
         column: column of the traces frame.
         unit: "rate", "ms", "usd" or "tokens".
-        margin: the regression that is still acceptable; None (rates only) is the larger of one percentage point
-            and a quarter of the base rate.
+        margin: the regression that is still acceptable; None (rates only) is the larger of one percentage
+            point and a quarter of the base rate.
         margin_kind: "absolute" (in ``unit``) or "relative" (a share of the base arm's value).
         maturity: how long after the trace's end the value is final.
         quantile: the quantile shown, for QUANTILE and TAIL.
@@ -104,7 +107,7 @@ _BUILT_IN = (
 
 
 def _snake_case(name: str) -> str:
-    """TaskCompletion → task_completion, JSONValidation → json_validation, "Answer relevancy" → answer_relevancy."""
+    """Turn TaskCompletion into task_completion and "JSON validation" into json_validation."""
     words = re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z0-9])([A-Z])", r"\1\3_\2\4", name)
     return re.sub(r"\W+|_+", "_", words).strip("_").lower()
 

@@ -1,4 +1,4 @@
-"""How the mix of a categorical column differs between the arms, and whether chance could have made the difference."""
+"""How the mix of a categorical column differs between the arms, and whether chance could have done it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MixDifference:
         distance: total-variation distance, half the sum of the absolute differences of shares, in [0, 1].
         significant: some share differs more than chance explains, at level ``CHANCE_LEVEL`` over all values.
         disjoint: no value occurs in both arms.
-        shares: the values, the most different first.
+        shares: the values, the most different first; of two alike the candidate's.
     """
 
     distance: float
@@ -41,13 +41,13 @@ class MixDifference:
 def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
     """Compare a column's mix of values between the arms.
 
-    The test of each value's share is a z-test with the cluster variance pooled over both arms (a user's traces
-    tend to agree, so the user is the unit), Bonferroni-corrected over the values. With y = 1 where a trace has
-    the value, R0 its pooled share, and sums over the (arm, unit) pairs k::
+    The test of each value's share is a z-test with the cluster variance pooled over both arms (a user's
+    traces tend to agree, so the user is the unit), Bonferroni-corrected over the values. With y = 1 where a
+    trace has the value, R0 its pooled share, and sums over the (arm, unit) pairs k::
 
         s2 = max(sum (y_k - R0 n_k)^2 / N, R0 (1 - R0)),   z = (R_c - R_b) / sqrt(s2 (1/N_b + 1/N_c))
 
-    (the ratio metric's delta-method variance of Deng, Knoblich & Lu, KDD 2018, under the null of equal shares).
+    (the delta-method variance of a ratio, Deng, Knoblich & Lu, KDD 2018, under the null of equal shares).
 
     Args:
         traces: one row per trace with ``arm``, ``unit`` and ``column``; both arms must have rows.
@@ -77,8 +77,9 @@ def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
             (pl.col("candidate") / candidate_total).alias("candidate_share"),
             ((pl.col("base") + pl.col("candidate")) / rows.height).alias("pooled"),
         )
-        .with_columns((pl.col("candidate_share") - pl.col("base_share")).abs().alias("difference"))
-        .sort(["difference", "value"], descending=[True, False], nulls_last=True)
+        .with_columns((pl.col("candidate_share") - pl.col("base_share")).round(12).alias("gain"))
+        .with_columns(pl.col("gain").abs().alias("difference"))
+        .sort("difference", "gain", "value", descending=[True, True, False], nulls_last=True)
     )
     critical = NormalDist().inv_cdf(1 - CHANCE_LEVEL / (2 * max(1, values.height)))
     spread = 1 / base_total + 1 / candidate_total

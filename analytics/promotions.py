@@ -76,7 +76,9 @@ def promotion_row(promotion: Promotion, created_at: datetime) -> pa.Table:
 
 def end_row(name: str, ended_at: datetime) -> pa.Table:
     """The row that ends a promotion, for the named write ``promotion_ends``."""
-    return pa.Table.from_pylist([{"name": name, "ended_at": ended_at}], pa.schema([_SCHEMA.field("name"), _SCHEMA.field("ended_at")]))
+    return pa.Table.from_pylist(
+        [{"name": name, "ended_at": ended_at}], pa.schema([_SCHEMA.field("name"), _SCHEMA.field("ended_at")])
+    )
 
 
 def find_promotion(store: Access, name: str) -> Promotion:
@@ -88,7 +90,9 @@ def find_promotion(store: Access, name: str) -> Promotion:
     rows = {row["name"]: row for row in store.read(statements.read("promotions")).to_pylist()}
     if name not in rows:
         known = f"known here are {', '.join(sorted(rows))}" if rows else "none is registered yet"
-        raise NoPromotionError(f"There is no promotion {name!r}; {known}. Register it with `spanverdict promotion add`.")
+        raise NoPromotionError(
+            f"There is no promotion {name!r}; {known}. Register it with `spanverdict promotion add`."
+        )
     row = rows[name]
     return Promotion(
         name=name,

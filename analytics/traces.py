@@ -92,6 +92,7 @@ FEEDBACK_COLUMNS = (
 )
 NO_COHORT = "(none)"
 NANOSECONDS_PER_MS = 1_000_000
+UNITS_PER_USD = 10**12
 
 
 def trace_frame(
@@ -281,7 +282,7 @@ def _times(spans: pl.DataFrame) -> pl.DataFrame:
             "start_time",
             "end_time",
             # A negative duration is a broken clock, not a latency.
-            latency_ms=pl.when(lasted >= 0).then(lasted / NANOSECONDS_PER_MS),
+            latency_ms=pl.when(lasted >= 0).then((lasted / NANOSECONDS_PER_MS).round(6)),
             missing_root=pl.col("root_status").is_null(),
             root_failed=pl.coalesce(pl.col("root_status") == "ERROR", "top_failed"),
             root_succeeded=pl.col("root_status").eq("OK").fill_null(value=False),
@@ -341,6 +342,10 @@ def _usage(calls: pl.DataFrame) -> pl.DataFrame:
     A trace in which every call was rejected used nothing, and that is known.
     """
     counted = pl.col("is_counted")
+    # Whole units add up to the same sum in any order, which floating-point dollars do not; and polars divides
+    # one row otherwise than many (by the reciprocal), hence the rounding of each quotient to its exact digits.
+    units = (pl.col("cost_usd") * UNITS_PER_USD).round().cast(pl.Int64, strict=False)
+    calls = calls.with_columns(cost_usd=units)
     sums = calls.group_by("trace_id").agg(
         *(
             pl.when(~(counted & pl.col(name).is_null()).any())
@@ -350,6 +355,7 @@ def _usage(calls: pl.DataFrame) -> pl.DataFrame:
         ),
         unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),
     )
+    sums = sums.with_columns((pl.col("cost_usd") / UNITS_PER_USD).round(12))
     read = calls.filter(counted)
     emitters = read.filter(pl.col("gen_ai_span_kind") == "LLM")
     instrumentation = _listed(emitters, "instrumentation", _versioned("scope_name", "scope_version"))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from analytics.metrics import EVALUATION_PREFIX, metrics_for
 from analytics.mix import MixDifference, compare_mix
-from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.stats.sample_ratio import sample_ratio_p_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from analytics.promotions import Promotion
 
 COST_METRICS = ("cost_per_trace",)
 TOKEN_METRICS = ("input_tokens", "output_tokens", *COST_METRICS)
@@ -21,6 +25,9 @@ SAMPLE_RATIO_LEVEL = 0.001
 MIX_TOLERANCE = 0.02
 MISSING_TOLERANCE = 0.02
 
+_MAY_BE_CHANCE = "so few traces can differ by chance, look again with more."
+_LEAST_SHOWN = 0.0001
+_ARMS = 2
 _SEVERITY = {CheckStatus.FAIL: 0, CheckStatus.WARN: 1, CheckStatus.PASS: 2}
 _NAMES = (
     "both_arms",
@@ -34,19 +41,18 @@ _NAMES = (
 )
 
 
-def checks(
-    traces: pl.DataFrame, *, promotion: Promotion, evaluations: pl.DataFrame | None
-) -> tuple[Check, ...]:
+def checks(traces: pl.DataFrame, *, promotion: Promotion, evaluations: pl.DataFrame | None) -> tuple[Check, ...]:
     """Check cohort by cohort whether the arms may be compared.
 
     Args:
         traces: the wide traces frame, one row per trace of the comparison window, every row in an arm.
         promotion: what is compared; its ``candidate_share`` is what the sample ratio is held against.
-        evaluations: one row per score, with ``trace_id`` (resolved), ``name`` and ``evaluator_version``; None if
-            no scores are stored.
+        evaluations: one row per score, with ``trace_id`` (resolved), ``name`` and ``evaluator_version``; None
+            if no scores are stored.
 
     Returns:
-        The checks, failed ones first. What holds word for word in every cohort is said once, with cohort None.
+        The checks, failed ones first. A pass or warning that is the same in every cohort is said once, with
+            cohort None.
     """
     if traces.is_empty():
         detail = (
@@ -54,9 +60,7 @@ def checks(
             "check that telemetry arrives and that both names are the request models the application sends."
         )
         return (Check("both_arms", None, CheckStatus.FAIL, detail),)
-    cohorts = {
-        str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)
-    }
+    cohorts = {str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)}
     found: list[Check] = []
     comparable: dict[str, pl.DataFrame] = {}
     for cohort, frame in cohorts.items():
@@ -111,7 +115,7 @@ def _both_arms(cohort: str, frame: pl.DataFrame) -> Check:
 def _users_by_arm(frame: pl.DataFrame) -> tuple[int, int]:
     """Users (base, candidate), each counted once, in the arm of the first trace.
 
-    Counted so, users are independent draws from the intended share whether the split is by user or by request.
+    Counted so, users are independent draws from the intended share, by whatever the traffic is split.
     """
     first = frame.sort("start_time", "trace_id").unique("unit", keep="first", maintain_order=True)
     base = first.filter(pl.col("arm") == "base").height
@@ -143,11 +147,11 @@ def _sample_ratio(cohort: str | None, users: tuple[int, int], share: float) -> C
         return Check("sample_ratio", cohort, CheckStatus.PASS, detail)
     observed = users[1] / sum(users)
     where = "over all cohorts " if cohort is None else ""
-    shown = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"  # noqa: PLR2004 (what four decimals show)
+    shown = "p < 0.0001" if p_value < _LEAST_SHOWN else f"p = {p_value:.4f}"
     detail = (
-        f"{users[0]:,} users met base and {users[1]:,} the candidate {where}({_percent(observed)} candidate, intended "
-        f"{_percent(share)}, {shown}): find out where users or their traces are lost or misrouted before reading "
-        "any metric."
+        f"{users[0]:,} users met base and {users[1]:,} the candidate {where}({_percent(observed)} candidate, "
+        f"intended {_percent(share)}, {shown}): find out where users or their traces are lost or misrouted "
+        "before reading any metric."
     )
     return Check("sample_ratio", cohort, CheckStatus.FAIL, detail)
 
@@ -171,15 +175,18 @@ def _mix_in_words(difference: MixDifference, of: str = "traces") -> str:
 def _prompt_version(cohort: str, frame: pl.DataFrame) -> Check:
     name = "prompt_version"
     if frame["prompt_version"].null_count() == frame.height:
-        detail = "Not checked: the traces carry no prompt version; record one so that prompt drift can be told from the model."
+        detail = (
+            "Not checked: the traces carry no prompt version; record one so that prompt drift can be told "
+            "from the model."
+        )
         return Check(name, cohort, CheckStatus.WARN, detail)
     difference = compare_mix(frame, "prompt_version")
     status = _differs(difference)
     words = _mix_in_words(difference)
     detail = {
         CheckStatus.PASS: "Both arms use the same prompt versions in the same mix.",
-        CheckStatus.WARN: f"The prompt-version mix {words}; so few traces can differ by chance, look again with more.",
-        CheckStatus.FAIL: f"The prompt-version mix {words}: the prompt changed with the model, so give both arms the same prompt.",
+        CheckStatus.WARN: f"The prompt-version mix {words}; {_MAY_BE_CHANCE}",
+        CheckStatus.FAIL: (f"The prompt-version mix {words}: the prompt changed too, so give both arms the same one."),
     }[status]
     return Check(name, cohort, status, detail)
 
@@ -194,9 +201,9 @@ def _instrumentation(cohort: str, frame: pl.DataFrame) -> Check:
     words = _mix_in_words(compared[what])
     detail = {
         CheckStatus.PASS: "Tokens are counted by the same instrumentation and rules in both arms.",
-        CheckStatus.WARN: f"The mix of {what} {words}; so few traces can differ by chance, look again with more.",
+        CheckStatus.WARN: f"The mix of {what} {words}; {_MAY_BE_CHANCE}",
         CheckStatus.FAIL: (
-            f"The mix of {what} {words}: tokens may not mean the same in both arms, so instrument both arms alike."
+            f"The mix of {what} {words}: tokens may not mean the same in both arms, so instrument both alike."
         ),
     }[statuses[what]]
     return Check("instrumentation", cohort, statuses[what], detail, TOKEN_METRICS)
@@ -214,18 +221,18 @@ def _fail_rates(traces: pl.DataFrame) -> dict[str, str]:
 def _evaluator_versions(
     cohort: str, frame: pl.DataFrame, evaluations: pl.DataFrame | None, fail_rates: Mapping[str, str]
 ) -> Iterator[Check]:
-    if evaluations is None:
-        return
-    scores = (
-        evaluations.filter(pl.col("trace_id").is_not_null())
-        .select("trace_id", "name", "evaluator_version")
-        .join(frame.select("trace_id", "arm", "unit"), on="trace_id")
-        .sort("name")
-    )
-    for (evaluator,), rows in scores.group_by("name", maintain_order=True):
-        metric = fail_rates.get(str(evaluator))
-        if metric is not None and rows["arm"].n_unique() == 2:  # noqa: PLR2004 (a comparison has two arms)
-            yield _evaluator_version(cohort, str(evaluator), rows, metric)
+    scored = [e for e in fail_rates if frame[f"{EVALUATION_PREFIX}{e}"].null_count() < frame.height]
+    for evaluator in scored:
+        if evaluations is None:
+            rows = frame.clear()
+        else:
+            graded = evaluations.filter(pl.col("name") == evaluator).select("trace_id", "evaluator_version")
+            rows = graded.join(frame.select("trace_id", "arm", "unit"), on="trace_id")
+        if rows["arm"].n_unique() == _ARMS:
+            yield _evaluator_version(cohort, evaluator, rows, fail_rates[evaluator])
+        else:
+            detail = f"Not checked: scores of {evaluator} with a trace id are missing in at least one arm."
+            yield Check("evaluator_version", cohort, CheckStatus.WARN, detail, (fail_rates[evaluator],))
 
 
 def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame, metric: str) -> Check:
@@ -243,8 +250,9 @@ def _evaluator_version(cohort: str, evaluator: str, rows: pl.DataFrame, metric: 
         return Check(name, cohort, CheckStatus.FAIL, detail, metrics)
     if lopsided:
         detail = (
-            f"{evaluator} graded a few traces of one arm only with version {lopsided[0].value or 'none recorded'}, as "
-            "chance may have it; score them again with the common version to be sure."
+            f"{evaluator} graded a few traces of one arm only with version "
+            f"{lopsided[0].value or 'none recorded'}, as chance may have it; score them again with the "
+            "common version to be sure."
         )
         return Check(name, cohort, CheckStatus.WARN, detail, metrics)
     detail = f"{evaluator} graded both arms with the same versions."
@@ -265,8 +273,8 @@ def _missing_scores(cohort: str, frame: pl.DataFrame, fail_rates: Mapping[str, s
             continue
         base, candidate = _rates(missing, "missing")
         detail = (
-            f"Scores of {evaluator} are missing on {_percent(base)} of base and {_percent(candidate)} of candidate "
-            "traces: the missing ones may be the failures, so find out why they were not scored."
+            f"Scores of {evaluator} are missing on {_percent(base)} of base and {_percent(candidate)} of "
+            "candidate traces: the missing ones may be the failures, so find out why they were not scored."
         )
         yield Check("missing_scores", cohort, CheckStatus.FAIL, detail, metrics)
 
@@ -277,8 +285,9 @@ def _unpriced(cohort: str, frame: pl.DataFrame) -> Check:
         return Check("unpriced", cohort, CheckStatus.PASS, "Every LLM call has a price.", COST_METRICS)
     calls = int(touched["unpriced_calls"].sum())
     base, candidate = _rates(frame.with_columns(pl.col("unpriced_calls") > 0), "unpriced_calls")
+    have = "call has" if calls == 1 else "calls have"
     detail = (
-        f"{calls:,} LLM {'call has' if calls == 1 else 'calls have'} no known price ({_percent(base)} of base and "
+        f"{calls:,} LLM {have} no known price ({_percent(base)} of base and "
         f"{_percent(candidate)} of candidate traces): add the model to [prices]."
     )
     return Check("unpriced", cohort, CheckStatus.FAIL, detail, COST_METRICS)
@@ -290,8 +299,9 @@ def _missing_root(cohort: str, frame: pl.DataFrame) -> Check:
         detail = "Root spans are as complete in one arm as in the other."
         return Check("missing_root", cohort, CheckStatus.PASS, detail)
     detail = (
-        f"The root span is missing in {_percent(base)} of base and {_percent(candidate)} of candidate traces: latency "
-        "and errors of such traces are read from the spans that arrived, so look for lost telemetry."
+        f"The root span is missing in {_percent(base)} of base and {_percent(candidate)} of candidate "
+        "traces: latency and errors of such traces are read from the spans that arrived, so look for lost "
+        "telemetry."
     )
     return Check("missing_root", cohort, CheckStatus.WARN, detail)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from math import isfinite
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from analytics.cells import ARMS, Cells, MetricCells
+from analytics.findings import Finding, MetricTest, findings, metric_test
 from analytics.metrics import Metric, MetricKind
+from analytics.report import formatting
 from analytics.report.model import (
     ArmValue,
     Check,
@@ -19,83 +17,21 @@ from analytics.report.model import (
     MetricResult,
     Verdict,
 )
-from analytics.stats.assessment import Assessment, Tested, assess, family, last_look
-from analytics.stats.bounds import traces_needed
-from analytics.stats.contrast import (
-    RATIO_SCALES,
-    Contrast,
-    log_ratio,
-    mean_difference,
-    rate_difference,
-)
-from analytics.stats.evidence import (
-    EXCESS_SCALES,
-    Evidence,
-    mean_evidence,
-    p_value,
-    rate_evidence,
-    tail_evidence,
-)
+from analytics.stats.assessment import family
+from analytics.stats.evidence import MINIMUM_UNITS, p_value
 from analytics.stats.failure import Failure
-from analytics.stats.quantile import difference_interval, quantile_contrast
-from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
 
-_RATE_MARGIN = 0.01
-_RATE_MARGIN_SHARE = 0.25
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-_excess_difference = partial(mean_difference, scales=EXCESS_SCALES, relative=True)
-_log_mean_difference = partial(mean_difference, scales=RATIO_SCALES, relative=False)
-_CONTRASTS: Mapping[MetricKind, Callable[[TwoArmSums], Contrast]] = {
-    MetricKind.RATE: rate_difference,
-    MetricKind.MEAN: log_ratio,
-    MetricKind.QUANTILE: _log_mean_difference,
-    MetricKind.TAIL: _excess_difference,
+    from analytics.cells import Cells
+
+_NOT_JUDGED = {
+    Failure.NO_DATA: "no trace has a value yet",
+    Failure.NO_BASE: "no trace of the base arm has a value yet, so there is nothing to compare with",
+    Failure.NO_CANDIDATE: "no trace of the candidate arm has a value yet, so there is nothing to compare",
+    Failure.NO_VARIATION: "every trace has the same value, so there is nothing to test",
 }
-
-
-@dataclass(frozen=True)
-class _Test:
-    """One metric's data, oriented so that higher is worse, and the evidence in it."""
-
-    metric: Metric
-    data: MetricCells
-    sums: TwoArmSums
-    evidence: Evidence
-    included: BoolArray
-
-    @property
-    def sign(self) -> float:
-        """1 if a higher value is worse, else -1."""
-        return 1.0 if self.metric.higher_is == "worse" else -1.0
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """One cell in the metric's unit, ``effect`` as candidate less base; infinite ends and NaN are "unknown".
-
-    Attributes:
-        effect: candidate less base.
-        interval: at the level of the family-wise test.
-        alone: at the level of one cell.
-        margin: oriented as ``effect``.
-        needed: further traces; infinite if no amount would do.
-        detectable: smallest detectable regression.
-        worse: "worse" is shown family-wise, and today's estimate agrees.
-        better: "better" is shown family-wise, and today's estimate agrees.
-        ready: whether "no regression" could be shown.
-        failure: why there is no estimate, or only a poor one.
-    """
-
-    effect: float
-    interval: tuple[float, float]
-    alone: tuple[float, float]
-    margin: float
-    needed: float
-    detectable: float
-    worse: bool
-    better: bool
-    ready: bool
-    failure: Failure | None
 
 
 def judge(
@@ -103,8 +39,8 @@ def judge(
 ) -> tuple[CohortResult, ...]:
     """Judge every metric of every cohort.
 
-    "Regressed" and "improved" each hold their family-wise error rate at ``alpha`` over all cells and all looks;
-    "no regression" is per cell, since a promotion requires it of all.
+    "Regressed" and "improved" each hold their family-wise error rate at ``alpha`` over all cells and all
+    looks; "no regression" is per cell, since a promotion requires it of all.
 
     Args:
         cells: the aggregated traces.
@@ -112,17 +48,17 @@ def judge(
         alpha: family-wise error rate of each direction.
         checks: validity checks; a failed one makes the metrics it names INVALID.
     """
-    tests = [_test(metric, cells.by_metric[metric.name]) for metric in metrics]
+    tests = [metric_test(metric, cells.by_metric[metric.name]) for metric in metrics]
     if not tests or not cells.cohorts:
         return tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts)
     weights = [metric.weight for metric in metrics]
     tested = family([t.evidence for t in tests], weights, [t.included for t in tests], alpha)
-    findings = [_findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
+    found_by_metric = [findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
     p_values = [p_value(test.evidence.worse) for test in tests]
     results = []
     for row, cohort in enumerate(cells.cohorts):
         blocked, judged = False, []
-        for test, found, p in zip(tests, findings, p_values, strict=True):
+        for test, found, p in zip(tests, found_by_metric, p_values, strict=True):
             failed = _failed_check(checks, cohort, test.metric.name)
             lopsided = found[row].failure in (Failure.NO_BASE, Failure.NO_CANDIDATE)
             blocked = blocked or failed is not None or lopsided
@@ -134,8 +70,8 @@ def judge(
 def overall(cohorts: Sequence[CohortResult]) -> Verdict:
     """The verdict over all cohorts.
 
-    REGRESSED if any metric is; NO_REGRESSION, or IMPROVED if any metric is, where every cohort can be promoted;
-    INVALID if nothing could be judged; else INCONCLUSIVE.
+    REGRESSED if any metric is; NO_REGRESSION, or IMPROVED if any metric is, where every cohort can be
+    promoted; INVALID if nothing could be judged; else INCONCLUSIVE.
     """
     verdicts = {result.verdict for cohort in cohorts for result in cohort.metrics}
     if Verdict.REGRESSED in verdicts:
@@ -145,63 +81,164 @@ def overall(cohorts: Sequence[CohortResult]) -> Verdict:
     return Verdict.INVALID if verdicts <= {Verdict.INVALID} else Verdict.INCONCLUSIVE
 
 
-def _test(metric: Metric, data: MetricCells) -> _Test:
-    def oriented(sums: TwoArmSums) -> TwoArmSums:
-        return sums if metric.higher_is == "worse" else sums.swapped()
-
-    sums = oriented(data.sums)
-    if metric.kind is MetricKind.RATE:
-        evidence = rate_evidence(sums)
-    elif data.exceedance is not None:
-        evidence = tail_evidence(sums, oriented(data.exceedance), data.first_look)
-    else:
-        evidence = mean_evidence(sums, _CONTRASTS[metric.kind](sums), data.first_look)
-    return _Test(metric, data, sums, evidence, data.counts.sum(axis=1) > 0)
-
-
-def _margins(test: _Test) -> FloatArray:
-    """Margins in the metric's unit, above 0; the base's pre-period value is preferred, since it cannot drift."""
-    metric, data = test.metric, test.data
-    base = np.where(np.isnan(data.before), data.values[:, 0], data.before)
-    if metric.margin is None:
-        return np.maximum(_RATE_MARGIN, _RATE_MARGIN_SHARE * np.nan_to_num(base))
-    if metric.margin_kind == "absolute":
-        return np.full(len(base), metric.margin)
-    return metric.margin * base
-
-
-def _findings(test: _Test, tested: Tested, alpha: float) -> list[_Finding]:
-    base, margins = test.data.values[:, 0], _margins(test)
-    known = np.where(np.isnan(margins), 0.0, margins)
-    if test.metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
-        share = known / np.where(base > 0, base, 1.0)
-        scaled = np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
-    else:
-        scaled = known
-    found = assess(
-        test.sums,
-        _CONTRASTS[test.metric.kind],
-        test.evidence,
-        tested,
-        margin=scaled,
-        first_look=test.data.first_look,
-        alpha=alpha,
+def _failed_check(checks: Sequence[Check], cohort: str, metric: str) -> Check | None:
+    """The first failed check that covers the cell."""
+    return next(
+        (
+            check
+            for check in checks
+            if check.status == CheckStatus.FAIL
+            and check.cohort in (None, cohort)
+            and (check.metrics is None or metric in check.metrics)
+        ),
+        None,
     )
-    finding = _tail_finding if test.metric.kind is MetricKind.TAIL else _finding
-    return [finding(test, tested, found, margins, row, alpha) for row in range(len(base))]
 
 
-def _failure(test: _Test, found: Assessment, row: int) -> Failure | None:
-    base, candidate = test.data.counts[row]
-    failures = {
-        Failure.NO_DATA: not base and not candidate,
-        Failure.NO_BASE: not base,
-        Failure.NO_CANDIDATE: not candidate,
-        Failure.NO_VARIATION: test.metric.kind is not MetricKind.RATE and not found.varies[row],
-        Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
-        Failure.TOO_FEW_UNITS: min(
-            test.sums.base.units[row, -1], test.sums.candidate.units[row, -1]
-        ) < MINIMUM_UNITS,
-        Failure.TOO_FEW_EVENTS: not found.ready[row],
+def _verdict(metric: Metric, found: Finding, failed: Check | None) -> Verdict:
+    if failed is not None or found.failure in _NOT_JUDGED:
+        return Verdict.INVALID
+    within = found.ready and _worst(metric, found.alone) < abs(found.margin)
+    if found.worse:
+        return Verdict.NO_REGRESSION if within else Verdict.REGRESSED
+    if found.better:
+        return Verdict.IMPROVED
+    return Verdict.NO_REGRESSION if within else Verdict.INCONCLUSIVE
+
+
+def _worst(metric: Metric, interval: tuple[float, float]) -> float:
+    """How much worse the interval still allows the candidate to be."""
+    return interval[1] if metric.higher_is == "worse" else -interval[0]
+
+
+def _mildest(metric: Metric, interval: tuple[float, float]) -> float:
+    """How much worse the interval says the candidate is at least."""
+    return interval[0] if metric.higher_is == "worse" else -interval[1]
+
+
+def _result(
+    test: MetricTest, row: int, cohort: str, found: Finding, p: float, failed: Check | None
+) -> MetricResult:
+    metric = test.metric
+    verdict = _verdict(metric, found, failed)
+    estimated = found.failure not in _NOT_JUDGED
+    interval = found.alone if verdict is Verdict.NO_REGRESSION else found.interval
+    bounded = estimated and all(isfinite(end) for end in interval)
+    undecided = verdict is Verdict.INCONCLUSIVE and isfinite(found.needed)
+    base, candidate = (
+        ArmValue(int(n), float(value) if n else None)
+        for n, value in zip(test.data.counts[row], test.data.values[row], strict=True)
+    )
+    return MetricResult(
+        metric=metric.name,
+        verdict=verdict,
+        reason=_reason(test, verdict, base, candidate, found, failed),
+        base=base,
+        candidate=candidate,
+        effect=None if base.value is None or candidate.value is None else candidate.value - base.value,
+        interval=interval if bounded else None,
+        margin=found.margin if isfinite(found.margin) else None,
+        unit=metric.unit,
+        more_traces_needed=int(found.needed) if undecided else None,
+        smallest_detectable=found.detectable if estimated and isfinite(found.detectable) else None,
+        p_value=p if estimated else None,
+        exemplars={arm: list(test.data.exemplars.get(cohort, {}).get(arm, [])) for arm in ARMS},
+    )
+
+
+def _reason(
+    test: MetricTest,
+    verdict: Verdict,
+    base: ArmValue,
+    candidate: ArmValue,
+    found: Finding,
+    failed: Check | None,
+) -> str:
+    """One sentence with the numbers that decided."""
+    metric = test.metric
+    label = formatting.metric_label(metric.name)
+    if failed is not None:
+        return f"{label}: the check {failed.check} failed: {failed.detail}"
+    if found.failure in _NOT_JUDGED:
+        return f"{label}: {_NOT_JUDGED[found.failure]}."
+    unit, before, after = metric.unit, base.value or 0.0, candidate.value or 0.0
+    verb = "rose" if after > before else "fell" if after < before else "stayed"
+    moved = f"from {formatting.value(before, unit)} to {formatting.value(after, unit)}"
+    if after == before:
+        moved = f"at {formatting.value(after, unit)}"
+    interval = found.alone if verdict is Verdict.NO_REGRESSION else found.interval
+    bounded = all(isfinite(end) for end in interval)
+    ends = f" ({formatting.interval(interval, unit)})" if bounded else ""
+    margin = formatting.size(abs(found.margin), unit)
+    test_note = _test_note(metric, verdict, found)
+    return f"{label} {verb} {moved}{ends}{test_note}{_consequence(metric, verdict, found, interval, margin)}."
+
+
+def _test_note(metric: Metric, verdict: Verdict, found: Finding) -> str:
+    if metric.kind is MetricKind.TAIL and verdict in (Verdict.REGRESSED, Verdict.IMPROVED):
+        heavier = (verdict is Verdict.REGRESSED) == (metric.higher_is == "worse")
+        return f", with a {'heavier' if heavier else 'lighter'} tail by the test of the slowest traces"
+    return (
+        ", a few very large values moving the mean more than the test lets them" if found.moved_by_few else ""
+    )
+
+
+def _consequence(
+    metric: Metric, verdict: Verdict, found: Finding, interval: tuple[float, float], margin: str
+) -> str:
+    mildest = _mildest(metric, interval)
+    match verdict:
+        case Verdict.REGRESSED if mildest > abs(found.margin):
+            return f", beyond the margin of {margin}"
+        case Verdict.REGRESSED:
+            return f", not shown to be within the margin of {margin}"
+        case Verdict.IMPROVED:
+            return ", better"
+        case Verdict.NO_REGRESSION if found.worse:
+            return f", worse, but within the margin of {margin}"
+        case Verdict.NO_REGRESSION:
+            return f", within the margin of {margin}"
+        case _:
+            return _undecided(found, margin)
+
+
+def _undecided(found: Finding, margin: str) -> str:
+    few = ""
+    if found.failure is Failure.TOO_FEW_UNITS:
+        few = f"fewer than {MINIMUM_UNITS} users in an arm, "
+    if isfinite(found.needed):
+        traces = formatting.count(int(found.needed), "more trace")
+        return f": {few}not enough to decide; about {traces} could show it within the margin of {margin}"
+    return (
+        f": {few}not enough to decide; at the present estimate no amount of traffic would show it within"
+        f" the margin of {margin}"
+    )
+
+
+def _cohort(cohort: str, cells: Cells, results: Sequence[MetricResult], *, blocked: bool) -> CohortResult:
+    """What follows for the cohort from its metrics.
+
+    Args:
+        cohort: its name.
+        cells: for the traffic.
+        results: its metrics.
+        blocked: whether a failed check, or data in one arm only, stands against a promotion.
+    """
+    by_verdict = {
+        verdict: [formatting.metric_label(r.metric) for r in results if r.verdict is verdict]
+        for verdict in Verdict
     }
-    return next((failure for failure, present in failures.items() if present), None)
+    good = [*by_verdict[Verdict.IMPROVED], *by_verdict[Verdict.NO_REGRESSION]]
+    if regressed := by_verdict[Verdict.REGRESSED]:
+        decision, reason = Decision.ROLL_BACK, f"worse: {', '.join(regressed)}."
+    elif not good:
+        decision, reason = Decision.HOLD, "nothing is decided yet."
+    elif undecided := by_verdict[Verdict.INCONCLUSIVE]:
+        decision, reason = Decision.HOLD, f"not decided yet: {', '.join(undecided)}."
+    elif blocked:
+        decision, reason = Decision.HOLD, f"not judged: {', '.join(by_verdict[Verdict.INVALID])}."
+    elif improved := by_verdict[Verdict.IMPROVED]:
+        decision, reason = Decision.PROMOTE, f"nothing regressed; better: {', '.join(improved)}."
+    else:
+        decision, reason = Decision.PROMOTE, "nothing regressed."
+    return CohortResult(cohort, decision, reason, dict(cells.traces[cohort]), tuple(results))

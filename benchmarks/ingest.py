@@ -77,7 +77,18 @@ def spanverdict(directory: Path) -> Iterator[tuple[str, psutil.Process]]:
     """A running collector with an empty store."""
     store = directory / "bench.duckdb"
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store), "--grpc", address, "--sql", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-m",
+        "spanverdict",
+        "serve",
+        "--db",
+        str(store),
+        "--grpc",
+        address,
+        "--sql",
+        "127.0.0.1:0",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         while ServerFile.read(store) is None:
@@ -108,7 +119,7 @@ def rotel(_directory: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def send(address: str, payloads: list[bytes], clients: int) -> float:
-    """Send all payloads from ``clients`` connections; returns the wall-clock seconds until the last acknowledgement."""
+    """Send all payloads from ``clients`` connections; returns the seconds until the last acknowledgement."""
 
     def run(part: list[bytes]) -> None:
         options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
@@ -164,7 +175,9 @@ def main() -> None:
             f" rotel {theirs.per_processor:,.0f} per CPU-second, {theirs.per_wall:,.0f}/s"
         )
     for name, values in ratios.items():
-        print(f"ratio by {name} time: median {statistics.median(values):.2f} (from {min(values):.2f} to {max(values):.2f})")
+        print(
+            f"ratio by {name} time: median {statistics.median(values):.2f} (from {min(values):.2f} to {max(values):.2f})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""OTLP payloads that look like an LLM application's: 18 attributes and about 680 bytes a span, one LLM call in three."""
+"""OTLP payloads like an LLM application's: 18 attributes and about 680 bytes a span, one span in three an LLM call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """OTLP attribute lists as columns, and their values as JSON text.
 
 `AnyValue` (opentelemetry/proto/common/v1/common.proto) arrives from the decoder as a struct of nullable columns.
-Scalars are turned into JSON by vectorised kernels; arrays and maps are nested without bound, so they are walked
-in Python, once per distinct value of a batch.
+Scalars and arrays of scalars are turned into JSON by vectorised kernels; maps, and what is nested in an array, have no
+bound on their depth, so they are walked in Python, once per distinct value of a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
+
+from collector.literals import FALSE, concatenate, text
 
 MAX_NESTING = 32
 """Levels of arrays and maps that are kept; what lies deeper is replaced by null."""
@@ -33,22 +35,22 @@ Indices = npt.NDArray[np.int64]
 def json_strings(texts: pa.Array) -> pa.Array:
     """Quote and escape texts as JSON strings; null stays null (RFC 8259, section 7)."""
     escaped = _escape(texts)
-    return pc.binary_join_element_wise('"', escaped, '"', "")
+    return concatenate('"', escaped, '"')
 
 
 def _escape(texts: pa.Array) -> pa.Array:
     hits = pc.match_substring_regex(texts, _NEEDS_ESCAPE)
     if not pc.any(hits, min_count=0).as_py():
         return texts
-    hits = pc.fill_null(hits, fill_value=False)
+    hits = pc.fill_null(hits, FALSE)
     found = texts.filter(hits)
     for plain, quoted in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         found = pc.replace_substring(found, plain, quoted)
     rare = pc.match_substring_regex(found, _RARE_CONTROL)
     if pc.any(rare, min_count=0).as_py():
         mended = [
-            "".join(f"\\u{ord(c):04x}" if c < " " else c for c in text)
-            for text in found.filter(rare).to_pylist()
+            "".join(f"\\u{ord(c):04x}" if c < " " else c for c in found_text)
+            for found_text in found.filter(rare).to_pylist()
         ]
         found = pc.replace_with_mask(found, rare, pa.array(mended, pa.string()))
     return pc.replace_with_mask(texts, hits, found)
@@ -76,69 +78,59 @@ def _special_double(number: float) -> str:
     return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
 
 
-_Items = tuple[bytes, ...] | tuple[tuple[str, bytes | None], ...]
-"""The items of an array or a map; the decoder leaves a map's pairs packed, or (at the top of a body) opens them."""
-
-
-def _pair(item: bytes | tuple[str, bytes | None]) -> tuple[str, AnyValue]:
-    if isinstance(item, bytes):
-        packed = KeyValue.FromString(item)
-        return packed.key, packed.value
-    return item[0], AnyValue.FromString(item[1] or b"")
-
-
-def _nested_json(items: _Items, *, pairs: bool) -> str:
+def _packed_json(packed: bytes, kind: type[ArrayValue | KeyValueList]) -> str:
+    """An array or a map that the decoder left as bytes, as JSON text."""
     try:
-        if pairs:
-            value: Any = {key: plain_value(inner, 1) for key, inner in map(_pair, items)}
-        else:
-            value = [plain_value(AnyValue.FromString(item), 1) for item in items]
+        value = AnyValue()
+        (value.array_value if kind is ArrayValue else value.kvlist_value).ParseFromString(packed)
+        return json.dumps(plain_value(value, 1), ensure_ascii=False, separators=(",", ":"))
     except (DecodeError, RecursionError):
-        # The decoder accepted the envelope; a value that cannot be read is kept as unknown, not guessed.
+        # The envelope was sound; a value that cannot be read is kept as unknown, not guessed.
         return "null"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _nested_texts(column: pa.StructArray, *, pairs: bool) -> pa.Array:
-    """JSON text of array_value (or kvlist_value, with ``pairs``) rows; null where the row holds another kind."""
-    seen: dict[_Items, str] = {}
-    texts: list[str | None] = []
-    for row in column.to_pylist():
-        if row is None:
-            texts.append(None)
-            continue
-        items = tuple((item["key"], item["value"]) if isinstance(item, dict) else item for item in row["values"])
-        if items not in seen:
-            seen[items] = _nested_json(items, pairs=pairs)
-        texts.append(seen[items])
-    return pa.array(texts, pa.string())
+def _packed_texts(column: pa.BinaryArray, kind: type[ArrayValue | KeyValueList]) -> pa.Array:
+    """JSON texts of packed arrays or maps, each distinct one walked once."""
+    encoded = column.dictionary_encode()
+    texts = [_packed_json(packed, kind) for packed in encoded.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(encoded.indices)
 
 
 @dataclass(frozen=True)
 class AnyValues:
-    """A column of AnyValue: one nullable Arrow column for each kind that a value may have."""
+    """A column of AnyValue: one nullable Arrow column for each kind that a value may have.
 
-    strings: pa.Array
-    bools: pa.Array
-    ints: pa.Array
-    doubles: pa.Array
-    arrays: pa.Array
-    maps: pa.Array
-    binaries: pa.Array
+    Attributes:
+        columns: kind (as in `AnyValue`'s oneof) → its column. Maps are packed bytes; arrays are structs of a list of
+            values, or packed bytes where the column itself holds values of an array (see collector.wire).
+    """
+
+    columns: dict[str, pa.Array]
 
     @classmethod
     def from_struct(cls, struct: pa.StructArray) -> AnyValues:
         """Take a decoded `AnyValue` struct column apart (a null struct gives a null in every kind)."""
-        fields = dict(zip(struct.type.names, struct.flatten(), strict=True))
-        return cls(
-            strings=fields["string_value"],
-            bools=fields["bool_value"],
-            ints=fields["int_value"],
-            doubles=fields["double_value"],
-            arrays=fields["array_value"],
-            maps=fields["kvlist_value"],
-            binaries=fields["bytes_value"],
-        )
+        return cls(dict(zip(struct.type.names, struct.flatten(), strict=True)))
+
+    @property
+    def strings(self) -> pa.Array:
+        """The string values."""
+        return self.columns["string_value"]
+
+    @property
+    def bools(self) -> pa.Array:
+        """The boolean values."""
+        return self.columns["bool_value"]
+
+    @property
+    def ints(self) -> pa.Array:
+        """The integer values."""
+        return self.columns["int_value"]
+
+    @property
+    def doubles(self) -> pa.Array:
+        """The double values."""
+        return self.columns["double_value"]
 
     def __len__(self) -> int:
         return len(self.strings)
@@ -146,14 +138,7 @@ class AnyValues:
     def take(self, rows: Indices) -> AnyValues:
         """The values at ``rows``, in that order."""
         index = pa.array(rows)
-        return AnyValues(
-            *(
-                column.take(index)
-                for column in (
-                    self.strings, self.bools, self.ints, self.doubles, self.arrays, self.maps, self.binaries,
-                )
-            )
-        )  # fmt: skip
+        return AnyValues({kind: column.take(index) for kind, column in self.columns.items()})
 
     def json_texts(self) -> pa.Array:
         """Every value as JSON text; a value of no kind, or of an unknown one, is ``null``."""
@@ -163,20 +148,28 @@ class AnyValues:
                 texts = pc.coalesce(texts, pc.cast(kind, pa.string()))
         if self.doubles.null_count < len(self.doubles):
             texts = pc.coalesce(texts, _double_texts(self.doubles))
-        if self.arrays.null_count < len(self.arrays):
-            texts = _fill(texts, self.arrays, _nested_texts(self.arrays.drop_null(), pairs=False))
-        if self.maps.null_count < len(self.maps):
-            texts = _fill(texts, self.maps, _nested_texts(self.maps.drop_null(), pairs=True))
-        if self.binaries.null_count < len(self.binaries):
-            encoded = [
-                f'"{base64.b64encode(raw).decode("ascii")}"' for raw in self.binaries.drop_null().to_pylist()
-            ]
-            texts = _fill(texts, self.binaries, pa.array(encoded, pa.string()))
-        return pc.fill_null(texts, "null")
+        for kind, as_json in (
+            ("array_value", _array_texts),
+            ("kvlist_value", lambda column: _packed_texts(column, KeyValueList)),
+            ("bytes_value", _base64_texts),
+        ):
+            column = self.columns[kind]
+            if column.null_count < len(column):
+                texts = pc.replace_with_mask(texts, column.is_valid(), as_json(column.drop_null()))
+        return pc.fill_null(texts, text("null"))
 
 
-def _fill(texts: pa.Array, column: pa.Array, replacement: pa.Array) -> pa.Array:
-    return pc.replace_with_mask(texts, column.is_valid(), replacement)
+def _array_texts(column: pa.Array) -> pa.Array:
+    if pa.types.is_binary(column.type):
+        return _packed_texts(column, ArrayValue)
+    lists = column.field(0)
+    offsets = lists.offsets.to_numpy(zero_copy_only=False)
+    members = AnyValues.from_struct(lists.flatten()).json_texts()
+    return json_list(offsets - offsets[0], members, "[", "]")
+
+
+def _base64_texts(column: pa.Array) -> pa.Array:
+    return pa.array([f'"{base64.b64encode(raw).decode("ascii")}"' for raw in column.to_pylist()], pa.string())
 
 
 def _double_texts(doubles: pa.Array) -> pa.Array:
@@ -184,12 +177,8 @@ def _double_texts(doubles: pa.Array) -> pa.Array:
     finite = pc.is_finite(doubles)
     if pc.all(finite, min_count=0).as_py():
         return texts
-    special = [
-        f'"{_special_double(number)}"' for number in doubles.filter(pc.invert(finite)).to_pylist()
-    ]
-    return pc.replace_with_mask(
-        texts, pc.fill_null(pc.invert(finite), fill_value=False), pa.array(special, pa.string())
-    )
+    special = [f'"{_special_double(number)}"' for number in doubles.filter(pc.invert(finite)).to_pylist()]
+    return pc.replace_with_mask(texts, pc.fill_null(pc.invert(finite), FALSE), pa.array(special, pa.string()))
 
 
 @dataclass(frozen=True)
@@ -211,8 +200,9 @@ class AttributeLists:
         """Flatten a decoded ``repeated KeyValue`` column."""
         offsets = column.offsets.to_numpy(zero_copy_only=False)
         pairs = column.flatten()
-        keys, struct = pairs.field(pairs.type.get_field_index("key")), pairs.field(
-            pairs.type.get_field_index("value")
+        keys, struct = (
+            pairs.field(pairs.type.get_field_index("key")),
+            pairs.field(pairs.type.get_field_index("value")),
         )
         return cls(offsets - offsets[0], keys.dictionary_encode(), AnyValues.from_struct(struct))
 
@@ -235,12 +225,12 @@ class AttributeLists:
         """Each owner's attributes as one JSON object; ``{}`` for an owner without any."""
         if len(self.values) == 0:
             return pa.array(["{}"] * (len(self.offsets) - 1), pa.string())
-        names = pc.binary_join_element_wise(json_strings(self.keys.dictionary), ":", "")
-        members = pc.binary_join_element_wise(names.take(self.keys.indices), self.values.json_texts(), "")
+        names = concatenate(json_strings(self.keys.dictionary), ":")
+        members = concatenate(names.take(self.keys.indices), self.values.json_texts())
         return json_list(self.offsets, members, "{", "}")
 
 
 def json_list(offsets: npt.NDArray[np.int32], members: pa.Array, opening: str, closing: str) -> pa.Array:
     """Join each owner's member texts by commas between an opening and a closing bracket."""
     lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), members)
-    return pc.binary_join_element_wise(opening, pc.binary_join(lists, ","), closing, "")
+    return concatenate(opening, pc.binary_join(lists, text(",")), closing)

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
-from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from collector import wire
 from collector.any_value import AnyValues, AttributeLists, Indices
+from collector.literals import EMPTY
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 
-_POOL = ptars.HandlerPool([trace_service_pb2.DESCRIPTOR, logs_service_pb2.DESCRIPTOR])
-_TRACES = _POOL.get_for_message(trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR)
-_LOGS = _POOL.get_for_message(logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR)
+_HEX_DIGITS = np.frombuffer("".join(f"{octet:02x}" for octet in range(256)).encode("ascii"), np.uint16)
+"""For each octet its two hex digits, as the two bytes of one number."""
+
+_POOL = ptars.HandlerPool([wire.TRACES.file, wire.LOGS.file])
+_TRACES = _POOL.get_for_message(wire.TRACES)
+_LOGS = _POOL.get_for_message(wire.LOGS)
 
 
 class MalformedRequestError(ValueError):
@@ -69,7 +72,7 @@ class EventColumns:
 
 @dataclass(frozen=True)
 class LinkColumns:
-    """Span links, one row each, in span order."""
+    """Span links, one row each, in span order; an invalid id is the empty text."""
 
     offsets: npt.NDArray[np.int32]
     trace_id: pa.Array
@@ -79,7 +82,7 @@ class LinkColumns:
 
 @dataclass(frozen=True)
 class SpanColumns:
-    """Decoded spans, one row each, in the order in which they came. Ids are lowercase hex."""
+    """Decoded spans, one row each, in the order in which they came. Ids are lowercase hex, null where invalid."""
 
     envelope: Envelope
     valid: npt.NDArray[np.bool_]
@@ -122,18 +125,18 @@ def decode_traces(payloads: Sequence[bytes]) -> SpanColumns:
     envelope, spans = _open(_TRACES, payloads, "resource_spans", "scope_spans", "spans")
     trace_id, trace_ok = _hex(spans["trace_id"], TRACE_ID_BYTES)
     span_id, span_ok = _hex(spans["span_id"], SPAN_ID_BYTES)
-    parent, parent_ok = _hex(spans["parent_span_id"], SPAN_ID_BYTES)
+    parent, _ = _hex(spans["parent_span_id"], SPAN_ID_BYTES)
     status = _struct_fields(spans["status"])
     plain = ("name", "kind", "trace_state", "flags", "dropped_attributes_count")
     fields = {name: spans[name] for name in (*plain, "dropped_events_count", "dropped_links_count")}
-    fields["status_code"] = pc.fill_null(status["code"], 0)
+    fields["status_code"] = pc.fill_null(status["code"], pa.scalar(0, pa.int32()))
     fields["status_message"] = status["message"]
     return SpanColumns(
         envelope=envelope,
         valid=trace_ok & span_ok,
         trace_id=trace_id,
         span_id=span_id,
-        parent_span_id=pc.if_else(pa.array(parent_ok), parent, pa.scalar(None, pa.string())),
+        parent_span_id=parent,
         fields=fields,
         start=spans["start_time_unix_nano"].to_numpy(zero_copy_only=False),
         end=spans["end_time_unix_nano"].to_numpy(zero_copy_only=False),
@@ -152,15 +155,14 @@ def decode_logs(payloads: Sequence[bytes]) -> LogColumns:
         MalformedRequestError: one of the payloads is not such a message.
     """
     envelope, records = _open(_LOGS, payloads, "resource_logs", "scope_logs", "log_records")
-    trace_id, trace_ok = _hex(records["trace_id"], TRACE_ID_BYTES)
-    span_id, span_ok = _hex(records["span_id"], SPAN_ID_BYTES)
+    trace_id, _ = _hex(records["trace_id"], TRACE_ID_BYTES)
+    span_id, _ = _hex(records["span_id"], SPAN_ID_BYTES)
     time = records["time_unix_nano"].to_numpy(zero_copy_only=False)
     observed = records["observed_time_unix_nano"].to_numpy(zero_copy_only=False)
-    nothing = pa.scalar(None, pa.string())
     return LogColumns(
         envelope=envelope,
-        trace_id=pc.if_else(pa.array(trace_ok), trace_id, nothing),
-        span_id=pc.if_else(pa.array(span_ok), span_id, nothing),
+        trace_id=trace_id,
+        span_id=span_id,
         time=np.where(time == 0, observed, time),
         fields={name: records[name] for name in ("severity_number", "severity_text", "event_name")},
         body=AnyValues.from_struct(records["body"]),
@@ -168,9 +170,7 @@ def decode_logs(payloads: Sequence[bytes]) -> LogColumns:
     )
 
 
-def _open(
-    handler: ptars.internal.MessageHandler, payloads: Sequence[bytes], *path: str
-) -> tuple[Envelope, dict[str, pa.Array]]:
+def _open(handler: Any, payloads: Sequence[bytes], *path: str) -> tuple[Envelope, dict[str, pa.Array]]:
     """Unfold requests → resources → scopes → records, keeping for each record where it came from."""
     try:
         batch = handler.list_to_record_batch(list(payloads))
@@ -215,17 +215,30 @@ def _lists(column: pa.ListArray) -> pa.ListArray:
 
 
 def _hex(ids: pa.Array, size: int) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Lowercase hex of binary ids, and which are valid: of the right size and not all zero (trace.proto)."""
-    texts = pl.Series(pl.from_arrow(ids)).bin.encode("hex").to_arrow(compat_level=pl.CompatLevel.oldest())
-    texts = texts.cast(pa.string())
-    sized = pc.equal(pc.binary_length(ids), size)
-    valid = pc.and_(sized, pc.not_equal(texts, "00" * size))
-    return texts, valid.to_numpy(zero_copy_only=False)
+    """Lowercase hex of binary ids, null where invalid: of another size, or all zero (trace.proto)."""
+    sized = pc.equal(pc.binary_length(ids), pa.scalar(size, pa.int32())).to_numpy(zero_copy_only=False)
+    chosen = ids if sized.all() else ids.filter(pa.array(sized))
+    offsets, data = chosen.buffers()[1:]
+    if len(chosen) == 0 or data is None:
+        return pa.nulls(len(ids), pa.string()), np.zeros(len(ids), dtype=bool)
+    first = int(np.frombuffer(offsets, np.int32, 1, 4 * chosen.offset)[0])
+    octets = np.frombuffer(data, np.uint8, len(chosen) * size, first)
+    starts = np.arange(0, (len(chosen) + 1) * size * 2, size * 2, dtype=np.int32)
+    texts = pa.Array.from_buffers(
+        pa.string(), len(chosen), [None, pa.py_buffer(starts), pa.py_buffer(_HEX_DIGITS[octets])]
+    )
+    valid = sized.copy()
+    valid[sized] = octets.reshape(-1, size).any(axis=1)
+    if not valid.all():
+        position = np.cumsum(sized) - 1
+        texts = texts.take(pa.array(position, mask=~valid))
+    return texts, valid
 
 
 def _offsets(lists: pa.ListArray) -> npt.NDArray[np.int32]:
     offsets: npt.NDArray[np.int32] = lists.offsets.to_numpy(zero_copy_only=False)
-    return offsets - offsets[0]
+    from_zero: npt.NDArray[np.int32] = offsets - offsets[0]
+    return from_zero
 
 
 def _events(lists: pa.ListArray) -> EventColumns:
@@ -242,7 +255,7 @@ def _links(lists: pa.ListArray) -> LinkColumns:
     links = _struct_fields(lists.flatten())
     return LinkColumns(
         offsets=_offsets(lists),
-        trace_id=_hex(links["trace_id"], TRACE_ID_BYTES)[0],
-        span_id=_hex(links["span_id"], SPAN_ID_BYTES)[0],
+        trace_id=pc.fill_null(_hex(links["trace_id"], TRACE_ID_BYTES)[0], EMPTY),
+        span_id=pc.fill_null(_hex(links["span_id"], SPAN_ID_BYTES)[0], EMPTY),
         attributes=AttributeLists.from_list(links["attributes"]),
     )

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from collector.any_value import AttributeLists, Indices
 from collector.conventions import Convention, Reader, Source
+from collector.literals import FALSE, text
 from collector.normalize import first_usable
 
 EVENT_NAME = "gen_ai.evaluation.result"
@@ -69,6 +70,6 @@ def evaluation_columns(
 
 def is_evaluation(names: pa.Array) -> npt.NDArray[np.bool_]:
     """Which event names are the evaluation result's; null is not."""
-    matches = pc.fill_null(pc.equal(names, EVENT_NAME), fill_value=False)
+    matches = pc.fill_null(pc.equal(names, text(EVENT_NAME)), FALSE)
     result: npt.NDArray[np.bool_] = matches.to_numpy(zero_copy_only=False)
     return result

@@ -7,6 +7,7 @@ codes, throttling), and grpc.health.v1.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import grpc
 import grpc.aio
@@ -92,13 +93,11 @@ class GrpcReceiver:
             await self._health.enter_graceful_shutdown()
             await self._server.stop(grace_seconds)
 
-    def _handler(self, signal: Signal):  # noqa: ANN202 (a coroutine function that only gRPC calls)
+    def _handler(self, signal: Signal) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def export(request: bytes, context: _Context) -> bytes:
             try:
                 outcome = await asyncio.wrap_future(self._ingest.submit(signal, request))
-            except OverloadedError as error:
-                await _abort_retryable(context, str(error))
-            except StoppedError as error:
+            except (OverloadedError, StoppedError) as error:
                 await _abort_retryable(context, str(error))
             except MalformedRequestError as error:
                 await context.abort(

@@ -175,7 +175,7 @@ class Ingest:
         while (requests := self._next_requests()) is not None:
             try:
                 self._decoded.put(self._decode(requests))
-            except Exception:
+            except Exception:  # noqa: BLE001 (see below)
                 # One group must not end the thread: its clients are told, and the cause is in the log.
                 _LOG.exception("A group of %d requests could not be decoded", len(requests))
                 self._refuse(requests, MalformedRequestError("The request could not be decoded."))
@@ -241,7 +241,7 @@ class Ingest:
             try:
                 self._commit(group)
             except StoreError as error:
-                _LOG.error("%s", error)  # noqa: TRY400 (one sentence for an operator; the traceback says no more)
+                _LOG.error("%s", error)
                 self._refuse(group.requests, StoppedError(str(error)))
                 if isinstance(error, StoreFailedError):
                     self._failure = error

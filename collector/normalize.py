@@ -18,6 +18,7 @@ from collector.conventions import (
     Source,
 )
 from collector.decode import EventColumns, SpanColumns
+from collector.literals import NO_TEXT, text
 from collector.read_values import READERS, map_distinct, texts
 from collector.tokens import settle_tokens
 
@@ -53,14 +54,10 @@ def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa
 
 def canonical_columns(spans: SpanColumns) -> dict[str, pa.Array]:
     """The canonical GenAI columns of the spans table (docs/data-model.md), null where a span does not tell."""
-    columns = {
-        name: first_usable(spans.attributes, sources, _TYPES[name]) for name, sources in _SOURCES.items()
-    }
+    columns = {name: first_usable(spans.attributes, sources, _TYPES[name]) for name, sources in _SOURCES.items()}
     columns["gen_ai_span_kind"] = _span_kinds(columns)
     columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
-    columns["time_to_first_token_ms"] = pc.coalesce(
-        columns["time_to_first_token_ms"], _first_token_ms(spans)
-    )
+    columns["time_to_first_token_ms"] = pc.coalesce(columns["time_to_first_token_ms"], _first_token_ms(spans))
     settled = settle_tokens(columns, spans.envelope.scope_name)
     del columns["total_tokens"]
     return columns | settled
@@ -68,9 +65,8 @@ def canonical_columns(spans: SpanColumns) -> dict[str, pa.Array]:
 
 def _span_kinds(columns: dict[str, pa.Array]) -> pa.Array:
     """A declared kind wins; without one, a tool name makes a TOOL and a requested model an LLM span."""
-    nothing = pa.scalar(None, pa.string())
-    kinds = pc.coalesce(columns["gen_ai_span_kind"], pc.if_else(columns["tool_name"].is_valid(), "TOOL", nothing))
-    return pc.coalesce(kinds, pc.if_else(columns["request_model"].is_valid(), "LLM", nothing))
+    kinds = pc.coalesce(columns["gen_ai_span_kind"], pc.if_else(columns["tool_name"].is_valid(), text("TOOL"), NO_TEXT))
+    return pc.coalesce(kinds, pc.if_else(columns["request_model"].is_valid(), text("LLM"), NO_TEXT))
 
 
 def _exception_types(events: EventColumns, spans: int) -> pa.Array:
@@ -78,7 +74,7 @@ def _exception_types(events: EventColumns, spans: int) -> pa.Array:
     rows = events.attributes.rows_by_key.get("exception.type")
     if rows is None:
         return pa.nulls(spans, pa.string())
-    types = map_distinct(texts(events.attributes.values.take(rows)), lambda text: text.rsplit(".", 1)[-1])
+    types = map_distinct(texts(events.attributes.values.take(rows)), lambda name: name.rsplit(".", 1)[-1])
     position = np.full(spans, -1, dtype=np.int64)
     position[events.spans[events.attributes.owners[rows]]] = np.arange(len(rows))
     return types.take(pa.array(position, mask=position < 0))

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from collector.any_value import AnyValues
 from collector.conventions import DOTTED_PROVIDERS, FINISH_REASONS, PROVIDERS, SPAN_KINDS, Reader
+from collector.literals import NO_INTEGER, NO_NUMBER, ZERO, unless_empty
 
 _INTEGER_LIMIT = 2**53
 """Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
@@ -32,7 +33,7 @@ def texts(values: AnyValues) -> pa.Array:
     if result.null_count:
         for column in (values.ints, values.bools, values.doubles):
             result = pc.coalesce(result, pc.cast(column, pa.string()))
-    return pc.if_else(pc.equal(result, ""), pa.scalar(None, pa.string()), result)
+    return unless_empty(result)
 
 
 def numbers(values: AnyValues) -> pa.Array:
@@ -41,7 +42,7 @@ def numbers(values: AnyValues) -> pa.Array:
     if values.strings.null_count < len(values.strings):
         parsed = [_number(text) for text in values.strings.to_pylist()]
         result = pc.coalesce(result, pa.array(parsed, pa.float64()))
-    return pc.if_else(pc.is_finite(result), result, pa.scalar(None, pa.float64()))
+    return pc.if_else(pc.is_finite(result), result, NO_NUMBER)
 
 
 def _number(text: str | None) -> float | None:
@@ -56,13 +57,13 @@ def integers(values: AnyValues) -> pa.Array:
     result = values.ints
     if result.null_count:
         found = numbers(values)
-        bounded = pc.if_else(_within_limit(found), found, pa.scalar(None, pa.float64()))
+        bounded = pc.if_else(_within_limit(found), found, NO_NUMBER)
         result = pc.coalesce(result, pc.cast(pc.trunc(bounded), pa.int64()))
-    return pc.if_else(_within_limit(result), result, pa.scalar(None, pa.int64()))
+    return pc.if_else(_within_limit(result), result, NO_INTEGER)
 
 
 def _within_limit(values: pa.Array) -> pa.Array:
-    return pc.and_(pc.greater_equal(values, 0), pc.less(values, _INTEGER_LIMIT))
+    return pc.and_(pc.greater_equal(values, ZERO), pc.less(values, pa.scalar(_INTEGER_LIMIT)))
 
 
 def _model_in_json(text: str) -> str | None:
@@ -92,7 +93,7 @@ def _span_kind(text: str) -> str | None:
 
 def _positive(values: AnyValues) -> pa.Array:
     found = numbers(values)
-    return pc.if_else(pc.greater(found, 0), found, pa.scalar(None, pa.float64()))
+    return pc.if_else(pc.greater(found, ZERO), found, NO_NUMBER)
 
 
 def finish_reasons(values: AnyValues) -> pa.Array:
@@ -130,4 +131,3 @@ READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
     Reader.PROVIDER: lambda values: map_distinct(texts(values), _provider),
     Reader.SPAN_KIND: lambda values: map_distinct(texts(values), _span_kind),
 }
-

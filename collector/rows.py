@@ -16,6 +16,7 @@ from collector.any_value import Indices, json_list, json_strings
 from collector.conventions import Convention, Reader, Source
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
+from collector.literals import NO_TEXT, ZERO, concatenate, unless_empty
 from collector.normalize import canonical_columns, first_usable
 
 LATEST_TIME = 2**63 - 2
@@ -49,7 +50,7 @@ class Rows:
 def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
     """Rows of a group of trace requests.
 
-    Spans without a valid trace id and span id, or that start outside 1970–2262, are refused (trace.proto: such
+    Spans without a valid trace id and span id, or that start outside 1970 to 2262, are refused (trace.proto: such
     ids are invalid; the store could not hold such a time).
     """
     keep = spans.valid & (spans.start <= LATEST_TIME)
@@ -67,15 +68,15 @@ def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
         "end_time": _timestamps(end),
         "duration_ns": _durations(spans.start, spans.end),
         "status_code": _named(fields["status_code"], _STATUS_CODES),
-        "status_message": _unless_empty(fields["status_message"]),
+        "status_message": unless_empty(fields["status_message"]),
         "service_name": service_names,
-        "scope_name": _unless_empty(scope_name),
-        "scope_version": _unless_empty(scope_version),
+        "scope_name": unless_empty(scope_name),
+        "scope_version": unless_empty(scope_version),
         **canonical_columns(spans),
         "attributes": spans.attributes.json_objects(),
         "events": _events_json(spans.events),
         "links": _links_json(spans.links),
-        "trace_state": _unless_empty(fields["trace_state"]),
+        "trace_state": unless_empty(fields["trace_state"]),
         "flags": fields["flags"],
         "dropped_attributes_count": fields["dropped_attributes_count"],
         "dropped_events_count": fields["dropped_events_count"],
@@ -89,7 +90,7 @@ def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
     if not keep.all():
         table = table.filter(pa.array(keep))
     return Rows(
-        {"resources": resources, "spans": _first_of_each(table, ["trace_id", "span_id"]), "evaluations": evaluations},
+        {"resources": resources, "spans": _first_of_each(table, "span_id", "trace_id"), "evaluations": evaluations},
         rejected,
         "spans need a non-zero 16-byte trace id, a non-zero 8-byte span id and a start time before 2262",
     )  # fmt: skip
@@ -100,7 +101,7 @@ def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
     keep = logs.time <= LATEST_TIME
     resources, resource_ids, service_names = _resources(logs.envelope, received_at)
     event_names = pc.coalesce(
-        _unless_empty(logs.fields["event_name"]),
+        unless_empty(logs.fields["event_name"]),
         first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string()),
     )
     attributes = logs.attributes.json_objects()
@@ -113,12 +114,12 @@ def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
             "span_id": logs.span_id,
             "event_name": event_names,
             "severity_number": logs.fields["severity_number"],
-            "severity_text": _unless_empty(logs.fields["severity_text"]),
+            "severity_text": unless_empty(logs.fields["severity_text"]),
             "body": logs.body.json_texts(),
             "attributes": attributes,
             "service_name": service_names,
-            "scope_name": _unless_empty(logs.envelope.scope_name),
-            "scope_version": _unless_empty(logs.envelope.scope_version),
+            "scope_name": unless_empty(logs.envelope.scope_name),
+            "scope_version": unless_empty(logs.envelope.scope_version),
             "resource_id": resource_ids,
             "received_at": received,
         }
@@ -176,7 +177,8 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
     """The distinct resources, and for each record its resource id and service name."""
     texts = envelope.resources.json_objects()
     ids = pa.array(
-        [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()], pa.string()
+        [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()],
+        pa.string(),
     )
     columns = {
         column: first_usable(
@@ -190,24 +192,31 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
         {"resource_id": ids, **columns, "attributes": texts, "received_at": _constant(received_at, len(ids))}
     )
     by_record = pa.array(envelope.resource)
-    return _first_of_each(table, ["resource_id"]), ids.take(by_record), columns["service_name"].take(by_record)
+    return (
+        _first_of_each(table, "resource_id"),
+        ids.take(by_record),
+        columns["service_name"].take(by_record),
+    )
 
 
-def _first_of_each(table: pa.Table, keys: list[str]) -> pa.Table:
-    """Drop repetitions inside the batch: an exporter may send a span twice in one request."""
-    frame = pl.DataFrame(pl.from_arrow(table.select(keys)))
-    distinct = frame.select(pl.struct(keys).is_first_distinct()).to_series()
-    return table if distinct.all() else table.filter(distinct.to_arrow())
+def _first_of_each(table: pa.Table, *keys: str) -> pa.Table:
+    """Drop repetitions inside the batch: an exporter may send a span twice in one request.
+
+    Args:
+        table: the rows.
+        keys: what identifies a row, the most distinct key first.
+    """
+    column = table[keys[0]]
+    if pc.count_distinct(column, mode="all").as_py() == len(column):
+        return table
+    frame = pl.DataFrame(pl.from_arrow(table.select(list(keys))))
+    return table.filter(frame.select(pl.struct(keys).is_first_distinct()).to_series().to_arrow())
 
 
 def _named(codes: pa.Array, names: pa.Array) -> pa.Array:
     """Enum numbers → names; a number outside the enum becomes the enum's zero (OTLP: unknown values are kept out)."""
-    known = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(names)))
-    return names.take(pc.if_else(known, codes, 0))
-
-
-def _unless_empty(texts: pa.Array) -> pa.Array:
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    known = pc.and_(pc.greater_equal(codes, ZERO), pc.less(codes, len(names)))
+    return names.take(pc.if_else(known, codes, pa.scalar(0, codes.type)))
 
 
 def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pa.Array:
@@ -227,10 +236,10 @@ def _constant(moment: datetime, length: int) -> pa.Array:
 def _events_json(events: EventColumns) -> pa.Array:
     if len(events.time) == 0:
         return pa.nulls(len(events.offsets) - 1, pa.string())
-    members = pc.binary_join_element_wise(
+    members = concatenate(
         '{"time_unix_nano":', pc.cast(pa.array(events.time), pa.string()),
         ',"name":', json_strings(events.name),
-        ',"attributes":', events.attributes.json_objects(), "}", "",
+        ',"attributes":', events.attributes.json_objects(), "}",
     )  # fmt: skip
     return _json_or_null(events.offsets, members)
 
@@ -238,13 +247,13 @@ def _events_json(events: EventColumns) -> pa.Array:
 def _links_json(links: LinkColumns) -> pa.Array:
     if len(links.trace_id) == 0:
         return pa.nulls(len(links.offsets) - 1, pa.string())
-    members = pc.binary_join_element_wise(
+    members = concatenate(
         '{"trace_id":"', links.trace_id, '","span_id":"', links.span_id,
-        '","attributes":', links.attributes.json_objects(), "}", "",
+        '","attributes":', links.attributes.json_objects(), "}",
     )  # fmt: skip
     return _json_or_null(links.offsets, members)
 
 
 def _json_or_null(offsets: npt.NDArray[np.int32], members: pa.Array) -> pa.Array:
     empty = pa.array(np.diff(offsets) == 0)
-    return pc.if_else(empty, pa.scalar(None, pa.string()), json_list(offsets, members, "[", "]"))
+    return pc.if_else(empty, NO_TEXT, json_list(offsets, members, "[", "]"))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.conventions import INPUT_EXCLUDES_CACHE
+from collector.literals import FALSE, ZERO, text
 
 RULES = (
     "default: input includes cache",
@@ -66,12 +67,12 @@ def settle_tokens(columns: dict[str, pa.Array], scope_name: pa.Array) -> dict[st
 
 def _filled(column: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     known: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
-    return pc.fill_null(column, 0).to_numpy(zero_copy_only=False), known
+    return pc.fill_null(column, ZERO).to_numpy(zero_copy_only=False), known
 
 
 def _known_to_exclude(scope_name: pa.Array, provider: pa.Array) -> npt.NDArray[np.bool_]:
     result = np.zeros(len(scope_name), dtype=bool)
     for scope, name in sorted(INPUT_EXCLUDES_CACHE):
-        match = pc.and_(pc.equal(scope_name, scope), pc.equal(provider, name))
-        result |= pc.fill_null(match, fill_value=False).to_numpy(zero_copy_only=False)
+        match = pc.and_(pc.equal(scope_name, text(scope)), pc.equal(provider, text(name)))
+        result |= pc.fill_null(match, FALSE).to_numpy(zero_copy_only=False)
     return result

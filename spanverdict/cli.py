@@ -60,7 +60,10 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
     config = settings.config.model_copy(update={"server": server})
 
     def ready(told: ServerFile) -> None:
-        click.echo(f"Receiving OTLP/gRPC on {told.grpc}, answering SQL on {told.sql}, storing in {settings.db}.", err=True)
+        click.echo(
+            f"Receiving OTLP/gRPC on {told.grpc}, answering SQL on {told.sql}, storing in {settings.db}.",
+            err=True,
+        )
 
     counters = asyncio.run(run_server(config, settings.db, ready))
     click.echo(
@@ -73,14 +76,31 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
 
 @main.command()
 @click.argument("query", required=False)
-@click.option("--file", "-f", "file", type=click.Path(path_type=Path, dir_okay=False), help="Read the query from a file.")
+@click.option(
+    "--file",
+    "-f",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read the query from a file.",
+)
 @click.option("--named", metavar="NAME", help="Run a saved query; see --list.")
 @click.option("--list", "list_queries", is_flag=True, help="List the saved queries.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of standard output.",
+)
 @store_options
 def sql(
-    settings: Settings, query: str | None, file: Path | None, named: str | None, form: str, out: Path | None, *, list_queries: bool
+    settings: Settings,
+    query: str | None,
+    file: Path | None,
+    named: str | None,
+    form: str,
+    out: Path | None,
+    *,
+    list_queries: bool,
 ) -> None:
     """Ask the store a question in SQL (one SELECT), also while the collector writes."""
     if list_queries:
@@ -131,7 +151,9 @@ def promotion() -> None:
 @click.option("--at", type=Time(), required=True, help="When the candidate began to serve.")
 @click.option("--design", type=click.Choice(DESIGNS), default="concurrent", show_default=True,
               help="concurrent: both models serve the same period.")  # fmt: skip
-@click.option("--cohort-by", required=True, help="Span or resource attribute that holds the cohort, such as app.cohort.")
+@click.option(
+    "--cohort-by", required=True, help="Span or resource attribute that holds the cohort, such as app.cohort."
+)
 @click.option("--candidate-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Share of users meant for the candidate, for the sample-ratio check.")  # fmt: skip
 @store_options
@@ -190,12 +212,22 @@ def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
 @main.command()
 @click.argument("promotion_name", metavar="PROMOTION")
 @click.option("--format", "form", type=click.Choice(REPORT_FORMATS), default="table", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of standard output.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of standard output.",
+)
 @click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
 @click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
 @store_options
 def report(
-    settings: Settings, promotion_name: str, form: str, out: Path | None, as_of: datetime | None, *, fail_on_undecided: bool
+    settings: Settings,
+    promotion_name: str,
+    form: str,
+    out: Path | None,
+    as_of: datetime | None,
+    *,
+    fail_on_undecided: bool,
 ) -> None:
     """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 0 if none did."""
     options = job_options(settings.config)
@@ -209,4 +241,3 @@ def report(
     else:
         click.echo(text, nl=not text.endswith("\n"))
     raise SystemExit(exit_status(result, fail_on_undecided=fail_on_undecided))
-

@@ -85,9 +85,7 @@ class ReportConfig(_Section):
 class Config(BaseSettings):
     """Everything that can be configured; the keys are described in docs/configuration.md."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="SPANVERDICT_", env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="SPANVERDICT_", env_nested_delimiter="__")
 
     db: Path = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()

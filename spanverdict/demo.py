@@ -9,6 +9,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
@@ -37,6 +38,9 @@ from sql.store import utc_now
 START_SECONDS = 30
 """How long the demo waits for its server."""
 
+CONNECTIONS = 8
+"""Requests in flight, as from eight applications: they share commits."""
+
 
 def run_demo(directory: Path, *, browser: bool) -> None:
     """Start a collector, send the sample traces, register the promotion, print and write the report.
@@ -52,7 +56,9 @@ def run_demo(directory: Path, *, browser: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     store = directory / "spanverdict.duckdb"
     if ServerFile.read(store):
-        raise StoreUnavailableError(f"A server runs on {store} already; stop it first, or name another folder with --dir.")
+        raise StoreUnavailableError(
+            f"A server runs on {store} already; stop it first, or name another folder with --dir."
+        )
     for old in (store, store.with_name(store.name + ".wal"), server_file(store)):
         old.unlink(missing_ok=True)
     with as_file(files("sample_traces")) as sample:
@@ -66,7 +72,8 @@ def run_demo(directory: Path, *, browser: bool) -> None:
     click.echo(_against_truth(report, truth))
     page = (directory / "report.html").resolve()
     click.echo(f"\nReport: {page}\n        {page.with_suffix('.json')}")
-    click.echo(f'Ask it: spanverdict sql --db {store} --named models_by_day\n        spanverdict sql --db {store} "FROM llm_calls LIMIT 5"')
+    click.echo(f"Ask it: spanverdict sql --db {store} --named models_by_day")
+    click.echo(f'        spanverdict sql --db {store} "FROM llm_calls LIMIT 5"')
     if browser:
         webbrowser.open(page.as_uri())
 
@@ -101,21 +108,29 @@ def _last_line(log: Path) -> str:
 def _send_all(sample: Path, server: ServerFile) -> None:
     """Send every OTLP file over gRPC; each request is acknowledged after its rows are on disk."""
     console = Console(stderr=True)
-    spans = logs = 0
     requests = list(_requests(sample))
-    with Sender(server.grpc) as sender:
-        started = time.monotonic()
-        for is_traces, line in track(requests, "Sending OTLP", console=console, disable=not console.is_terminal):
-            if is_traces:
-                traces = parse(line, ExportTraceServiceRequest())
-                spans += sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans)
-                sender.send(traces)
-            else:
-                records = parse(line, ExportLogsServiceRequest())
-                logs += sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
-                sender.send(records)
+    started = time.monotonic()
+    with Sender(server.grpc) as sender, ThreadPoolExecutor(CONNECTIONS) as pool:
+        sent = pool.map(lambda request: _send(sender, *request), requests)
+        shown = track(sent, "Sending OTLP", len(requests), console=console, disable=not console.is_terminal)
+        spans, logs = (sum(counts) for counts in zip(*shown, strict=True))
     elapsed = time.monotonic() - started
-    click.echo(f"Sent {spans} spans and {logs} log records over OTLP/gRPC, each acknowledged after its commit ({elapsed:.0f} s).", err=True)
+    click.echo(
+        f"Sent {spans} spans and {logs} log records over OTLP/gRPC, each acknowledged after its commit"
+        f" ({elapsed:.0f} s).",
+        err=True,
+    )
+
+
+def _send(sender: Sender, is_traces: bool, line: str) -> tuple[int, int]:
+    """Send one line of a file; returns how many spans and log records it held."""
+    if is_traces:
+        traces = parse(line, ExportTraceServiceRequest())
+        sender.send(traces)
+        return sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans), 0
+    records = parse(line, ExportLogsServiceRequest())
+    sender.send(records)
+    return 0, sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
 
 
 def _requests(sample: Path) -> Iterator[tuple[bool, str]]:
@@ -149,7 +164,9 @@ def _time(text: str) -> datetime:
 
 def _against_truth(report: Report, truth: dict[str, Any]) -> str:
     """What the sample was made to show beside what the report found."""
-    found = {(cohort.cohort, metric.metric): metric.verdict.value for cohort in report.cohorts for metric in cohort.metrics}
+    found = {
+        (cohort.cohort, metric.metric): metric.verdict.value for cohort in report.cohorts for metric in cohort.metrics
+    }
     lines = ["Known truth of the sample:"]
     for row in truth["must"]:
         verdict = found.get((row["cohort"], row["metric"]), "absent")

@@ -52,12 +52,16 @@ def store_options(command: _Function) -> _Function:
 
 
 def _failure(error: Exception, status: int) -> click.ClickException:
-    failure = click.ClickException(str(error))
-    failure.exit_code = status
-    return failure
+    return _Failure(str(error), status)
 
 
-class Time(click.ParamType):
+class _Failure(click.ClickException):
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.exit_code = status  # type: ignore[misc] (click declares it for the class, and reads it from the instance)
+
+
+class Time(click.ParamType[datetime]):
     """A moment as ISO 8601; UTC unless it names an offset. Its value is naive UTC."""
 
     name = "TIME"

@@ -52,7 +52,7 @@ def write_rows(rows: pa.Table, form: str, out: Path | None) -> None:
         if out:
             out.write_bytes(data)
         else:
-            click.get_binary_stream("stdout").write(data)
+            sys.stdout.buffer.write(data)
         return
     if out:
         out.write_text(text, "utf-8")
@@ -123,7 +123,9 @@ def _table(rows: pa.Table) -> str:
     terminal = sys.stdout.isatty()
     console = Console(file=io.StringIO(), width=None if terminal else 10_000, color_system=None)
     table = Table(box=None, pad_edge=False, header_style="")
-    numeric = {field.name for field in rows.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)}
+    numeric = {
+        field.name for field in rows.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    }
     for name in rows.column_names:
         table.add_column(Text(printable(name)), justify="right" if name in numeric else "left", overflow="fold")
     columns = _flat(rows)

@@ -52,9 +52,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         loop.call_soon_threadsafe(stopping.set)
 
     store = await asyncio.to_thread(Store, path, memory_limit=config.server.memory_limit)
-    limits = Limits(
-        waiting_bytes=config.ingest.waiting_mib * 2**20, linger_seconds=config.ingest.linger_ms / 1000
-    )
+    limits = Limits(waiting_bytes=config.ingest.waiting_mib * 2**20, linger_seconds=config.ingest.linger_ms / 1000)
     ingest = Ingest(store.write, limits, fail)
     receiver = GrpcReceiver(ingest, config.server.grpc)
     token = secrets.token_urlsafe(32)

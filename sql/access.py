@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.flight as flight
+from pyarrow import flight
 
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.flight_server import statement_ticket
@@ -73,7 +73,9 @@ class ServerFile:
                 f"{server_file(store)} belongs to another user, who runs the server of {store}."
             ) from error
         except (ValueError, TypeError) as error:
-            raise StoreUnavailableError(f"{server_file(store)} is damaged: remove it and restart the server.") from error
+            raise StoreUnavailableError(
+                f"{server_file(store)} is damaged: remove it and restart the server."
+            ) from error
         return found
 
 
@@ -175,6 +177,8 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
             remote.close()
         return
     if not path.exists():
-        raise StoreUnavailableError(f"There is no store at {path}; start `spanverdict serve`, or name another with --db.")
+        raise StoreUnavailableError(
+            f"There is no store at {path}; start `spanverdict serve`, or name another with --db."
+        )
     with Store(path, read_only=not write) as store:
         yield store

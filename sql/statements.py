@@ -11,7 +11,16 @@ VIEWS = ("llm_calls", "evaluations_by_trace", "feedback_by_trace", "trace_totals
 """The views, in the order in which they are created."""
 
 WRITES = frozenset(
-    {"spans", "resources", "log_records", "evaluations", "feedback", "promotions", "promotion_ends", "reports"}
+    {
+        "spans",
+        "resources",
+        "log_records",
+        "evaluations",
+        "feedback",
+        "promotions",
+        "promotion_ends",
+        "reports",
+    }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
 
@@ -55,7 +64,9 @@ def read(name: str) -> str:
 def query_names() -> tuple[str, ...]:
     """The names of the saved queries, sorted."""
     return tuple(
-        sorted(entry.name.removesuffix(".sql") for entry in (_ROOT / "queries").iterdir() if entry.name.endswith(".sql"))
+        sorted(
+            entry.name.removesuffix(".sql") for entry in (_ROOT / "queries").iterdir() if entry.name.endswith(".sql")
+        )
     )
 
 

@@ -75,12 +75,15 @@ class Store:
         at = self._version()
         if at > newest:
             raise StoreError(
-                f"{self.path} was written by a newer spanverdict (schema {at}; this one knows {newest}): update spanverdict."
+                f"{self.path} was written by a newer spanverdict (schema {at}; this one knows {newest}):"
+                " update spanverdict."
             )
         if not read_only:
             self._migrate([(version, text) for version, text in known if version > at])
         elif at < newest:
-            raise StoreError(f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}.")
+            raise StoreError(
+                f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
+            )
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -190,7 +193,6 @@ class Store:
         finally:
             cursor.close()
 
-
     def schema(self, query: str) -> pa.Schema:
         """The columns that a query would return, without running it.
 
@@ -236,5 +238,6 @@ def _opening_message(path: Path, error: duckdb.Error) -> str:
     text = str(error)
     if "Could not set lock" in text:
         holder = text.partition("held in ")[2].partition(" by ")[0].split(". See")[0]
-        return f"{path} is held by another process{f' ({holder})' if holder else ''}; stop it or name another store with --db."
+        by = f" ({holder})" if holder else ""
+        return f"{path} is held by another process{by}; stop it or name another store with --db."
     return f"{path} cannot be opened as a store: {_first_line(error)}"

@@ -138,7 +138,11 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         log = tmp_path / f"server-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=output, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
+                command,
+                stdout=output,
+                stderr=output,
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
         deadline = time.monotonic() + 60
         while (told := ServerFile.read(store)) is None or told.pid != process.pid:

@@ -1,13 +1,13 @@
 """The report as JUnit XML, so that a pipeline shows verdicts where it shows tests.
 
-Each cohort is a test suite and each metric a test case: REGRESSED is a failure, INVALID an error, INCONCLUSIVE
-skipped. A report without any metric is an error: no data is never a pass.
+Each cohort is a test suite and each metric a test case: REGRESSED is a failure, INVALID an error,
+INCONCLUSIVE skipped. A report without any metric is an error: no data is never a pass.
 """
 
 from __future__ import annotations
 
 # Only written with here; nothing is parsed.
-from xml.etree import ElementTree as ET  # noqa: S405
+from xml.etree import ElementTree as ET
 
 from analytics.report import formatting
 from analytics.report.headline import headline
@@ -34,14 +34,12 @@ def render(report: Report) -> str:
 
 def _suite(root: ET.Element, report: Report, cohort: CohortResult) -> None:
     verdicts = [result.verdict for result in cohort.metrics]
-    suite = ET.SubElement(
-        root,
-        "testsuite",
-        name=f"{name(report.promotion.name)}.{name(cohort.cohort)}",
-        timestamp=formatting.iso(report.as_of).removesuffix("Z"),
-        tests=str(len(verdicts)),
-        **{attribute: str(verdicts.count(verdict)) for attribute, verdict in _COUNTS},
-    )
+    attributes = {
+        "name": f"{name(report.promotion.name)}.{name(cohort.cohort)}",
+        "timestamp": formatting.iso(report.as_of).removesuffix("Z"),
+        "tests": str(len(verdicts)),
+    } | {attribute: str(verdicts.count(verdict)) for attribute, verdict in _COUNTS}
+    suite = ET.SubElement(root, "testsuite", attributes)
     properties = ET.SubElement(suite, "properties")
     for key, value in (
         ("decision", cohort.decision.value),
@@ -57,7 +55,9 @@ def _case(suite: ET.Element, result: MetricResult) -> None:
     case = ET.SubElement(suite, "testcase", classname=suite.get("name", ""), name=name(result.metric))
     kind = _OUTCOMES.get(result.verdict)
     if kind is not None:
-        ET.SubElement(case, kind, message=sentence(result.reason)).text = None if kind == "skipped" else _numbers(result)
+        ET.SubElement(case, kind, message=sentence(result.reason)).text = (
+            None if kind == "skipped" else _numbers(result)
+        )
     else:
         ET.SubElement(case, "system-out").text = f"{sentence(result.reason)}\n{_numbers(result)}"
 
@@ -68,7 +68,7 @@ def _numbers(result: MetricResult) -> str:
     lines = [
         f"base: {formatting.arm(result.base, unit)}",
         f"candidate: {formatting.arm(result.candidate, unit)}",
-        f"effect: {formatting.difference(result.effect, unit)} ({formatting.interval(result.interval, unit)})",
+        f"effect: {formatting.effect(result)}",
         f"margin: {formatting.size(margin, unit)}",
         *(f"{name(arm)} traces: {', '.join(map(name, ids))}" for arm, ids in sorted(result.exemplars.items()) if ids),
     ]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from analytics.report import formatting
-from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of
+from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of, undecided
 from analytics.report.headline import headline
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 # Everything that starts a construct in CommonMark, GitHub's tables, autolinks, emoji or mathematics.
-_CONSTRUCTS = re.compile(r"([\\`*_\[\]<>|~#!&$:{}])")
-# GitHub notifies people and cross-references issues after rendering, where a backslash no longer helps.
-_REFERENCES = re.compile(r"(?<!\w)(\\?[@#])(?=\w)")
+_CONSTRUCTS = re.compile(r"([\\`*_\[\]<>|~#!&${}])")
+# GitHub notifies people, links issues and draws emoji after rendering, where a backslash no longer helps.
+_REFERENCES = re.compile(r"(?<!\w)(\\?[@#])(?=\w)|(:)(?=[\w+-]*[a-z][\w+-]*:)")
 _BARE_HOST = re.compile(r"\bwww\.", re.IGNORECASE)
 _BACKTICKS = re.compile(r"`+")
 
@@ -29,10 +32,9 @@ def render(report: Report) -> str:
         _grid(report),
         _decisions(report),
         _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
-        _section("Too small to see", _undecided(report)),
         _section("Checks that did not pass", _checks(report)),
-        f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. "
-        f"Fingerprint {_code(report.fingerprint)}</sub>",
+        _undecided(report),
+        _footer(report),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -41,7 +43,7 @@ def _escape(text: str) -> str:
     """Write text so that Markdown shows it and does nothing else with it."""
     escaped = _CONSTRUCTS.sub(r"\\\1", text)
     escaped = _BARE_HOST.sub(lambda match: match[0][:-1] + "\\.", escaped)
-    return _REFERENCES.sub("\\1\u200b", escaped)
+    return _REFERENCES.sub("\\g<0>\u200b", escaped.replace("://", ":\\//"))
 
 
 def _code(text: str) -> str:
@@ -61,10 +63,17 @@ def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"#### {title}", "", *lines]) if lines else ""
 
 
+def _footer(report: Report) -> str:
+    return (
+        f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. "
+        f"Fingerprint {_code(report.fingerprint)}</sub>"
+    )
+
+
 def _about(report: Report) -> str:
     promotion = report.promotion
     return (
-        f"{_code(promotion.base)} → {_code(promotion.candidate)} since {formatting.iso(promotion.at)}, by "
+        f"{_code(promotion.base)} → {_code(promotion.candidate)} since {formatting.instant(promotion.at)}, by "
         f"{_code(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
     )
 
@@ -110,14 +119,10 @@ def _findings(report: Report, *verdicts: Verdict) -> list[str]:
 
 def _finding(found: Finding) -> str:
     result = found.result
-    unit = result.unit
-    margin = None if result.margin is None else abs(result.margin)
     line = (
         f"- {_verdict(result)} {_code(result.metric)} on {_code(found.cohort)}: "
-        f"{formatting.arm(result.base, unit)} → {formatting.arm(result.candidate, unit)}, "
-        f"effect {formatting.difference(result.effect, unit)} "
-        f"({formatting.interval(result.interval, unit)}), margin {formatting.size(margin, unit)}. "
-        f"{_escape(sentence(result.reason))}"
+        f"{_escape(sentence(result.reason))} Effect {formatting.difference(result.effect, result.unit)}; "
+        f"{formatting.both_arms(result)}."
     )
     exemplars = result.exemplars.get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:
@@ -125,13 +130,23 @@ def _finding(found: Finding) -> str:
     return line
 
 
-def _undecided(report: Report) -> list[str]:
-    return [
-        f"- {_code(found.result.metric)} on {_code(found.cohort)}: a regression under "
-        f"{formatting.size(found.result.smallest_detectable, found.result.unit)} would not have shown; "
-        f"traces needed: {formatting.more_traces(found.result)}."
-        for found in findings(report, Verdict.INCONCLUSIVE)
+def _undecided(report: Report) -> str:
+    """The inconclusive metrics, folded away: in a pull request they are for who asks."""
+    shown = [found for cohort in report.cohorts for found in undecided(cohort)]
+    if not shown:
+        return ""
+    rows = [
+        [
+            _code(found.cohort),
+            _code(found.result.metric),
+            formatting.visible_from(found.result),
+            formatting.more_traces(found.result),
+        ]
+        for found in shown
     ]
+    table = _table(["cohort", "metric", "smallest visible regression", "more traces needed"], rows)
+    summary = f"Too small to see: {formatting.count(len(shown), 'inconclusive metric')}"
+    return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
 
 
 def _checks(report: Report) -> list[str]:

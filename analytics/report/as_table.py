@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analytics.report import formatting
-from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of
+from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of, undecided
 from analytics.report.headline import headline
 from analytics.report.model import (
     Check,
@@ -27,6 +27,9 @@ from analytics.report.model import (
 )
 from analytics.report.text import name, sentence, visible
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 _STYLES = {
     Verdict.REGRESSED: "bold red",
     Verdict.IMPROVED: "bold green",
@@ -34,12 +37,16 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "yellow",
     Verdict.INVALID: "magenta",
 }
-_DECISION_STYLES = {Decision.PROMOTE: "bold green", Decision.HOLD: "bold yellow", Decision.ROLL_BACK: "bold red"}
+_DECISION_STYLES = {
+    Decision.PROMOTE: "bold green",
+    Decision.HOLD: "bold yellow",
+    Decision.ROLL_BACK: "bold red",
+}
 _CHECK_STYLES = {CheckStatus.FAIL: "bold red", CheckStatus.WARN: "yellow", CheckStatus.PASS: "green"}
 
 _LEAST_WIDTH = 60
 _COHORT_LIMIT = 24
-_COLUMN_GAP = 2
+_COLUMN_GAP = 3
 
 
 def render(report: Report, width: int | None, color: bool) -> str:
@@ -81,7 +88,9 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section("Decisions", [_decision(cohort) for cohort in report.cohorts])
     yield from _section("Regressed", [_finding(found) for found in findings(report, Verdict.REGRESSED)])
     yield from _section("Improved", [_finding(found) for found in findings(report, Verdict.IMPROVED)])
-    yield from _section("Too small to see", [_undecided(found) for found in findings(report, Verdict.INCONCLUSIVE)])
+    yield from _section(
+        "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
+    )
     yield from _section(
         "Checks that did not pass",
         [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)],
@@ -98,7 +107,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
 def _about(report: Report) -> str:
     promotion = report.promotion
     return (
-        f"{name(promotion.base)} to {name(promotion.candidate)} since {formatting.iso(promotion.at)}, "
+        f"{name(promotion.base)} to {name(promotion.candidate)} since {formatting.instant(promotion.at)}, "
         f"by {name(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
     )
 
@@ -117,7 +126,7 @@ def _short(cohort: CohortResult) -> str:
 def _pages(report: Report, width: int) -> Iterator[list[CohortResult]]:
     """Split the cohorts so that each grid fits the width with no word cut."""
     words = max(len(word) for word in formatting.VERDICT_WORDS.values())
-    room = width - max((cell_len(name(metric)) for metric in metric_names(report)), default=0) - _COLUMN_GAP
+    room = width - max((cell_len(name(metric)) for metric in metric_names(report)), default=0)
     page: list[CohortResult] = []
     used = 0
     for cohort in report.cohorts:
@@ -164,26 +173,27 @@ def _decision(cohort: CohortResult) -> RenderableType:
 
 def _finding(found: Finding) -> RenderableType:
     result = found.result
-    unit = result.unit
-    margin = None if result.margin is None else abs(result.margin)
     title = Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}")
-    numbers = (
-        f"{formatting.arm(result.base, unit)} to {formatting.arm(result.candidate, unit)}; "
-        f"effect {formatting.difference(result.effect, unit)} ({formatting.interval(result.interval, unit)}), "
-        f"margin {formatting.size(margin, unit)}"
-    )
+    numbers = f"effect {formatting.difference(result.effect, result.unit)}; {formatting.both_arms(result)}"
     exemplars = ", ".join(map(name, result.exemplars.get("candidate", [])))
     examples = f"see traces {exemplars}" if exemplars and result.verdict is Verdict.REGRESSED else ""
-    return _item(title, numbers, sentence(result.reason), examples)
+    return _item(title, sentence(result.reason), numbers, examples)
 
 
-def _undecided(found: Finding) -> RenderableType:
-    result = found.result
-    return _item(
-        Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}"),
-        f"a regression under {formatting.size(result.smallest_detectable, result.unit)} would not have shown; "
-        f"traces needed: {formatting.more_traces(result)}",
-    )
+def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
+    if not found:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    for title in ("cohort", "metric", "smallest visible", "more traces"):
+        table.add_column(title, justify="right" if title in {"smallest visible", "more traces"} else "left")
+    for each in found:
+        table.add_row(
+            Text(visible(each.cohort, _COHORT_LIMIT)),
+            Text(name(each.result.metric)),
+            formatting.visible_from(each.result),
+            formatting.more_traces(each.result),
+        )
+    return [table]
 
 
 def _check(check: Check) -> RenderableType:

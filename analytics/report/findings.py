@@ -33,6 +33,11 @@ def findings(report: Report, *verdicts: Verdict) -> tuple[Finding, ...]:
     return tuple(sorted(chosen, key=_gravity))
 
 
+def undecided(cohort: CohortResult) -> tuple[Finding, ...]:
+    """The cohort's inconclusive metrics, in its own order."""
+    return tuple(Finding(cohort.cohort, result) for result in cohort.metrics if result.verdict is Verdict.INCONCLUSIVE)
+
+
 def _gravity(finding: Finding) -> tuple[float, float, str, str]:
     result = finding.result
     margins = 0.0

@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from analytics.report.model import ArmValue, Decision, MetricResult, Verdict
+from analytics.report.text import name
 
 UNKNOWN = "unknown"
 
@@ -76,23 +77,23 @@ def _plain(value: float) -> str:
     return f"{value:.1f}" if size >= _ONE else _significant(value, 2)
 
 
-def _number(value: float, unit: str) -> str:
+def _number(value: float, unit: str, digits: int = 4) -> str:
     if unit == "rate":
         return _hundredths(value)
     if unit in {"ms", "tokens"}:
         return _plain(value)
-    return _significant(value, 4)
+    return _significant(value, digits)
 
 
 def _signed(value: float, unit: str) -> str:
-    written = _number(value, unit)
+    written = _number(value, unit, digits=3)
     return f"+{written}" if value > 0 else written
 
 
 def _symbol(unit: str, *, difference: bool) -> str:
     if unit == "rate":
         return "points" if difference else "%"
-    return "USD" if unit == "usd" else unit
+    return "USD" if unit == "usd" else name(unit)
 
 
 def value(number: float | None, unit: str) -> str:
@@ -108,9 +109,9 @@ def difference(number: float | None, unit: str) -> str:
 
 
 def size(number: float | None, unit: str) -> str:
-    """Write the size of a difference, without a sign: a margin, or the smallest regression that would show."""
+    """Write the size of a difference without a sign: a margin, or the smallest regression that shows."""
     finite = _finite(number)
-    return UNKNOWN if finite is None else f"{_number(finite, unit)} {_symbol(unit, difference=True)}"
+    return UNKNOWN if finite is None else f"{_number(finite, unit, digits=3)} {_symbol(unit, difference=True)}"
 
 
 def interval(bounds: tuple[float, float] | None, unit: str) -> str:
@@ -128,9 +129,19 @@ def interval(bounds: tuple[float, float] | None, unit: str) -> str:
     return " to ".join(_signed(bound, unit) for bound in bounds) + f" {symbol}"
 
 
+def effect(result: MetricResult) -> str:
+    """Write an effect with its interval: "+3.7 points (+2.4 to +5.1 points)"."""
+    return f"{difference(result.effect, result.unit)} ({interval(result.interval, result.unit)})"
+
+
 def arm(side: ArmValue, unit: str) -> str:
-    """Write one arm's value with the traces it rests on: "6.1 % of 1,024"."""
+    """Write one arm's value with the traces it rests on: "6.1 % (1,024 traces)"."""
     return f"{value(side.value, unit)} ({count(side.n, 'trace')})"
+
+
+def both_arms(result: MetricResult) -> str:
+    """Write how many traces a metric rests on: "1,102 base and 1,096 candidate traces"."""
+    return f"{result.base.n:,} base and {result.candidate.n:,} candidate traces"
 
 
 def count(number: int, noun: str) -> str:
@@ -141,8 +152,17 @@ def count(number: int, noun: str) -> str:
 def more_traces(result: MetricResult) -> str:
     """Write how much more traffic would settle an undecided metric."""
     if result.more_traces_needed is None:
-        return "no amount at the present estimate"
-    return f"about {_significant(float(result.more_traces_needed), 2)} more"
+        return "no amount"
+    # Two digits are all that such a forecast is good for.
+    return f"about {int(float(f'{result.more_traces_needed:.1e}')):,}"
+
+
+def visible_from(result: MetricResult) -> str:
+    """Write the smallest regression that an undecided metric's traffic would have shown."""
+    smallest = _finite(result.smallest_detectable)
+    if smallest is None or (result.unit == "rate" and smallest >= 1):
+        return "none yet"
+    return size(smallest, result.unit)
 
 
 def metric_label(metric: str) -> str:
@@ -154,8 +174,8 @@ def metric_label(metric: str) -> str:
 
 
 def instant(moment: datetime | None) -> str:
-    """Write a moment in ISO 8601 with Z; naive moments are UTC."""
-    return "none" if moment is None else iso(moment)
+    """Write a moment to the second, in UTC: "2026-11-15T22:35:48Z"."""
+    return "none" if moment is None else iso(moment.replace(microsecond=0))
 
 
 def iso(moment: datetime) -> str:

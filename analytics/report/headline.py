@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from analytics.report import formatting
 from analytics.report.findings import DECIDED, Finding, checks_with, findings
 from analytics.report.model import CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EXIT_DONE = 0
 EXIT_REGRESSED = 1
@@ -61,12 +64,13 @@ def _regressed(report: Report, regressed: Sequence[Finding]) -> str:
 
 
 def change(finding: Finding) -> str:
-    """Say how a metric changed: "p99 latency on eu rose from 1,200 ms to 2,400 ms (+700 to +1,600 ms), margin 300 ms"."""
+    """Say how a metric changed: "p99 latency on eu rose from 1.2 ms to 2.4 ms (+0.7 to +1.6 ms)"."""
     result = finding.result
     unit = result.unit
+    before, after = (formatting.value(side.value, unit) for side in (result.base, result.candidate))
     said = (
-        f"{name(formatting.metric_label(result.metric))} on {name(finding.cohort)} {_verb(result)} "
-        f"from {formatting.value(result.base.value, unit)} to {formatting.value(result.candidate.value, unit)}"
+        f"{name(formatting.metric_label(result.metric))} on {name(finding.cohort)} "
+        f"{_verb(result)} from {before} to {after}"
     )
     if result.interval is not None:
         said += f" ({formatting.interval(result.interval, unit)})"

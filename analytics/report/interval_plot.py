@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analytics.report import formatting
-from analytics.report.model import MetricResult
+
+if TYPE_CHECKING:
+    from analytics.report.model import MetricResult
 
 WIDTH = 160
 HEIGHT = 24
@@ -45,9 +48,7 @@ def interval_plot(result: MetricResult) -> IntervalPlot | None:
     if result.interval is None or any(math.isnan(bound) for bound in result.interval):
         return None
     low, high = result.interval
-    marks = [
-        mark for mark in (low, high, result.effect, result.margin) if mark is not None and math.isfinite(mark)
-    ]
+    marks = [mark for mark in (low, high, result.effect, result.margin) if mark is not None and math.isfinite(mark)]
     reach = max((abs(mark) for mark in marks), default=0.0) * _AIR
     if not reach:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from analytics.stats.bounds import (
     smallest_detectable,
     traces_needed,
 )
-from analytics.stats.contrast import Contrast
 from analytics.stats.evidence import (
     MINIMUM_EVENTS,
     Evidence,
@@ -24,7 +23,12 @@ from analytics.stats.evidence import (
     p_value,
 )
 from analytics.stats.multiplicity import holm
-from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analytics.stats.contrast import Contrast
+    from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,7 @@ class Assessment:
     varies: BoolArray
 
 
-def family(
-    evidence: list[Evidence], weights: list[float], included: list[BoolArray], alpha: float
-) -> list[Tested]:
+def family(evidence: list[Evidence], weights: list[float], included: list[BoolArray], alpha: float) -> list[Tested]:
     """Weighted Holm over the cells of all metrics, one family for each direction.
 
     Args:
@@ -135,9 +137,7 @@ def assess(
     return Assessment(
         effect=contrast.effect,
         low=_agreeing(low, sums, contrast_of, evidence.worse, tested.worse, tested.worse_level),
-        high=-_agreeing(
-            -high, sums.swapped(), contrast_of, evidence.better, tested.better, tested.better_level
-        ),
+        high=-_agreeing(-high, sums.swapped(), contrast_of, evidence.better, tested.better, tested.better_level),
         low_alone=bound(contrast, alone, 1.0),
         high_alone=bound(contrast, alone, -1.0),
         ready=ready,
@@ -157,8 +157,9 @@ def _agreeing(
 ) -> FloatArray:
     """Lower ends that lie above 0 just where the test rejected.
 
-    A rejection holds once it was made: where today's end does not show it, the end of the look with the most evidence
-    does, but never above today's estimate. Where the test did not reject, the end is not above 0.
+    A rejection holds once it was made: where today's end does not show it, the end of the look with the
+    most evidence does, but never above today's estimate. Where the test did not reject, the end is not
+    above 0.
     """
     result = np.where(rejected, low, np.minimum(low, 0.0))
     cells = np.flatnonzero(rejected & (low <= 0))

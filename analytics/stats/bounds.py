@@ -1,6 +1,8 @@
-"""What a confidence sequence, found by inverting the e-values, says: bounds, traffic still needed, smallest detectable."""
+"""What inverting the e-values says: confidence bounds, traffic still needed, the smallest detectable."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
@@ -9,7 +11,9 @@ from analytics.stats.cmh import log_e_cmh
 from analytics.stats.contrast import Contrast, rate_difference
 from analytics.stats.evidence import MINIMUM_EVENTS, MINIMUM_UNITS, average, hybrid_ready
 from analytics.stats.mixture import bisect, critical_z, log_e_mixture, t_to_z, z_to_t
-from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
 
 _POWER_Z = float(ndtri(0.90))
 _MOST_TRAFFIC = 1e6
@@ -25,20 +29,31 @@ def bound(contrast: Contrast, alpha: FloatArray, sign: float) -> FloatArray:
         sign: 1 for the lower end, -1 for the upper.
 
     Returns:
-        Shape (cells,); infinite where there are no degrees of freedom.
+        Shape (cells,); infinite where there are too few units to know.
     """
     if contrast.rates is not None:
         target = -np.log(alpha)
         ends = bisect(
-            lambda shift: contrast.log_e(shift, sign) >= target,
+            lambda shift: np.asarray(contrast.log_e(shift, sign) >= target),
             contrast.effect,
             np.full_like(contrast.effect, -sign),
         )
         return np.where(contrast.degrees > 0, ends, -sign * np.inf)
-    deviation = np.sqrt(contrast.variance)
-    safe = np.where(deviation > 0, deviation, 1.0)
-    reach = z_to_t(critical_z(alpha, (contrast.scales / safe) ** 2), contrast.degrees) * deviation
-    return contrast.effect - sign * np.where(contrast.degrees > 0, reach, np.inf)
+    reach = _critical_t(contrast, alpha) * np.sqrt(contrast.variance)
+    return contrast.effect - sign * np.where(_usable(contrast), reach, np.inf)
+
+
+def _usable(contrast: Contrast) -> BoolArray:
+    """Where there is a spread and an idea of it."""
+    return (contrast.degrees > 0) & (contrast.variance > 0)
+
+
+def _critical_t(contrast: Contrast, alpha: FloatArray) -> FloatArray:
+    """The t at which the e-value of "no difference" reaches 1/alpha; 0 where there is none."""
+    usable = _usable(contrast)
+    deviation = np.sqrt(np.where(usable, contrast.variance, 1.0))
+    critical = z_to_t(critical_z(alpha, (contrast.scales / deviation) ** 2), np.where(usable, contrast.degrees, 1.0))
+    return np.where(usable, critical, 0.0)
 
 
 def _log_odds(contrast: Contrast, shift: FloatArray) -> FloatArray:
@@ -48,16 +63,15 @@ def _log_odds(contrast: Contrast, shift: FloatArray) -> FloatArray:
     pooled, n_a, n_b, _ = contrast.rates
     rate_a = np.clip(pooled - shift * n_b / (n_a + n_b), 1e-12, 1 - 1e-12)
     rate_b = np.clip(rate_a + shift, 1e-12, 1 - 1e-12)
-    return np.clip(np.log(rate_b / (1 - rate_b)) - np.log(rate_a / (1 - rate_a)), 0.0, _LARGEST_LOG_ODDS)
+    log_odds = np.log(rate_b / (1 - rate_b)) - np.log(rate_a / (1 - rate_a))
+    return np.asarray(np.clip(log_odds, 0.0, _LARGEST_LOG_ODDS), dtype=np.float64)
 
 
-def rejected_rate_bound(
-    sums: TwoArmSums, cells: IndexArray, looks: IndexArray, alpha: FloatArray
-) -> FloatArray:
+def rejected_rate_bound(sums: TwoArmSums, cells: IndexArray, looks: IndexArray, alpha: FloatArray) -> FloatArray:
     """Lower ends, above 0, for rates whose test rejected "no higher" at their look.
 
-    The test itself is inverted (E-CMH, averaged with the normal mixture where it was), so that interval and verdict
-    agree also where events are too few for the normal approximation.
+    The test itself is inverted (E-CMH, averaged with the normal mixture where it was), so that interval and
+    verdict agree also where events are too few for the normal approximation.
 
     Args:
         sums: shape (cells, looks).
@@ -94,7 +108,7 @@ def traces_needed(contrast: Contrast, sums: TwoArmSums, margin: FloatArray, alph
     def shown(log_k: FloatArray) -> BoolArray:
         shrunk = safe * np.exp(-log_k / 2)
         z = t_to_z(distance / shrunk, (contrast.degrees + 1) * np.exp(log_k) - 1)
-        return log_e_mixture(z, (scales / shrunk) ** 2) >= target
+        return np.asarray(log_e_mixture(z, (scales / shrunk) ** 2) >= target)
 
     most = np.full_like(distance, np.log(_MOST_TRAFFIC))
     possible = (distance > 0) & (deviation > 0) & shown(most)
@@ -104,7 +118,7 @@ def traces_needed(contrast: Contrast, sums: TwoArmSums, margin: FloatArray, alph
     if contrast.rates is not None:
         times = np.maximum(times, MINIMUM_EVENTS / np.maximum(expected_at(contrast, margin), 1e-9))
     total = sums.base.n + sums.candidate.n
-    return np.where(possible, np.ceil((times - 1) * total), np.inf)
+    return np.where(possible, np.maximum(np.ceil((times - 1) * total), 1.0), np.inf)
 
 
 def expected_at(contrast: Contrast, margin: FloatArray) -> FloatArray:
@@ -133,11 +147,10 @@ def smallest_detectable(contrast: Contrast, alpha: FloatArray) -> FloatArray:
             (rate, n_a, n_b, design),
         )
     null = contrast.deviation(np.zeros_like(contrast.effect))
-    safe = np.where(null > 0, null, 1.0)
-    critical = z_to_t(critical_z(alpha, (contrast.scales / safe) ** 2), contrast.degrees) * null
+    critical = _critical_t(contrast, alpha) * null
     shift = critical + _POWER_Z * null
     for _ in range(3):
         shift = critical + _POWER_Z * contrast.deviation(np.minimum(shift, 1.0) if contrast.rates else shift)
     if contrast.rates is not None:
         shift = np.minimum(shift, 1.0)
-    return np.where((contrast.degrees > 0) & (null > 0), shift, np.inf)
+    return np.where(_usable(contrast), shift, np.inf)

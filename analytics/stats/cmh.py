@@ -1,17 +1,22 @@
 """E-CMH: a stratified conditional e-process for the difference of two rates, on daily counts.
 
-Given m events on a day, the candidate's share of them under equal rates is hypergeometric, which is smaller in convex order
-than Binomial(m, n_b / (n_a + n_b)); a likelihood ratio against that binomial therefore has expectation at most 1, whatever
-the allocation, and days multiply (related: Turner, Ly & Grunwald 2024; Lindon & Malek 2022).
+Given m events on a day, the candidate's share of them under equal rates is hypergeometric, which is smaller
+in convex order than Binomial(m, n_b / (n_a + n_b)); a likelihood ratio against that binomial therefore has
+expectation at most 1, whatever the allocation, and days multiply (related: Turner, Ly & Grunwald 2024;
+Lindon & Malek 2022).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
 
 from analytics.stats.contrast import design_effect
-from analytics.stats.sums import FloatArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import FloatArray, TwoArmSums
 
 _SPREADS = (0.25, 0.6, 1.3)
 _POINTS = 8

@@ -1,17 +1,20 @@
-"""The difference between two arms with its cluster-robust variance, and the e-value of any hypothetical difference.
+"""The difference between two arms, its cluster-robust variance, and the e-value of any hypothesis about it.
 
-Variances are pooled over both arms under the hypothesis (never arm-wise: a small arm without events would have variance
-0 and "prove" an improvement). Ratio estimates: Deng, Knoblich & Lu, KDD 2018.
+Variances are pooled over both arms under the hypothesis (never arm-wise: a small arm without events would
+have variance 0 and "prove" an improvement). Ratio estimates: Deng, Knoblich & Lu, KDD 2018.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analytics.stats.mixture import log_e_mixture, t_to_z
-from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import FloatArray, TwoArmSums
 
 RATE_SCALES = (0.25, 0.7, 2.0)
 """Sizes of a regression worth finding, as multiples of the base rate."""
@@ -43,13 +46,11 @@ class Contrast:
     def deviation(self, shift: FloatArray) -> FloatArray:
         """Standard error if the true difference were ``shift``.
 
-        For rates from the restricted rates R_a' = R0 - shift N_b / N and R_b' = R_a' + shift, so that zero events
-        prove nothing.
+        For rates from the restricted rates R_a' = R0 - shift N_b / N and R_b' = R_a' + shift, so that zero
+        events prove nothing.
         """
         if self.rates is None:
-            return np.broadcast_to(
-                np.sqrt(self.variance), np.broadcast_shapes(self.variance.shape, shift.shape)
-            )
+            return np.broadcast_to(np.sqrt(self.variance), np.broadcast_shapes(self.variance.shape, shift.shape))
         pooled, n_a, n_b, design = self.rates
         low, high = np.maximum(0.0, -shift), np.minimum(1.0, 1.0 - shift)
         rate_a = np.clip(pooled - shift * n_b / (n_a + n_b), low, high)
@@ -57,11 +58,11 @@ class Contrast:
         return np.sqrt(design * (rate_a * (1 - rate_a) / n_a + rate_b * (1 - rate_b) / n_b))
 
     def scales_at(self, shift: FloatArray) -> FloatArray:
-        """Sizes of effect worth finding around ``shift``: where events are rarer than it, ``shift`` sets the scale."""
+        """Sizes of effect worth finding around ``shift``, which sets the scale where events are rarer."""
         if self.rates is None:
             return self.scales
         wanted = np.multiply.outer(np.array(RATE_SCALES), np.abs(shift))
-        return np.maximum(self.scales, wanted)
+        return np.asarray(np.maximum(self.scales, wanted), dtype=np.float64)
 
     def log_e(self, shift: FloatArray, sign: float) -> FloatArray:
         """Log e-value of "the difference is above ``shift``" (sign 1) or "below" it (sign -1)."""
@@ -73,16 +74,6 @@ class Contrast:
         log_e = log_e_mixture(z, (self.scales_at(shift) / safe) ** 2)
         certain = np.where((distance > 0) & (self.degrees > 0), _CERTAIN, 0.0)
         return np.where(some, log_e, certain)
-
-    def take(self, cells: BoolArray) -> Contrast:
-        """The chosen cells of a contrast at one look."""
-        rates = None
-        if self.rates is not None:
-            pooled, n_a, n_b, design = (part[cells] for part in self.rates)
-            rates = (pooled, n_a, n_b, design)
-        return Contrast(
-            self.effect[cells], self.variance[cells], self.degrees[cells], self.scales[:, cells], rates
-        )
 
 
 def _pooled_spread(sums: TwoArmSums) -> FloatArray:
@@ -99,14 +90,16 @@ def _per_trace(sums: TwoArmSums) -> FloatArray:
 
 
 def _degrees(sums: TwoArmSums) -> FloatArray:
-    return np.minimum(sums.base.effective_units, sums.candidate.effective_units) - 1
+    effective = np.minimum(sums.base.effective_units, sums.candidate.effective_units)
+    return np.asarray(effective - 1, dtype=np.float64)
 
 
 def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
     """Variance of the difference at R_a = R_b, less twice the covariance of units that are in both arms."""
     pairs = np.maximum(sums.base.n, 1) * np.maximum(sums.candidate.n, 1)
     covariance = sums.cross.residual_products(sums.pooled) / pairs
-    return np.maximum(spread * _per_trace(sums) - 2 * covariance, 0.0)
+    variance = spread * _per_trace(sums) - 2 * covariance
+    return np.asarray(np.maximum(variance, 0.0), dtype=np.float64)
 
 
 def design_effect(sums: TwoArmSums) -> FloatArray:
@@ -114,7 +107,7 @@ def design_effect(sums: TwoArmSums) -> FloatArray:
     pooled = sums.pooled
     binomial = pooled * (1 - pooled)
     ratio = np.divide(_pooled_spread(sums), binomial, out=np.ones_like(pooled), where=binomial > 0)
-    return np.maximum(ratio, 1.0)
+    return np.asarray(np.maximum(ratio, 1.0), dtype=np.float64)
 
 
 def rate_difference(sums: TwoArmSums) -> Contrast:
@@ -151,13 +144,9 @@ def mean_difference(sums: TwoArmSums, scales: tuple[float, ...], *, relative: bo
 
 
 def log_ratio(sums: TwoArmSums) -> Contrast:
-    """Log ratio of two positive means, d = ln(R_b / R_a) with V = V0 / R0^2; 0 where a mean is not positive."""
+    """Log ratio of two positive means, d = ln(R_b / R_a), V = V0 / R0^2; 0 where a mean is not positive."""
     base, candidate, pooled = sums.base.mean, sums.candidate.mean, sums.pooled
     some = (base > 0) & (candidate > 0)
     effect = np.log(np.where(some, candidate, 1.0) / np.where(some, base, 1.0))
-    variance = np.divide(
-        _null_variance(sums, _pooled_spread(sums)), pooled**2, out=np.zeros_like(pooled), where=some
-    )
-    return Contrast(
-        effect, variance, _degrees(sums), np.multiply.outer(np.array(RATIO_SCALES), np.ones_like(pooled))
-    )
+    variance = np.divide(_null_variance(sums, _pooled_spread(sums)), pooled**2, out=np.zeros_like(pooled), where=some)
+    return Contrast(effect, variance, _degrees(sums), np.multiply.outer(np.array(RATIO_SCALES), np.ones_like(pooled)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analytics.stats.cmh import log_e_cmh
 from analytics.stats.contrast import Contrast, mean_difference, rate_difference
-from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
 
 MINIMUM_UNITS = 20
 MINIMUM_EVENTS = 10
@@ -35,7 +38,7 @@ class Evidence:
 
 def p_value(log_e: FloatArray) -> FloatArray:
     """Anytime-valid p-value of each cell: the smallest 1/e over the looks (Ville's inequality), at most 1."""
-    return np.exp(-np.maximum(log_e.max(axis=1, initial=0.0), 0.0))
+    return np.asarray(np.exp(-log_e.max(axis=1, initial=0.0)), dtype=np.float64)
 
 
 def best_look(log_e: FloatArray) -> IndexArray:
@@ -61,7 +64,8 @@ def average(first: FloatArray, second: FloatArray) -> FloatArray:
 
 def rate_evidence(sums: TwoArmSums) -> Evidence:
     """E-CMH, averaged with the normal mixture once events are many."""
-    contrast, ready, null = rate_difference(sums), hybrid_ready(sums), np.zeros(1)
+    contrast, ready = rate_difference(sums), hybrid_ready(sums)
+    null = np.zeros_like(contrast.effect)
 
     def directed(cmh: FloatArray, sign: float) -> FloatArray:
         both = np.where(ready, average(cmh, contrast.log_e(null, sign)), cmh)
@@ -79,7 +83,7 @@ def mean_evidence(sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) 
         first_look: from which look on each cell's thresholds are known.
     """
     ready = enough_units(sums) & known_from(first_look, sums)
-    null = np.zeros(1)
+    null = np.zeros_like(contrast.effect)
     return Evidence(
         np.where(ready, contrast.log_e(null, 1.0), _NO_LOOK),
         np.where(ready, contrast.log_e(null, -1.0), _NO_LOOK),

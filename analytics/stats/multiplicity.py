@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from analytics.stats.sums import BoolArray, FloatArray
+if TYPE_CHECKING:
+    from analytics.stats.sums import BoolArray, FloatArray
 
 
 def holm(p_values: FloatArray, weights: FloatArray, alpha: float) -> tuple[BoolArray, FloatArray]:
@@ -18,8 +21,8 @@ def holm(p_values: FloatArray, weights: FloatArray, alpha: float) -> tuple[BoolA
         alpha: the family's level.
 
     Returns:
-        Which cells are rejected, and the level at which each was tested: its own step's for a rejected cell, the
-        level that its share of the remaining weight gives for the others.
+        Which cells are rejected, and the level at which each was tested: its own step's for a rejected
+        cell, the level that its share of the remaining weight gives for the others.
     """
     rejected = np.zeros(p_values.shape, dtype=np.bool_)
     levels = np.full(p_values.shape, alpha)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, hypot, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analytics.stats.contrast import RATIO_SCALES, Contrast
 from analytics.stats.mixture import critical_z
-from analytics.stats.sums import FloatArray
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import FloatArray
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,14 @@ class QuantileSample:
 
 def deviation(base: QuantileSample, candidate: QuantileSample, probability: float) -> float | None:
     """Standard error of the difference of two quantiles; None where one cannot be bounded."""
-    ends = base.interval(probability, 1.0), candidate.interval(probability, 1.0)
-    if ends[0] is None or ends[1] is None:
+    of_base, of_candidate = base.interval(probability, 1.0), candidate.interval(probability, 1.0)
+    if of_base is None or of_candidate is None:
         return None
-    return hypot((ends[0][1] - ends[0][0]) / 2, (ends[1][1] - ends[1][0]) / 2)
+    return hypot((of_base[1] - of_base[0]) / 2, (of_candidate[1] - of_candidate[0]) / 2)
 
 
 def quantile_contrast(base: QuantileSample, candidate: QuantileSample, probability: float) -> Contrast | None:
-    """The difference of two quantiles as a contrast of one cell, shape (1,); None where one cannot be bounded."""
+    """The difference of two quantiles as a contrast, shape (1,); None where one cannot be bounded."""
     error = deviation(base, candidate, probability)
     if error is None or error == 0.0:
         return None
@@ -70,18 +73,18 @@ def difference_interval(
 ) -> tuple[float, float] | None:
     """Interval of candidate's less base's quantile at the anytime critical value, one-sided level alpha each.
 
-    The arms' intervals are put together by the square-and-add rule (Newcombe 1998, method 10), which keeps their
-    skew. None where too few values lie beyond the quantile.
+    The arms' intervals are put together by the square-and-add rule (Newcombe 1998, method 10), which keeps
+    their skew. None where too few values lie beyond the quantile.
     """
     contrast = quantile_contrast(base, candidate, probability)
     if contrast is None:
         return None
     ratios = contrast.scales**2 / contrast.variance
     z = float(critical_z(np.array([alpha]), ratios)[0])
-    ends = base.interval(probability, z), candidate.interval(probability, z)
-    if ends[0] is None or ends[1] is None:
+    of_base, of_candidate = base.interval(probability, z), candidate.interval(probability, z)
+    if of_base is None or of_candidate is None:
         return None
-    (low_a, high_a), (low_b, high_b) = ends
+    (low_a, high_a), (low_b, high_b) = of_base, of_candidate
     value_a, value_b = base.quantile(probability), candidate.quantile(probability)
     effect = value_b - value_a
     return (

@@ -8,17 +8,21 @@ probability over the whole life of a promotion.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-# A sharp prior sees small deviations in heavy traffic, a flat one sees gross deviations among few users. A mean of
-# Bayes factors is again a test martingale, so mixing them costs at most a factor of three.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A sharp prior sees small deviations in heavy traffic, a flat one sees gross deviations among few users. A
+# mean of Bayes factors is again a test martingale, so mixing them costs at most a factor of three.
 DEFAULT_CONCENTRATIONS = (100.0, 1_000.0, 10_000.0)
 
 
 def log_bayes_factor(counts: Sequence[int], shares: Sequence[float], concentration: float) -> float:
     """Log Bayes factor of "some other proportions" against the intended ones.
 
-    With a prior Dirichlet(a), a_i = concentration * shares_i, over the proportions (Lindon & Malek 2022, section 3)::
+    With a prior Dirichlet(a), a_i = concentration * shares_i, over the proportions (Lindon & Malek 2022,
+    section 3)::
 
         ln B = lnG(a0) - sum lnG(a_i) + sum lnG(a_i + n_i) - lnG(a0 + n) - sum n_i ln p_i
 
@@ -43,9 +47,7 @@ def log_bayes_factor(counts: Sequence[int], shares: Sequence[float], concentrati
         math.lgamma(concentration)
         - math.lgamma(concentration + sum(counts))
         + math.fsum(
-            math.lgamma(concentration * share + count)
-            - math.lgamma(concentration * share)
-            - count * math.log(share)
+            math.lgamma(concentration * share + count) - math.lgamma(concentration * share) - count * math.log(share)
             for count, share in zip(counts, shares, strict=True)
         )
     )
@@ -58,8 +60,8 @@ def sample_ratio_p_value(
 ) -> float:
     """Anytime-valid p-value of "the users arrive in the intended proportion", at the present look.
 
-    The reciprocal of the mean Bayes factor over ``concentrations``: by Ville's inequality the probability that
-    it ever falls to alpha, at any look, is at most alpha.
+    The reciprocal of the mean Bayes factor over ``concentrations``: by Ville's inequality the probability
+    that it ever falls to alpha, at any look, is at most alpha.
 
     Args:
         counts: users per arm so far, shape (arms,).

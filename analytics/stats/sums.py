@@ -1,6 +1,7 @@
 """Sufficient statistics of two arms whose unit of inference (a user, a conversation) has several traces.
 
-All arrays have the shape (cells, looks) and are cumulative over the looks. Statistics of disjoint sets of units add.
+All arrays have the shape (cells, looks) and are cumulative over the looks. Statistics of disjoint sets of
+units add.
 """
 
 from __future__ import annotations
@@ -98,9 +99,7 @@ class TwoArmSums:
 
     def at(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
-        return TwoArmSums(
-            self.base.at(cells, looks), self.candidate.at(cells, looks), self.cross.at(cells, looks)
-        )
+        return TwoArmSums(self.base.at(cells, looks), self.candidate.at(cells, looks), self.cross.at(cells, looks))
 
     def until(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The chosen cells with nothing added after each one's look, shape (chosen, looks)."""

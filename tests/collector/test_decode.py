@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from typing import Any
@@ -103,12 +104,23 @@ def test_evaluation_on_a_span_event(otlp: Any) -> None:
     request = otlp.request({})
     span = request.resource_spans[0].scope_spans[0].spans[0]
     for attributes in (
-        {"gen_ai.evaluation.name": "Groundedness", "gen_ai.evaluation.score.value": 1, "gen_ai.evaluation.score.label": "pass"},
+        {
+            "gen_ai.evaluation.name": "Groundedness",
+            "gen_ai.evaluation.score.value": 1,
+            "gen_ai.evaluation.score.label": "pass",
+        },
         {"gen_ai.evaluation.score.value": 0.5},
     ):
-        span.events.add(name="gen_ai.evaluation.result", time_unix_nano=5).attributes.extend(otlp.key_values(attributes))
+        span.events.add(name="gen_ai.evaluation.result", time_unix_nano=5).attributes.extend(
+            otlp.key_values(attributes)
+        )
     (row,) = dicts(rows_of(request).tables["evaluations"])
-    assert (row["name"], row["score"], row["label"], row["carrier"]) == ("Groundedness", 1.0, "pass", "span_event")
+    assert (row["name"], row["score"], row["label"], row["carrier"]) == (
+        "Groundedness",
+        1.0,
+        "pass",
+        "span_event",
+    )
     assert (row["trace_id"], row["span_id"]) == ("01" * 16, "0" * 15 + "1")
 
 
@@ -120,7 +132,13 @@ def test_log_records(otlp: Any) -> None:
     record.body.CopyFrom(otlp.any_value({"text": ["a", 1]}))
     older = scope.log_records.add(time_unix_nano=3, trace_id=b"\x01" * 16, span_id=b"\x02" * 8)
     older.attributes.extend(
-        otlp.key_values({"event.name": "gen_ai.evaluation.result", "gen_ai.evaluation.name": "Tone", "gen_ai.response.id": "r"})
+        otlp.key_values(
+            {
+                "event.name": "gen_ai.evaluation.result",
+                "gen_ai.evaluation.name": "Tone",
+                "gen_ai.response.id": "r",
+            }
+        )
     )
     rows = log_rows(decode_logs([request.SerializeToString()]), 1, NOW)
     first, second = dicts(rows.tables["log_records"])
@@ -142,23 +160,19 @@ def test_malformed_bytes_are_refused() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     """No bytes crash the decoder or the rows; they are decoded or refused as malformed."""
-    try:
+    with contextlib.suppress(MalformedRequestError):
         span_rows(decode_traces([payload]), 1, NOW)
-    except MalformedRequestError:
-        pass
-    try:
+    with contextlib.suppress(MalformedRequestError):
         log_rows(decode_logs([payload]), 1, NOW)
-    except MalformedRequestError:
-        pass
 
 
 @given(st.data())
 def test_mutated_requests_are_decoded_or_refused(otlp: Any, data: st.DataObject) -> None:
     """A real request with flipped bytes is decoded or refused as malformed, never anything else."""
-    payload = bytearray(otlp.request({"attributes": {"a": [1, {"b": "c"}], "gen_ai.usage.input_tokens": "12"}}).SerializeToString())
+    payload = bytearray(
+        otlp.request({"attributes": {"a": [1, {"b": "c"}], "gen_ai.usage.input_tokens": "12"}}).SerializeToString()
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(MalformedRequestError):
         span_rows(decode_traces([bytes(payload)]), 1, NOW)
-    except MalformedRequestError:
-        pass

@@ -16,8 +16,22 @@ from collector.otlp_json import parse
 from collector.rows import span_rows
 
 NOW = datetime(2026, 11, 22)
-SCENARIOS = ("openai-chat-tools", "openai-chat-stream", "openai-chat-reasoning", "openai-chat-404", "anthropic-cache")
-INSTRUMENTATIONS = ("otelgenai", "otelv2", "otelv2latest", "openinference", "traceloop", "traceloop040", "openlit")
+SCENARIOS = (
+    "openai-chat-tools",
+    "openai-chat-stream",
+    "openai-chat-reasoning",
+    "openai-chat-404",
+    "anthropic-cache",
+)
+INSTRUMENTATIONS = (
+    "otelgenai",
+    "otelv2",
+    "otelv2latest",
+    "openinference",
+    "traceloop",
+    "traceloop040",
+    "openlit",
+)
 
 
 def canonical(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
@@ -112,7 +126,14 @@ def test_token_rules(otlp: Any, attributes: dict[str, Any], scope: str, tokens: 
 
 def test_reasoning_beyond_output_is_clamped(otlp: Any) -> None:
     """Reasoning tokens are part of the output; more of them than output is clamped and said."""
-    row = one(otlp, {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 5, "gen_ai.usage.reasoning.output_tokens": 9})
+    row = one(
+        otlp,
+        {
+            "gen_ai.usage.input_tokens": 1,
+            "gen_ai.usage.output_tokens": 5,
+            "gen_ai.usage.reasoning.output_tokens": 9,
+        },
+    )
     assert row["reasoning_tokens"] == 5
     assert row["token_rule"].endswith("reasoning clamped to output")
 
@@ -177,7 +198,10 @@ def test_captured_spans_agree_with_the_provider(
             # A zero that was not reported is unknown to a receiver.
             assert row[column] == wanted or (not wanted and row[column] is None), (column, row["token_rule"])
         if truth["finish"]:
-            assert row["finish_reasons"] in (truth["finish"], ["stop"] if truth["finish"] == ["end_turn"] else None)
+            assert row["finish_reasons"] in (
+                truth["finish"],
+                ["stop"] if truth["finish"] == ["end_turn"] else None,
+            )
         if truth.get("error"):
             assert row["status_code"] == "ERROR"
             assert row["error_type"] in {"NotFoundError", None}

@@ -24,10 +24,7 @@ SPAN_ID = re.compile(r"(?!0{16})[0-9a-f]{16}")
 
 def test_files_stay_small() -> None:
     """All data files together take at most five million bytes."""
-    assert (
-        sum(path.stat().st_size for path in SAMPLE.glob("*.*") if path.suffix in {".gz", ".csv", ".json"})
-        < 5e6
-    )
+    assert sum(path.stat().st_size for path in SAMPLE.glob("*.*") if path.suffix in {".gz", ".csv", ".json"}) < 5e6
 
 
 @pytest.mark.parametrize("service", sorted(story.SERVICES))
@@ -135,9 +132,7 @@ def test_roots_carry_what_cohorts_and_units_are_made_of(sample: Sample) -> None:
     """Every server span names cohort, user, conversation, ticket and prompt."""
     for trace in sample.traces.values():
         attributes = trace.root.attributes
-        assert {"app.cohort", "user.id", "ticket.id", "gen_ai.prompt.name", "gen_ai.prompt.version"} <= set(
-            attributes
-        )
+        assert {"app.cohort", "user.id", "ticket.id", "gen_ai.prompt.name", "gen_ai.prompt.version"} <= set(attributes)
         assert "session.id" in attributes or "gen_ai.conversation.id" in attributes
     tickets = Counter(trace.root.attributes["ticket.id"] for trace in sample.traces.values())
     assert max(tickets.values()) == 1

@@ -32,9 +32,7 @@ def _installed(distribution: str) -> str | None:
 @pytest.mark.timeout(600)
 def test_the_generator_writes_the_committed_files(tmp_path: Path) -> None:
     """The default seed gives every data file again, byte for byte."""
-    missing = {
-        name: _installed(name) for name, version in WRITTEN_WITH.items() if _installed(name) != version
-    }
+    missing = {name: _installed(name) for name, version in WRITTEN_WITH.items() if _installed(name) != version}
     if missing or importlib.util.find_spec("time_machine") is None:
         pytest.skip(f"needs the samples extra in the versions that wrote the files; here: {missing}")
     subprocess.run([sys.executable, "-m", "sample_traces.generate", "--out", str(tmp_path)], check=True)

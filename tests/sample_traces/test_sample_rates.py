@@ -122,10 +122,7 @@ def test_arms_share_prompts_and_services(sample: Sample) -> None:
             continue
         arms = {arm: _traces(sample, cohort, arm) for arm in ARMS}
         prompts = {
-            arm: {
-                (t.root.attributes["gen_ai.prompt.name"], t.root.attributes["gen_ai.prompt.version"])
-                for t in traces
-            }
+            arm: {(t.root.attributes["gen_ai.prompt.name"], t.root.attributes["gen_ai.prompt.version"]) for t in traces}
             for arm, traces in arms.items()
         }
         assert prompts["base"] == prompts["candidate"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import adbc_driver_flightsql.dbapi
 import pyarrow as pa
-import pyarrow.flight as flight
+from pyarrow import flight
 import pytest
 
 from sql.access import RemoteStore, ServerFile, open_store, server_file
@@ -95,7 +95,7 @@ def test_unknown_commands_are_refused(served: str) -> None:
     """Commands that are not Flight SQL, or not supported, end in one sentence."""
     client = flight.FlightClient(f"grpc://{served}")
     options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")])
-    with pytest.raises(flight.FlightServerError, match="not a Flight SQL command|not supported"):
+    with pytest.raises(flight.FlightServerError, match=r"not a Flight SQL command|not supported"):
         client.get_flight_info(flight.FlightDescriptor.for_command(b"\xff\xff"), options)
     with pytest.raises(flight.FlightServerError, match="not supported"):
         list(client.do_action(flight.Action("Drop", b""), options))
@@ -104,7 +104,10 @@ def test_unknown_commands_are_refused(served: str) -> None:
 
 def test_no_server_and_no_store(tmp_path: Path) -> None:
     """A store that is not there, and a server that does not answer, are said."""
-    with pytest.raises(StoreUnavailableError, match="There is no store"), open_store(tmp_path / "none.duckdb"):
+    with (
+        pytest.raises(StoreUnavailableError, match="There is no store"),
+        open_store(tmp_path / "none.duckdb"),
+    ):
         pass
     gone = RemoteStore("127.0.0.1:1", "t")
     with pytest.raises(StoreUnavailableError, match="does not answer"):

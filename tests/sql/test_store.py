@@ -37,7 +37,11 @@ def feedback(**values: Any) -> pa.Table:
     row = {"event_time": NOW, "name": "thumbs_down", "value": 1.0, "label": None, "trace_id": "a", "span_id": None,
            "response_id": None, "conversation_id": None, "key": None, "source": None, "comment": None, "id": None,
            "attributes": "{}", "received_at": NOW, **values}  # fmt: skip
-    kinds: dict[str, pa.DataType] = {"event_time": pa.timestamp("us"), "received_at": pa.timestamp("us"), "value": pa.float64()}
+    kinds: dict[str, pa.DataType] = {
+        "event_time": pa.timestamp("us"),
+        "received_at": pa.timestamp("us"),
+        "value": pa.float64(),
+    }
     return pa.Table.from_pylist([row], pa.schema({name: kinds.get(name, pa.string()) for name in row}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ PROMOTION = Promotion(
     base="gpt-4o-mini-2024-07-18",
     candidate="ft:gpt-4o-mini-2024-07-18:northwind-pay:refunds-v2:B7xQ2kLm",
     design="concurrent",
-    at=datetime(2026, 11, 2),  # noqa: DTZ001 (promotions hold naive UTC)
+    at=datetime(2026, 11, 2),  # noqa: DTZ001 (reports hold naive UTC)
     ended_at=None,
     cohort_by="app.cohort",
     candidate_share=0.5,
@@ -45,14 +46,16 @@ def incident() -> Report:
                 "unpriced",
                 "out_of_domain",
                 CheckStatus.FAIL,
-                "3 LLM calls have no known price (2.9 % of base and 5.9 % of candidate traces): add the model to [prices].",
+                "3 LLM calls have no known price (2.9 % of base and 5.9 % of candidate traces): "
+                "add the model to [prices].",
                 ("cost_per_trace",),
             ),
             Check(
                 "prompt_version",
                 None,
                 CheckStatus.WARN,
-                "Not checked: the traces carry no prompt version; record one so that prompt drift can be told from the model.",
+                "Not checked: the traces carry no prompt version; record one so that prompt drift can be "
+                "told from the model.",
             ),
             Check("both_arms", None, CheckStatus.PASS, "Both arms have traces."),
             Check(
@@ -176,7 +179,7 @@ def incident() -> Report:
                     MetricResult(
                         "groundedness_fail_rate",
                         Verdict.REGRESSED,
-                        "Fail rate rose from 6.1 % to 9.8 % (+2.4 to +5.1 percentage points), beyond the margin.",
+                        "Fail rate rose from 6.1 % to 9.8 % (+2.4 to +5.1 percentage points).",
                         ArmValue(1102, 0.0612),
                         ArmValue(1096, 0.0982),
                         0.0370,
@@ -222,38 +225,49 @@ def incident() -> Report:
     )
 
 
-def metric(name: str, verdict: Verdict, **changes: object) -> MetricResult:
-    """A rate with plain numbers and any field changed."""
-    fields: dict[str, object] = {
-        "metric": name,
-        "verdict": verdict,
-        "reason": "As it is.",
-        "base": ArmValue(100, 0.10),
-        "candidate": ArmValue(100, 0.12),
-        "effect": 0.02,
-        "interval": (0.0, 0.04),
-        "margin": 0.025,
-        "unit": "rate",
-    }
-    return MetricResult(**(fields | changes))  # type: ignore[arg-type]
+class Build:
+    """Makes small reports: plain numbers, and whatever a test changes about them."""
+
+    @staticmethod
+    def metric(name: str, verdict: Verdict, **changes: Any) -> MetricResult:
+        """A rate with plain numbers and any field changed."""
+        fields: dict[str, Any] = {
+            "metric": name,
+            "verdict": verdict,
+            "reason": "As it is.",
+            "base": ArmValue(100, 0.10),
+            "candidate": ArmValue(100, 0.12),
+            "effect": 0.02,
+            "interval": (0.0, 0.04),
+            "margin": 0.025,
+            "unit": "rate",
+        }
+        return MetricResult(**(fields | changes))
+
+    @staticmethod
+    def cohort(name: str, decision: Decision, *metrics: MetricResult, reason: str = "So it follows.") -> CohortResult:
+        """A cohort of a hundred traces an arm."""
+        return CohortResult(name, decision, reason, {"base": 100, "candidate": 100}, metrics)
+
+    @staticmethod
+    def report(
+        *cohorts: CohortResult,
+        overall: Verdict = Verdict.INCONCLUSIVE,
+        checks: tuple[Check, ...] = (),
+        promotion: Promotion = PROMOTION,
+    ) -> Report:
+        """A report around the cohorts."""
+        moment = datetime(2026, 11, 16)  # noqa: DTZ001
+        return Report(promotion, moment, moment, None, "f00d", 0.05, overall, checks, cohorts)
 
 
-def report_of(
-    *cohorts: CohortResult, overall: Verdict = Verdict.INCONCLUSIVE, checks: tuple[Check, ...] = ()
-) -> Report:
-    """A report around the cohorts."""
-    moment = datetime(2026, 11, 16)  # noqa: DTZ001
-    return Report(PROMOTION, moment, moment, None, "f00d", 0.05, overall, checks, cohorts)
-
-
-def cohort(
-    name: str, decision: Decision, *metrics: MetricResult, reason: str = "So it follows."
-) -> CohortResult:
-    """A cohort of a hundred traces an arm."""
-    return CohortResult(name, decision, reason, {"base": 100, "candidate": 100}, metrics)
+@pytest.fixture(name="report")
+def incident_report() -> Report:
+    """The incident."""
+    return incident()
 
 
 @pytest.fixture
-def report() -> Report:
-    """The incident."""
-    return incident()
+def build() -> Build:
+    """Makes small reports."""
+    return Build()

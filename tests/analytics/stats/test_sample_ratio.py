@@ -24,9 +24,7 @@ def test_agrees_with_the_reference_implementation() -> None:
     assert p_values == pytest.approx(known["p"], rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"), [([100_000, 98_500], 0.1549), ([821_588, 815_482], 0.001456)]
-)
+@pytest.mark.parametrize(("counts", "expected"), [([100_000, 98_500], 0.1549), ([821_588, 815_482], 0.001456)])
 def test_published_splits(counts: list[int], expected: float) -> None:
     """Two splits known from the literature give their p-values at concentration 100."""
     assert sample_ratio_p_value(counts, [0.5, 0.5], [100.0]) == pytest.approx(expected, rel=1e-3)

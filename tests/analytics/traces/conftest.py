@@ -47,9 +47,7 @@ def _frame(columns: tuple[str, ...], rows: list[Row]) -> pl.DataFrame:
 def span() -> Callable[..., Row]:
     """One span: its id, parent, kind, and when it starts and ends in seconds after noon."""
 
-    def make(
-        span_id: str, parent: str | None, kind: str, start: float = 0, end: float = 1, **more: object
-    ) -> Row:
+    def make(span_id: str, parent: str | None, kind: str, start: float = 0, end: float = 1, **more: object) -> Row:
         return {
             "trace_id": "t1",
             "span_id": span_id,

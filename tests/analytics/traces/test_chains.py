@@ -27,12 +27,8 @@ def _chains(*calls: Call, step: str | None = "step") -> pl.DataFrame:
             "span_id": [call[0] for call in calls],
             "step_id": pl.Series([step] * len(calls), dtype=pl.String),
             "request_model": [call[3] for call in calls],
-            "start_time": pl.Series(
-                [NOON + timedelta(seconds=call[1]) for call in calls], dtype=pl.Datetime("ns")
-            ),
-            "end_time": pl.Series(
-                [NOON + timedelta(seconds=call[2]) for call in calls], dtype=pl.Datetime("ns")
-            ),
+            "start_time": pl.Series([NOON + timedelta(seconds=call[1]) for call in calls], dtype=pl.Datetime("ns")),
+            "end_time": pl.Series([NOON + timedelta(seconds=call[2]) for call in calls], dtype=pl.Datetime("ns")),
             "is_error": [call[4] == "error" for call in calls],
             "failed_validation": [call[4] == "invalid" for call in calls],
         }
@@ -41,10 +37,7 @@ def _chains(*calls: Call, step: str | None = "step") -> pl.DataFrame:
 
 
 def _told(chains: pl.DataFrame) -> dict[str, tuple[str, int, str | None]]:
-    return {
-        row["span_id"]: (row["chain_id"], row["attempt"], row["reason"])
-        for row in chains.iter_rows(named=True)
-    }
+    return {row["span_id"]: (row["chain_id"], row["attempt"], row["reason"]) for row in chains.iter_rows(named=True)}
 
 
 def test_same_model_after_an_error_is_a_retry() -> None:

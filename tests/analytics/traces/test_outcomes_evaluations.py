@@ -73,9 +73,9 @@ def test_bare_scores_are_read_only_where_exact() -> None:
 
 def test_adverse_evaluators_need_a_rule() -> None:
     """Of an evaluator of something bad neither 1 nor "true" is a pass; a rule says what they mean."""
-    assert [
-        _passed("Toxicity", label, score) for label, score in ((None, 1.0), (None, 0.0), ("true", None))
-    ] == [None] * 3
+    assert [_passed("Toxicity", label, score) for label, score in ((None, 1.0), (None, 0.0), ("true", None))] == [
+        None
+    ] * 3
     rule = EvaluatorRule(0.5, "worse")
     assert _passed("Toxicity", "true", None, Toxicity=rule) is False
     assert _passed("Toxicity", "false", None, Toxicity=rule) is True
@@ -109,9 +109,7 @@ def test_evaluator_that_failed_to_run_is_no_pass(span: Make, evaluation: Make, f
     assert made["evaluation:Groundedness"].to_list() == [None]
 
 
-def test_repeated_evaluation_counts_once_and_the_later_holds(
-    span: Make, evaluation: Make, frame: Frame
-) -> None:
+def test_repeated_evaluation_counts_once_and_the_later_holds(span: Make, evaluation: Make, frame: Frame) -> None:
     """Of two rows with one id the one with the later time holds."""
     first = evaluation("Groundedness", span_id="a", label="fail") | {"evaluation_id": "e"}
     second = evaluation("Groundedness", span_id="a", label="pass") | {"evaluation_id": "e"}

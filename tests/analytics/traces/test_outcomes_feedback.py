@@ -66,9 +66,7 @@ def test_maturity_is_by_name(span: Make, feedback: Make, frame: Frame) -> None:
     ]
     made = frame([span("a", None, "CHAIN")], None, rows).row(0, named=True)
     assert (made["outcome:reopened"], made["outcome:complained"]) == (1.0, 0.0)
-    early = frame([span("a", None, "CHAIN")], None, rows, as_of=NOON + timedelta(days=6, hours=1)).row(
-        0, named=True
-    )
+    early = frame([span("a", None, "CHAIN")], None, rows, as_of=NOON + timedelta(days=6, hours=1)).row(0, named=True)
     assert (early["outcome:reopened"], early["outcome:complained"]) == (None, 0.0)
 
 
@@ -101,9 +99,7 @@ def test_sources_do_not_retract_each_other(feedback: Make, down: Callable[..., l
     assert down(given, feedback("thumbs_down", 2, value=0.0, span_id="b", source="user")) == [1.0, 0.0, 0.0]
 
 
-def test_conversation_and_key_reach_all_their_traces(
-    feedback: Make, down: Callable[..., list[float | None]]
-) -> None:
+def test_conversation_and_key_reach_all_their_traces(feedback: Make, down: Callable[..., list[float | None]]) -> None:
     """A conversation's outcome applies to each of its traces, a key's to the traces that carry it."""
     assert down(feedback("thumbs_down", 1, value=1.0, conversation_id="c")) == [1.0, 1.0, 0.0]
     assert down(feedback("thumbs_down", 1, value=1.0, key="ticket-2")) == [0.0, 1.0, 0.0]

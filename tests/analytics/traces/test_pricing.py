@@ -65,10 +65,7 @@ def test_cached_tokens_have_their_own_price() -> None:
 def test_reasoning_is_not_billed_on_top() -> None:
     """Output counts include reasoning tokens."""
     book = PriceBook([Price("m", 1, 10)])
-    assert (
-        _cost(book, request_model="m", input_tokens=0, output_tokens=1_000_000, reasoning_tokens=900_000)[0]
-        == 10.0
-    )
+    assert _cost(book, request_model="m", input_tokens=0, output_tokens=1_000_000, reasoning_tokens=900_000)[0] == 10.0
 
 
 def test_price_of_the_day() -> None:
@@ -93,9 +90,10 @@ def test_fine_tuned_model_never_takes_its_bases_price() -> None:
         ("gpt-4o-mini.ft-0123", "gpt-4o-mini-2024-07-18"),
         ("gpt-4o-mini", "ft:gpt-4.1-mini-2025-04-14:acme::abc"),
     ):
-        assert _cost(
-            PriceBook([Price("gpt-4-0613", 1, 1)]), request_model=request, response_model=response
-        ) == (None, None)
+        assert _cost(PriceBook([Price("gpt-4-0613", 1, 1)]), request_model=request, response_model=response) == (
+            None,
+            None,
+        )
     book = PriceBook([Price("ft:gpt-4-0613:acme::abc", 5, 5)])
     assert _cost(book, request_model="ft:gpt-4-0613:acme::abc", response_model="gpt-4-0613") == (5.0, "own")
 
@@ -214,9 +212,7 @@ def test_agrees_with_the_packages_own_arithmetic(calls: list[Any]) -> None:
     priced = PriceBook().price(_calls(*rows))
     for row, (names, time, size, output, cached) in zip(priced.iter_rows(named=True), calls, strict=True):
         usage = Usage(input_tokens=size, output_tokens=output, cache_read_tokens=int(size * cached))
-        expected = calc_price(
-            usage, names[2], provider_id=names[1], genai_request_timestamp=time.replace(tzinfo=UTC)
-        )
+        expected = calc_price(usage, names[2], provider_id=names[1], genai_request_timestamp=time.replace(tzinfo=UTC))
         assert row["cost_usd"] == pytest.approx(float(expected.total_price), rel=1e-9, abs=1e-15)
 
 

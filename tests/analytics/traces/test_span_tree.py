@@ -33,9 +33,7 @@ def test_marks_above_and_below_agree_with_a_walk(case: tuple[list[int], list[boo
     mark = np.array(marks)
     above = [_ancestors(tree, row) for row in range(len(parents))]
     assert tree.has_ancestor(mark).tolist() == [any(marks[up] for up in line) for line in above]
-    below = [
-        any(marks[row] and up in above[row] for row in range(len(parents))) for up in range(len(parents))
-    ]
+    below = [any(marks[row] and up in above[row] for row in range(len(parents))) for up in range(len(parents))]
     assert tree.has_descendant(mark).tolist() == below
     for row, line in enumerate(above):
         top = row

@@ -231,9 +231,7 @@ def test_cost_is_the_sum_of_priced_calls(span: Make, frame: Frame) -> None:
     ]
     row = frame(spans).row(0, named=True)
     assert (row["cost_usd"], row["unpriced_calls"]) == (pytest.approx(4.0), 0)
-    spans.append(
-        span("c", "r", "LLM", 5, 6, request_model="ft:nobody-knows", input_tokens=1, output_tokens=1)
-    )
+    spans.append(span("c", "r", "LLM", 5, 6, request_model="ft:nobody-knows", input_tokens=1, output_tokens=1))
     row = frame(spans).row(0, named=True)
     assert (row["cost_usd"], row["unpriced_calls"], row["input_tokens"]) == (None, 1, 1_000_001)
 
@@ -266,9 +264,7 @@ def test_same_span_ids_in_two_traces_do_not_mix(span: Make, frame: Frame) -> Non
 
 
 @pytest.fixture(scope="session")
-def world(
-    span: Make, evaluation: Make, feedback: Make
-) -> Callable[[int], tuple[list[Row], list[Row], list[Row]]]:
+def world(span: Make, evaluation: Make, feedback: Make) -> Callable[[int], tuple[list[Row], list[Row], list[Row]]]:
     """A seeded random world of traces with every trouble, its evaluations and its feedback."""
 
     def make(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
@@ -353,6 +349,4 @@ def test_traces_do_not_depend_on_each_other(
         frame([row for row in spans if part_of[row["trace_id"]] == part], evaluations, outcomes)
         for part in range(parts)
     ]
-    assert_frame_equal(
-        frame(spans, evaluations, outcomes), pl.concat(split).sort("trace_id"), check_exact=True
-    )
+    assert_frame_equal(frame(spans, evaluations, outcomes), pl.concat(split).sort("trace_id"), check_exact=True)

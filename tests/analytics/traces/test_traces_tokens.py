@@ -184,7 +184,7 @@ def test_cycle_counts_its_calls_once(span: Make, frame: Frame) -> None:
 
 @st.composite
 def _trees(draw: st.DrawFn) -> list[tuple[int | None, str, int | None]]:
-    """Parent, kind and input tokens of each span; parents come first, or not at all, or even later (cycles)."""
+    """Parent, kind and input tokens of each span; parents may be absent, or come later (cycles)."""
     size = draw(st.integers(1, 12))
     kinds = st.sampled_from(["LLM", "AGENT", "CHAIN", "TOOL", "EMBEDDING"])
     return [

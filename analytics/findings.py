@@ -1,0 +1,246 @@
+"""Findings: one metric's cells in its own unit, with interval, margin and what more traffic would show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analytics.cells import MetricCells, tail_share
+from analytics.metrics import Metric, MetricKind
+from analytics.stats.assessment import Assessment, Tested, assess
+from analytics.stats.bounds import traces_needed
+from analytics.stats.contrast import (
+    RATIO_SCALES,
+    Contrast,
+    log_ratio,
+    mean_difference,
+    rate_difference,
+)
+from analytics.stats.evidence import (
+    EXCESS_SCALES,
+    MINIMUM_UNITS,
+    Evidence,
+    mean_evidence,
+    rate_evidence,
+    tail_evidence,
+)
+from analytics.stats.failure import Failure
+from analytics.stats.quantile import difference_interval, quantile_contrast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
+
+_RATE_MARGIN = 0.01
+_RATE_MARGIN_SHARE = 0.25
+_LARGEST_LOG_RATIO = 700.0
+
+_CONTRASTS: Mapping[MetricKind, Callable[[TwoArmSums], Contrast]] = {
+    MetricKind.RATE: rate_difference,
+    MetricKind.MEAN: log_ratio,
+    MetricKind.QUANTILE: partial(mean_difference, scales=RATIO_SCALES, relative=False),
+    MetricKind.TAIL: partial(mean_difference, scales=EXCESS_SCALES, relative=True),
+}
+
+
+@dataclass(frozen=True)
+class MetricTest:
+    """One metric's data, oriented so that higher is worse, and the evidence in it.
+
+    Attributes:
+        metric: the metric.
+        data: its cells.
+        sums: what is tested, oriented; (cohorts, looks).
+        evidence: log e-values, (cohorts, looks).
+        included: which cohorts have a value in either arm and so belong to the family, (cohorts,).
+    """
+
+    metric: Metric
+    data: MetricCells
+    sums: TwoArmSums
+    evidence: Evidence
+    included: BoolArray
+
+    @property
+    def sign(self) -> float:
+        """1 if a higher value is worse, else -1."""
+        return _sign(self.metric)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cell in the metric's unit; NaN and infinite ends are "unknown".
+
+    Attributes:
+        effect: candidate less base.
+        interval: at the level of the family-wise test.
+        alone: at the level of one cell.
+        margin: oriented as ``effect``.
+        needed: further traces; infinite if no amount would do.
+        detectable: smallest detectable regression.
+        worse: "worse" is shown family-wise, and today's estimate agrees.
+        better: "better" is shown family-wise, and today's estimate agrees.
+        ready: whether "no regression" could be shown.
+        failure: why there is no estimate, or only a poor one.
+        moved_by_few: whether values beyond the caps moved the mean out of the interval of the capped test.
+    """
+
+    effect: float
+    interval: tuple[float, float]
+    alone: tuple[float, float]
+    margin: float
+    needed: float
+    detectable: float
+    worse: bool
+    better: bool
+    ready: bool
+    failure: Failure | None
+    moved_by_few: bool = False
+
+
+def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
+    """Orient a metric's sums and weigh the evidence at every look."""
+
+    def oriented(sums: TwoArmSums) -> TwoArmSums:
+        return sums if metric.higher_is == "worse" else sums.swapped()
+
+    sums = oriented(data.sums)
+    if metric.kind is MetricKind.RATE:
+        evidence = rate_evidence(sums)
+    elif data.exceedance is not None:
+        evidence = tail_evidence(sums, oriented(data.exceedance), data.first_look)
+    else:
+        evidence = mean_evidence(sums, _CONTRASTS[metric.kind](sums), data.first_look)
+    return MetricTest(metric, data, sums, evidence, data.counts.sum(axis=1) > 0)
+
+
+def _sign(metric: Metric) -> float:
+    return 1.0 if metric.higher_is == "worse" else -1.0
+
+
+def _margins(test: MetricTest) -> FloatArray:
+    """Margins in the metric's unit, above 0; relative ones rest on the pre-period where it is known."""
+    metric, data = test.metric, test.data
+    base = np.where(np.isnan(data.before), data.values[:, 0], data.before)
+    if metric.margin is None:
+        return np.maximum(_RATE_MARGIN, _RATE_MARGIN_SHARE * np.nan_to_num(base))
+    if metric.margin_kind == "absolute":
+        return np.full(len(base), metric.margin)
+    return metric.margin * base
+
+
+def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
+    """What can be said of each cohort.
+
+    Args:
+        test: the metric's data and evidence.
+        tested: what the family-wise procedure said of its cells.
+        alpha: level of one cell.
+    """
+    base, margins = test.data.values[:, 0], _margins(test)
+    known = np.where(np.isnan(margins), 0.0, margins)
+    if test.metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
+        share = known / np.where(base > 0, base, 1.0)
+        scaled = np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
+    else:
+        scaled = known
+    found = assess(
+        test.sums,
+        _CONTRASTS[test.metric.kind],
+        test.evidence,
+        tested,
+        margin=scaled,
+        first_look=test.data.first_look,
+        alpha=alpha,
+    )
+    to_unit = _tail_finding if test.metric.kind is MetricKind.TAIL else _mean_finding
+    return [to_unit(test, tested, found, float(margins[row]), row, alpha) for row in range(len(base))]
+
+
+def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
+    base, candidate = test.data.counts[row]
+    units = min(test.sums.base.units[row, -1], test.sums.candidate.units[row, -1])
+    # The first that applies explains the most.
+    present = {
+        Failure.NO_DATA: not base and not candidate,
+        Failure.NO_BASE: not base,
+        Failure.NO_CANDIDATE: not candidate,
+        Failure.NO_VARIATION: test.metric.kind is not MetricKind.RATE and not found.varies[row],
+        Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
+        Failure.TOO_FEW_UNITS: units < MINIMUM_UNITS,
+        Failure.TOO_FEW_EVENTS: not found.ready[row],
+    }
+    return next((failure for failure, applies in present.items() if applies), None)
+
+
+def _mean_finding(
+    test: MetricTest, tested: Tested, found: Assessment, margin: float, row: int, _alpha: float
+) -> Finding:
+    """A rate, a mean or a median: ends in log ratios become differences through the base arm's value."""
+    base, candidate = (float(value) for value in test.data.values[row])
+    effect, sign = candidate - base, test.sign
+
+    def in_unit(low: float, high: float) -> tuple[float, float]:
+        ends = sorted((sign * low, sign * high))
+        if test.metric.kind is not MetricKind.RATE:
+            ends = [base * float(np.expm1(min(end, _LARGEST_LOG_RATIO))) for end in ends]
+            # The test rests on winsorised values, the effect on all: the interval must hold both.
+            return min(ends[0], effect), max(ends[1], effect)
+        return ends[0], ends[1]
+
+    detectable = float(found.detectable[row])
+    if test.metric.kind is not MetricKind.RATE:
+        detectable = abs(base * float(np.expm1(sign * min(detectable, _LARGEST_LOG_RATIO))))
+    agrees = float(found.effect[row])
+    interval = in_unit(float(found.low[row]), float(found.high[row]))
+    return Finding(
+        effect=effect,
+        interval=interval,
+        alone=in_unit(float(found.low_alone[row]), float(found.high_alone[row])),
+        margin=sign * margin,
+        needed=float(found.needed[row]),
+        detectable=detectable,
+        worse=bool(tested.worse[row]) and agrees > 0,
+        better=bool(tested.better[row]) and agrees < 0,
+        ready=bool(found.ready[row]),
+        failure=_failure(test, found, row),
+        moved_by_few=test.metric.kind is MetricKind.MEAN and effect in interval,
+    )
+
+
+def _tail_finding(
+    test: MetricTest, tested: Tested, found: Assessment, margin: float, row: int, alpha: float
+) -> Finding:
+    """A tail quantile: tested by its log excess, shown with the interval of the quantiles' difference."""
+    base, candidate = (float(value) for value in test.data.values[row])
+    sign, quantile = test.sign, test.metric.quantile
+    of_base, of_candidate = test.data.samples[row]
+    interval, needed, detectable = (-inf, inf), inf, inf
+    if of_base is not None and of_candidate is not None and quantile is not None:
+        interval = difference_interval(of_base, of_candidate, quantile, alpha) or interval
+        contrast = quantile_contrast(of_base, of_candidate, quantile)
+        if contrast is not None:
+            last = test.sums.at(np.array([row]), np.array([test.sums.base.n.shape[1] - 1]))
+            oriented = replace(contrast, effect=sign * contrast.effect)
+            needed = float(traces_needed(oriented, last, np.array([margin]), alpha)[0])
+        # Shifting the tail by s in the logarithm moves the mean excess by s times the tail's share.
+        shift = float(found.detectable[row]) / tail_share(quantile)
+        detectable = base * float(np.expm1(min(shift, _LARGEST_LOG_RATIO)))
+    agrees = float(found.effect[row])
+    return Finding(
+        effect=candidate - base,
+        interval=interval,
+        alone=interval,
+        margin=sign * margin,
+        needed=needed,
+        detectable=detectable,
+        worse=bool(tested.worse[row]) and agrees > 0,
+        better=bool(tested.better[row]) and agrees < 0,
+        ready=bool(found.ready[row]) and bool(np.isfinite(interval).all()),
+        failure=_failure(test, found, row),
+    )

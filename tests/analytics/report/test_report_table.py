@@ -1,0 +1,56 @@
+"""The terminal table can be read at any width and without colour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analytics.report import render
+from analytics.report.model import Decision, Report, Verdict
+
+
+def test_without_colour_there_is_no_escape_sequence(report: Report) -> None:
+    """Plain output is plain; colour adds sequences and changes no character."""
+    plain, coloured = (render(report, "table", width=100, color=color) for color in (False, True))
+    assert "\x1b" not in plain
+    assert "\x1b[1;31mREGRESSED" in coloured
+
+
+def test_many_cohorts_are_split_over_grids(build: Any) -> None:
+    """Twenty cohorts at a hundred columns: every one is a column head once, and no verdict is cut."""
+    result = build.metric("groundedness_fail_rate", Verdict.NO_REGRESSION)
+    cohorts = [build.cohort(f"cohort-{number:02}", Decision.PROMOTE, result) for number in range(20)]
+    rendered = render(build.report(*cohorts, overall=Verdict.NO_REGRESSION), "table", width=100)
+    grids = rendered.split("Decisions\n")[0]
+    assert all(grids.count(f"cohort-{number:02}") == 1 for number in range(20))
+    assert grids.count("no regression") == 20
+    assert max(map(len, rendered.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", range(60, 130))
+def test_no_verdict_is_cut_at_any_width(report: Report, width: int) -> None:
+    """Every cohort and every verdict of the grid is whole at every width."""
+    grids = render(report, "table", width=width).split("Decisions\n")[0]
+    assert "\u2026" not in grids.split("\n\n", 1)[1]
+    assert all(f" {cohort.cohort}" in grids for cohort in report.cohorts)
+
+
+@pytest.mark.parametrize("columns", ["80", "140"])
+def test_takes_the_width_of_the_terminal(report: Report, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    """Without a width the terminal's own is used."""
+    monkeypatch.setenv("COLUMNS", columns)
+    assert render(report, "table") == render(report, "table", width=int(columns))
+
+
+def test_the_environment_cannot_add_colour(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR does not colour what is asked for plain."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in render(report, "table", width=100)
+
+
+def test_an_empty_report_is_short(build: Any) -> None:
+    """Without cohorts there is the headline and no empty section."""
+    rendered = render(build.report(overall=Verdict.INVALID), "table", width=100)
+    assert rendered.startswith("No verdict on refunds-v2")
+    assert "Regressed" not in rendered
