@@ -81,9 +81,7 @@ class Cells:
     by_metric: Mapping[str, MetricCells]
 
 
-def cells(
-    traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric, ...], *, as_of: datetime
-) -> Cells:
+def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric, ...], *, as_of: datetime) -> Cells:
     """Aggregate traces into cells.
 
     Args:
@@ -337,9 +335,7 @@ def _samples(
     values: pl.DataFrame, metric: Metric, axes: _Axes
 ) -> tuple[tuple[QuantileSample | None, QuantileSample | None], ...]:
     """The arms' values of each cohort, with the design effect of "above the arm's own quantile"."""
-    above = pl.col("value") > pl.col("value").quantile(_quantile(metric), interpolation="linear").over(
-        "cohort", "arm"
-    )
+    above = pl.col("value") > pl.col("value").quantile(_quantile(metric), interpolation="linear").over("cohort", "arm")
     share = pl.col("above").sum() / pl.col("n").sum()
     residual = pl.col("above") - share * pl.col("n")
     correction = pl.len() / (pl.len() - 1)
@@ -374,8 +370,12 @@ def _exemplars(values: pl.DataFrame, metric: Metric) -> dict[str, dict[str, list
     """Cohort → arm → the worst traces; a rate shows only traces that count against it."""
     worse = metric.higher_is == "worse"
     counts_against = pl.col("raw") > 0 if worse else pl.col("raw") <= 0
+    raw = pl.col("raw")
+    last_shown = raw.top_k(EXEMPLARS).min() if worse else raw.bottom_k(EXEMPLARS).max()
     worst = (
         values.filter(counts_against if metric.kind is MetricKind.RATE else pl.lit(value=True))
+        .with_columns(last_shown=last_shown.over("cohort", "arm"))
+        .filter(raw >= pl.col("last_shown") if worse else raw <= pl.col("last_shown"))
         .sort(["raw", "trace_id"], descending=[worse, False])
         .group_by("cohort", "arm", maintain_order=True)
         .agg(pl.col("trace_id").head(EXEMPLARS))

@@ -136,9 +136,7 @@ def _successors(calls: pl.DataFrame, tolerance: timedelta) -> pl.DataFrame:
         events.filter("failed")
         .select(*together, "turn", failure="call")
         .join(
-            events.filter(~pl.col("failed") & pl.col("turn").is_not_null()).select(
-                *together, "turn", successor="call"
-            ),
+            events.filter(~pl.col("failed") & pl.col("turn").is_not_null()).select(*together, "turn", successor="call"),
             on=[*together, "turn"],
             nulls_equal=True,
         )

@@ -131,9 +131,7 @@ def _outcomes(columns: list[str], overrides: Mapping[str, MetricOverride]) -> li
         outcome = column.removeprefix(OUTCOME_PREFIX)
         name = f"{_snake_case(outcome)}_rate"
         if outcome in _KNOWN_OUTCOMES or (name in overrides and overrides[name].higher_is is not None):
-            metrics.append(
-                Metric(name, MetricKind.RATE, column, "rate", None, maturity=OUTCOME_MATURITY[outcome])
-            )
+            metrics.append(Metric(name, MetricKind.RATE, column, "rate", None, maturity=OUTCOME_MATURITY[outcome]))
     return metrics
 
 

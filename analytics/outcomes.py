@@ -177,9 +177,7 @@ def match_targets(rows: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
         )
         if level == "span_id":
             # Span ids are unique within a trace only: a stated trace must agree.
-            hits = hits.filter(
-                pl.col("trace_id").is_null() | (pl.col("trace_id") == pl.col("matched_trace_id"))
-            )
+            hits = hits.filter(pl.col("trace_id").is_null() | (pl.col("trace_id") == pl.col("matched_trace_id")))
         found.append(hits)
         pending = pending.join(hits.select("outcome"), on="outcome", how="anti")
     if not found:

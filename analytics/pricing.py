@@ -107,9 +107,7 @@ class Price:
         for name in ("input_per_mtok", "output_per_mtok", "cache_read_per_mtok", "cache_write_per_mtok"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                message = (
-                    f"The price of model {self.model!r} has {name} = {value}; make it a number of at least 0."
-                )
+                message = f"The price of model {self.model!r} has {name} = {value}; make it a number of at least 0."
                 raise ValueError(message)
 
 
@@ -129,9 +127,7 @@ class PriceBook:
             key = (price.model, _naive_utc(price.effective_from))
             if key in seen:
                 since = price.effective_from.isoformat() if price.effective_from else "always"
-                message = (
-                    f"Model {price.model!r} has two prices from the same time ({since}); remove one of them."
-                )
+                message = f"Model {price.model!r} has two prices from the same time ({since}); remove one of them."
                 raise ValueError(message)
             seen.add(key)
 

@@ -68,9 +68,7 @@ def find_calls(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
         embedding span), ``is_counted``, ``is_error``, and ``step_id``: the span that the call was made
         under, wrappers of the call itself left out (null for none).
     """
-    spans = spans.with_row_index("row").with_columns(
-        is_error=pl.col("status_code").eq("ERROR").fill_null(value=False)
-    )
+    spans = spans.with_row_index("row").with_columns(is_error=pl.col("status_code").eq("ERROR").fill_null(value=False))
     generating = _mask(spans, pl.col("work") & pl.col("gen_ai_span_kind").is_in(CALL_KINDS))
     merged = _merge_reports(spans.filter(generating))
     rows = merged["row"].to_numpy()
@@ -119,9 +117,7 @@ def _merge_reports(calls: pl.DataFrame) -> pl.DataFrame:
     several = calls.filter("repeated").sort(
         ["length", "start_time", "span_id"], descending=[True, False, False], maintain_order=True
     )
-    described = [
-        name for name in calls.columns if name not in {*same, *TOKEN_COLUMNS, "start_time", "end_time", "row"}
-    ]
+    described = [name for name in calls.columns if name not in {*same, *TOKEN_COLUMNS, "start_time", "end_time", "row"}]
     one = several.group_by(same, maintain_order=True).agg(
         pl.col("row", "span_id").first(),
         pl.col("start_time").min(),

@@ -211,9 +211,7 @@ def _ordered(spans: pl.DataFrame) -> pl.DataFrame:
     empty_is_absent = pl.col("parent_span_id", "user_id", "conversation_id", "cohort_value", "key_value")
     return (
         spans.select(SPAN_COLUMNS)
-        .with_columns(
-            empty_is_absent.replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns"))
-        )
+        .with_columns(empty_is_absent.replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns")))
         .sort("trace_id", "start_time", "span_id", "end_time")
         .unique(["trace_id", "span_id"], keep="last", maintain_order=True)
     )
@@ -342,15 +340,13 @@ def _usage(calls: pl.DataFrame) -> pl.DataFrame:
     A trace in which every call was rejected used nothing, and that is known.
     """
     counted = pl.col("is_counted")
-    # Whole units add up to the same sum in any order, which floating-point dollars do not; and polars divides
-    # one row otherwise than many (by the reciprocal), hence the rounding of each quotient to its exact digits.
+    # Whole units add up to the same sum in any order, which floating-point dollars do not; and polars
+    # divides one row otherwise than many (by the reciprocal), hence the rounding to the exact digits.
     units = (pl.col("cost_usd") * UNITS_PER_USD).round().cast(pl.Int64, strict=False)
     calls = calls.with_columns(cost_usd=units)
     sums = calls.group_by("trace_id").agg(
         *(
-            pl.when(~(counted & pl.col(name).is_null()).any())
-            .then(pl.col(name).filter(counted).sum())
-            .alias(name)
+            pl.when(~(counted & pl.col(name).is_null()).any()).then(pl.col(name).filter(counted).sum()).alias(name)
             for name in ("input_tokens", "output_tokens", "cost_usd")
         ),
         unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),
@@ -371,9 +367,7 @@ def _with_validation(calls: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFram
         on="span_id",
     ).filter(pl.col("stated_trace").is_null() | (pl.col("stated_trace") == pl.col("trace_id")))
     by_response = ids.join(failures.filter(pl.col("span_id").is_null()), on="response_id", how="semi")
-    failed = pl.concat(
-        [by_span.select("trace_id", "span_id"), by_response.select("trace_id", "span_id")]
-    ).unique()
+    failed = pl.concat([by_span.select("trace_id", "span_id"), by_response.select("trace_id", "span_id")]).unique()
     return calls.join(
         failed.with_columns(failed_validation=pl.lit(value=True)), on=["trace_id", "span_id"], how="left"
     ).with_columns(pl.col("failed_validation").fill_null(value=False))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from analytics.metrics import EVALUATION_PREFIX, metrics_for
 from analytics.mix import MixDifference, compare_mix
+from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.stats.sample_ratio import sample_ratio_p_value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from analytics.promotions import Promotion
 
 COST_METRICS = ("cost_per_trace",)
 TOKEN_METRICS = ("input_tokens", "output_tokens", *COST_METRICS)

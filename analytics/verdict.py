@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from analytics.cells import ARMS
 from analytics.findings import Finding, MetricTest, findings, metric_test
 from analytics.metrics import Metric, MetricKind
 from analytics.report import formatting
@@ -116,9 +117,7 @@ def _mildest(metric: Metric, interval: tuple[float, float]) -> float:
     return interval[0] if metric.higher_is == "worse" else -interval[1]
 
 
-def _result(
-    test: MetricTest, row: int, cohort: str, found: Finding, p: float, failed: Check | None
-) -> MetricResult:
+def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, failed: Check | None) -> MetricResult:
     metric = test.metric
     verdict = _verdict(metric, found, failed)
     estimated = found.failure not in _NOT_JUDGED
@@ -178,14 +177,10 @@ def _test_note(metric: Metric, verdict: Verdict, found: Finding) -> str:
     if metric.kind is MetricKind.TAIL and verdict in (Verdict.REGRESSED, Verdict.IMPROVED):
         heavier = (verdict is Verdict.REGRESSED) == (metric.higher_is == "worse")
         return f", with a {'heavier' if heavier else 'lighter'} tail by the test of the slowest traces"
-    return (
-        ", a few very large values moving the mean more than the test lets them" if found.moved_by_few else ""
-    )
+    return ", a few very large values moving the mean more than the test lets them" if found.moved_by_few else ""
 
 
-def _consequence(
-    metric: Metric, verdict: Verdict, found: Finding, interval: tuple[float, float], margin: str
-) -> str:
+def _consequence(metric: Metric, verdict: Verdict, found: Finding, interval: tuple[float, float], margin: str) -> str:
     mildest = _mildest(metric, interval)
     match verdict:
         case Verdict.REGRESSED if mildest > abs(found.margin):
@@ -225,8 +220,7 @@ def _cohort(cohort: str, cells: Cells, results: Sequence[MetricResult], *, block
         blocked: whether a failed check, or data in one arm only, stands against a promotion.
     """
     by_verdict = {
-        verdict: [formatting.metric_label(r.metric) for r in results if r.verdict is verdict]
-        for verdict in Verdict
+        verdict: [formatting.metric_label(r.metric) for r in results if r.verdict is verdict] for verdict in Verdict
     }
     good = [*by_verdict[Verdict.IMPROVED], *by_verdict[Verdict.NO_REGRESSION]]
     if regressed := by_verdict[Verdict.REGRESSED]:

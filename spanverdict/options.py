@@ -58,7 +58,8 @@ def _failure(error: Exception, status: int) -> click.ClickException:
 class _Failure(click.ClickException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        self.exit_code = status  # type: ignore[misc] (click declares it for the class, and reads it from the instance)
+        # click declares the status for the class and reads it from the instance.
+        self.exit_code = status  # type: ignore[misc]
 
 
 class Time(click.ParamType[datetime]):

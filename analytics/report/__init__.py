@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from analytics.report import as_html, as_json, as_junit, as_markdown, as_table
 from analytics.report.headline import exit_status, headline
-
-if TYPE_CHECKING:
-    from analytics.report.model import Report
+from analytics.report.model import Report
 
 FORMATS = ("table", "html", "md", "json", "junit")
 """What a report can be rendered as."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from analytics.report import formatting
 from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of, undecided
 from analytics.report.headline import headline
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 # Everything that starts a construct in CommonMark, GitHub's tables, autolinks, emoji or mathematics.
 _CONSTRUCTS = re.compile(r"([\\`*_\[\]<>|~#!&${}])")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -26,9 +26,6 @@ from analytics.report.model import (
     Verdict,
 )
 from analytics.report.text import name, sentence, visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _STYLES = {
     Verdict.REGRESSED: "bold red",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from analytics.report import formatting
 from analytics.report.findings import DECIDED, Finding, checks_with, findings
 from analytics.report.model import CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 EXIT_DONE = 0
 EXIT_REGRESSED = 1

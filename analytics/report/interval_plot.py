@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from analytics.report import formatting
-
-if TYPE_CHECKING:
-    from analytics.report.model import MetricResult
+from analytics.report.model import MetricResult
 
 WIDTH = 160
 HEIGHT = 24

@@ -12,7 +12,7 @@ from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity import checks
 
-START = datetime(2026, 11, 2)  # noqa: DTZ001 (the store holds naive UTC)
+START = datetime(2026, 11, 2)
 PASS, WARN, FAIL = CheckStatus.PASS, CheckStatus.WARN, CheckStatus.FAIL
 
 

@@ -227,7 +227,7 @@ TWELVE = (
     ids=["halves by user", "canary of a tenth", "halves by request"],
 )
 def test_family_wise_error_of_240_cells(
-    share: float, by_user: bool, naive_at_least: float, record_property: Callable[[str, object], None]
+    share: float, by_user: bool, naive_at_least: float, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Over 14 daily peeks at 20 cohorts x 12 metrics, equal models alarm in at most 2.3 % of the families."""
     columns = (*RATES, "latency_ms", "cost_usd")
@@ -239,7 +239,7 @@ def test_family_wise_error_of_240_cells(
         is_worse, is_better = alarms(found, metrics)
         worse, better = worse + is_worse, better + is_better
         naive += naive_alarm(found, metrics)
-    record_property("regressed, improved, naive", (worse, better, naive))
+    record_testsuite_property(f"{share} {by_user}: regressed, improved, naive", (worse, better, naive))
     assert worse <= 0.023 * families
     assert better <= 0.023 * families
     assert naive >= naive_at_least * families
@@ -264,7 +264,7 @@ POWER = {
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", POWER)
-def test_power_inside_a_family_of_240(name: str, record_property: Callable[[str, object], None]) -> None:
+def test_power_inside_a_family_of_240(name: str, record_testsuite_property: Callable[[str, object], None]) -> None:
     """Each regression is found within 14 days as often and as soon as the bar says, at alpha .05/240."""
     column, size, per_day, found_at_least, by_day = POWER[name]
     traffic = Traffic(
@@ -280,7 +280,7 @@ def test_power_inside_a_family_of_240(name: str, record_property: Callable[[str,
     chosen = metric or metrics_for(traces, {})[0].name
     days = np.array(days_to_detection(traffic, chosen, 200))
     found, median = float(np.isfinite(days).mean()), float(np.median(days))
-    record_property("found, median day", (found, median))
+    record_testsuite_property(f"{name}: found, median day", (found, median))
     # Two standard errors of 200 runs are left to chance.
     assert found >= found_at_least - 2 * np.sqrt(found_at_least * (1 - found_at_least) / 200)
     assert median <= by_day or found_at_least < 0.9
@@ -293,7 +293,7 @@ def test_power_inside_a_family_of_240(name: str, record_property: Callable[[str,
     [("evaluation:TaskCompletion", 0.02, 500), ("evaluation:JSONValidation", 0.01, 500), ("error", 0.01, 200)],
 )
 def test_no_regression_is_seldom_said_of_one_at_the_margin(
-    column: str, margin: float, per_day: int, record_property: Callable[[str, object], None]
+    column: str, margin: float, per_day: int, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """A candidate that is worse by just the margin is called "no regression" at any peek in at most 3 % of runs."""
     rates = {column: RATES[column] + margin}
@@ -312,5 +312,5 @@ def test_no_regression_is_seldom_said_of_one_at_the_margin(
                 for day in range(1, 15)
             )
         shares.append(said / 200)
-    record_property("said at the margin, said of equal models", tuple(shares))
+    record_testsuite_property(f"{column}: no regression said at the margin, of equals", tuple(shares))
     assert shares[0] <= 0.03 + 2 * np.sqrt(0.03 * 0.97 / 200)

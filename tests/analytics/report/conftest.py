@@ -24,7 +24,7 @@ PROMOTION = Promotion(
     base="gpt-4o-mini-2024-07-18",
     candidate="ft:gpt-4o-mini-2024-07-18:northwind-pay:refunds-v2:B7xQ2kLm",
     design="concurrent",
-    at=datetime(2026, 11, 2),  # noqa: DTZ001 (reports hold naive UTC)
+    at=datetime(2026, 11, 2),
     ended_at=None,
     cohort_by="app.cohort",
     candidate_share=0.5,
@@ -35,9 +35,9 @@ def incident() -> Report:
     """A promotion with something to say in every way a report can say it."""
     return Report(
         promotion=PROMOTION,
-        generated_at=datetime(2026, 11, 16, 7, 30, 5, 250_000),  # noqa: DTZ001
-        as_of=datetime(2026, 11, 16),  # noqa: DTZ001
-        data_watermark=datetime(2026, 11, 15, 23, 58, 12),  # noqa: DTZ001
+        generated_at=datetime(2026, 11, 16, 7, 30, 5, 250_000),
+        as_of=datetime(2026, 11, 16),
+        data_watermark=datetime(2026, 11, 15, 23, 58, 12),
         fingerprint="5d41402abc4b2a76b9719d911017c592",
         alpha=0.05,
         overall=Verdict.REGRESSED,
@@ -257,7 +257,7 @@ class Build:
         promotion: Promotion = PROMOTION,
     ) -> Report:
         """A report around the cohorts."""
-        moment = datetime(2026, 11, 16)  # noqa: DTZ001
+        moment = datetime(2026, 11, 16)
         return Report(promotion, moment, moment, None, "f00d", 0.05, overall, checks, cohorts)
 
 

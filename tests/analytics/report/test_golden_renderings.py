@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from analytics.report import FORMATS, render
-
-if TYPE_CHECKING:
-    from analytics.report.model import Report
+from analytics.report.model import Report
 
 GOLDEN = Path(__file__).parent / "golden"
 ENDINGS = {"table": "txt", "html": "html", "md": "md", "json": "json", "junit": "xml"}

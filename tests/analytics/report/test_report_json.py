@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 from analytics.report import as_json
 from analytics.report.model import ArmValue, Decision, Report, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def leaves(value: Any) -> Iterator[Any]:

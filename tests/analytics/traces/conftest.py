@@ -15,7 +15,7 @@ from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, SPAN_COLUMNS,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOON = datetime(2026, 11, 1, 12)  # noqa: DTZ001 (naive UTC, as stored)
+NOON = datetime(2026, 11, 1, 12)
 
 _INTEGERS = {
     "input_tokens",

@@ -16,7 +16,7 @@ Make = Callable[..., Row]
 Frame = Callable[..., pl.DataFrame]
 Call = tuple[str, float, float, str, str]
 
-NOON = datetime(2026, 11, 1, 12)  # noqa: DTZ001 (naive UTC, as stored)
+NOON = datetime(2026, 11, 1, 12)
 
 
 def _chains(*calls: Call, step: str | None = "step") -> pl.DataFrame:

@@ -157,6 +157,6 @@ def test_target_is_the_first_known_id(
 def test_evaluations_after_as_of_are_unknown(span: Make, evaluation: Make, frame: Frame) -> None:
     """What was evaluated later than the moment looked at does not show, not even as a column."""
     spans = [span("a", None, "CHAIN")]
-    as_of = datetime(2026, 11, 1, 12, 0, 30)  # noqa: DTZ001 (naive UTC, as stored)
+    as_of = datetime(2026, 11, 1, 12, 0, 30)
     made = frame(spans, [evaluation("Groundedness", span_id="a", label="fail")], as_of=as_of)
     assert [name for name in made.columns if name.startswith("evaluation:")] == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from analytics.pricing import PRICE_COLUMNS, Price, PriceBook, is_fine_tuned
 
-NOON = datetime(2026, 11, 1, 12)  # noqa: DTZ001 (naive UTC, as stored)
+NOON = datetime(2026, 11, 1, 12)
 _TEXT = {"provider", "request_model", "response_model"}
 
 
@@ -77,7 +77,7 @@ def test_price_of_the_day() -> None:
             Price("m", 2, 2, effective_from=datetime(2026, 6, 1, tzinfo=UTC)),
         ]
     )
-    days = (datetime(2025, 12, 31), datetime(2026, 3, 1), datetime(2026, 11, 1, 11, 59), NOON)  # noqa: DTZ001 (naive UTC)
+    days = (datetime(2025, 12, 31), datetime(2026, 3, 1), datetime(2026, 11, 1, 11, 59), NOON)
     assert [_cost(book, request_model="m", start_time=day)[0] for day in days] == [None, 1.0, 2.0, 3.0]
 
 
@@ -186,7 +186,7 @@ def test_reported_cost_is_the_last_resort() -> None:
                     ("x_ai", "x-ai", "grok-4"),
                 ]
             ),
-            st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001 (naive UTC)
+            st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),
             st.sampled_from([0, 1, 1000, 127_999, 128_000, 128_001, 200_000, 200_001, 272_001, 900_000]),
             st.integers(0, 100_000),
             st.floats(0, 1),

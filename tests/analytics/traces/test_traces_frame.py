@@ -17,7 +17,7 @@ Row = dict[str, Any]
 Make = Callable[..., Row]
 Frame = Callable[..., pl.DataFrame]
 
-NOON = datetime(2026, 11, 1, 12)  # noqa: DTZ001 (naive UTC, as stored)
+NOON = datetime(2026, 11, 1, 12)
 
 
 def _rule(name: str) -> Row:
