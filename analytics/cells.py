@@ -31,7 +31,7 @@ FREEZE_POOLED = 100
 """Else: traces of both arms at the first look that has them."""
 
 _MEAN_CAP = 0.995
-_LOG_LIMITS = (0.005, 0.995)
+_LOG_LIMITS = (0.05, 0.95)
 _SHORTEST_MS = 1e-3
 _LARGEST_EXCESS = 2.0
 _P99 = 0.99

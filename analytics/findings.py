@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
+from math import ceil, expm1, inf, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.cells import MetricCells, tail_share
+from analytics.cells import FREEZE_POOLED, MetricCells, tail_share
 from analytics.metrics import Metric, MetricKind
 from analytics.stats.assessment import Assessment, Tested, assess
-from analytics.stats.bounds import traces_needed
+from analytics.stats.bounds import critical_t, traces_needed
 from analytics.stats.contrast import (
     RATIO_SCALES,
     Contrast,
@@ -29,7 +29,7 @@ from analytics.stats.evidence import (
     tail_evidence,
 )
 from analytics.stats.failure import Failure
-from analytics.stats.quantile import difference_interval, quantile_contrast
+from analytics.stats.quantile import QuantileSample, bounding_factor, difference_interval, quantile_contrast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _RATE_MARGIN = 0.01
 _RATE_MARGIN_SHARE = 0.25
-_LARGEST_LOG_RATIO = 700.0
+# A bound beyond this says nothing that a person could use.
+_LARGEST_LOG_RATIO = 20.0
 
 _CONTRASTS: Mapping[MetricKind, Callable[[TwoArmSums], Contrast]] = {
     MetricKind.RATE: rate_difference,
@@ -119,6 +120,11 @@ def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
     return MetricTest(metric, data, sums, evidence, data.counts.sum(axis=1) > 0)
 
 
+def _change(log_ratio: float) -> float:
+    """The relative change that a log ratio means; infinite where it is out of bounds."""
+    return inf if log_ratio > _LARGEST_LOG_RATIO else expm1(log_ratio)
+
+
 def _sign(metric: Metric) -> float:
     return 1.0 if metric.higher_is == "worse" else -1.0
 
@@ -159,7 +165,15 @@ def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
         alpha=alpha,
     )
     to_unit = _tail_finding if test.metric.kind is MetricKind.TAIL else _mean_finding
-    return [to_unit(test, tested, found, float(margins[row]), row, alpha) for row in range(len(base))]
+    cells = [to_unit(test, tested, found, float(margins[row]), row, alpha) for row in range(len(base))]
+    return [_until_thresholds(cell, int(test.data.counts[row].sum())) for row, cell in enumerate(cells)]
+
+
+def _until_thresholds(cell: Finding, traces: int) -> Finding:
+    """Before thresholds are known the only forecast is when they will be."""
+    if cell.failure is not Failure.NO_THRESHOLD:
+        return cell
+    return replace(cell, needed=float(max(1, FREEZE_POOLED - traces)))
 
 
 def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
@@ -170,8 +184,8 @@ def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
         Failure.NO_DATA: not base and not candidate,
         Failure.NO_BASE: not base,
         Failure.NO_CANDIDATE: not candidate,
-        Failure.NO_VARIATION: test.metric.kind is not MetricKind.RATE and not found.varies[row],
         Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
+        Failure.NO_VARIATION: test.metric.kind is not MetricKind.RATE and not found.varies[row],
         Failure.TOO_FEW_UNITS: units < MINIMUM_UNITS,
         Failure.TOO_FEW_EVENTS: not found.ready[row],
     }
@@ -188,14 +202,14 @@ def _mean_finding(
     def in_unit(low: float, high: float) -> tuple[float, float]:
         ends = sorted((sign * low, sign * high))
         if test.metric.kind is not MetricKind.RATE:
-            ends = [base * float(np.expm1(min(end, _LARGEST_LOG_RATIO))) for end in ends]
+            ends = [base * _change(end) for end in ends]
             # The test rests on winsorised values, the effect on all: the interval must hold both.
             return min(ends[0], effect), max(ends[1], effect)
         return ends[0], ends[1]
 
     detectable = float(found.detectable[row])
     if test.metric.kind is not MetricKind.RATE:
-        detectable = abs(base * float(np.expm1(sign * min(detectable, _LARGEST_LOG_RATIO))))
+        detectable = abs(base * _change(sign * detectable))
     agrees = float(found.effect[row])
     interval = in_unit(float(found.low[row]), float(found.high[row]))
     return Finding(
@@ -225,12 +239,10 @@ def _tail_finding(
         interval = difference_interval(of_base, of_candidate, quantile, alpha) or interval
         contrast = quantile_contrast(of_base, of_candidate, quantile)
         if contrast is not None:
-            last = test.sums.at(np.array([row]), np.array([test.sums.base.n.shape[1] - 1]))
-            oriented = replace(contrast, effect=sign * contrast.effect)
-            needed = float(traces_needed(oriented, last, np.array([margin]), alpha)[0])
+            needed = _tail_traces_needed(test, contrast, interval, (of_base, of_candidate), margin, row, alpha)
         # Shifting the tail by s in the logarithm moves the mean excess by s times the tail's share.
         shift = float(found.detectable[row]) / tail_share(quantile)
-        detectable = base * float(np.expm1(min(shift, _LARGEST_LOG_RATIO)))
+        detectable = base * _change(shift)
     agrees = float(found.effect[row])
     return Finding(
         effect=candidate - base,
@@ -244,3 +256,24 @@ def _tail_finding(
         ready=bool(found.ready[row]) and bool(np.isfinite(interval).all()),
         failure=_failure(test, found, row),
     )
+
+
+def _tail_traces_needed(
+    test: MetricTest,
+    contrast: Contrast,
+    interval: tuple[float, float],
+    samples: tuple[QuantileSample, QuantileSample],
+    margin: float,
+    row: int,
+    alpha: float,
+) -> float:
+    """Further traces until the quantiles' interval, with its reach on the side of the margin, would end within."""
+    critical = critical_t(contrast, np.array([alpha]))
+    effect = float(contrast.effect[0])
+    reach = interval[1] - effect if test.sign > 0 else effect - interval[0]
+    variance = (reach / critical) ** 2 if isfinite(reach) else contrast.variance
+    last = test.sums.at(np.array([row]), np.array([test.sums.base.n.shape[1] - 1]))
+    oriented = replace(contrast, effect=test.sign * contrast.effect, variance=variance)
+    needed = float(traces_needed(oriented, last, np.array([margin]), alpha)[0])
+    factor = bounding_factor(*samples, test.metric.quantile or 0.0, float(critical[0]))
+    return max(needed, ceil((factor - 1) * int(test.data.counts[row].sum())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from analytics.cells import ARMS
+from analytics.cells import ARMS, FREEZE_POOLED
 from analytics.findings import Finding, MetricTest, findings, metric_test
 from analytics.metrics import Metric, MetricKind
 from analytics.report import formatting
@@ -199,10 +199,13 @@ def _consequence(metric: Metric, verdict: Verdict, found: Finding, interval: tup
 
 def _undecided(found: Finding, margin: str) -> str:
     few = ""
+    if found.failure is Failure.NO_THRESHOLD:
+        return f": too few traces to compare yet; a comparison begins at {FREEZE_POOLED}"
     if found.failure is Failure.TOO_FEW_UNITS:
         few = f"fewer than {MINIMUM_UNITS} users in an arm, "
     if isfinite(found.needed):
-        traces = formatting.count(int(found.needed), "more trace")
+        # Two digits: it is a forecast.
+        traces = formatting.count(round(float(f"{found.needed:.1e}")), "more trace")
         return f": {few}not enough to decide; about {traces} could show it within the margin of {margin}"
     return (
         f": {few}not enough to decide; at the present estimate no amount of traffic would show it within"

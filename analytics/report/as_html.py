@@ -30,6 +30,7 @@ def render(report: Report) -> str:
         metrics=metric_names(report),
         result_of=result_of,
         regressed=findings(report, Verdict.REGRESSED),
+        improved=findings(report, Verdict.IMPROVED),
         undecided=[found for cohort in report.cohorts for found in undecided(cohort)],
         not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),
         passed=checks_with(report, CheckStatus.PASS),

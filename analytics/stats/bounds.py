@@ -39,7 +39,7 @@ def bound(contrast: Contrast, alpha: FloatArray, sign: float) -> FloatArray:
             np.full_like(contrast.effect, -sign),
         )
         return np.where(contrast.degrees > 0, ends, -sign * np.inf)
-    reach = _critical_t(contrast, alpha) * np.sqrt(contrast.variance)
+    reach = critical_t(contrast, alpha) * np.sqrt(contrast.variance)
     return contrast.effect - sign * np.where(_usable(contrast), reach, np.inf)
 
 
@@ -48,7 +48,7 @@ def _usable(contrast: Contrast) -> BoolArray:
     return (contrast.degrees > 0) & (contrast.variance > 0)
 
 
-def _critical_t(contrast: Contrast, alpha: FloatArray) -> FloatArray:
+def critical_t(contrast: Contrast, alpha: FloatArray) -> FloatArray:
     """The t at which the e-value of "no difference" reaches 1/alpha; 0 where there is none."""
     usable = _usable(contrast)
     deviation = np.sqrt(np.where(usable, contrast.variance, 1.0))
@@ -147,7 +147,7 @@ def smallest_detectable(contrast: Contrast, alpha: FloatArray) -> FloatArray:
             (rate, n_a, n_b, design),
         )
     null = contrast.deviation(np.zeros_like(contrast.effect))
-    critical = _critical_t(contrast, alpha) * null
+    critical = critical_t(contrast, alpha) * null
     shift = critical + _POWER_Z * null
     for _ in range(3):
         shift = critical + _POWER_Z * contrast.deviation(np.minimum(shift, 1.0) if contrast.rates else shift)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analytics.stats.bounds import critical_t
 from analytics.stats.contrast import RATIO_SCALES, Contrast
-from analytics.stats.mixture import critical_z
 
 if TYPE_CHECKING:
     from analytics.stats.sums import FloatArray
@@ -74,14 +74,15 @@ def difference_interval(
     """Interval of candidate's less base's quantile at the anytime critical value, one-sided level alpha each.
 
     The arms' intervals are put together by the square-and-add rule (Newcombe 1998, method 10), which keeps
-    their skew. None where too few values lie beyond the quantile.
+    their skew. None where users are too few, or values beyond the quantile.
     """
     contrast = quantile_contrast(base, candidate, probability)
     if contrast is None:
         return None
-    ratios = contrast.scales**2 / contrast.variance
-    z = float(critical_z(np.array([alpha]), ratios)[0])
-    of_base, of_candidate = base.interval(probability, z), candidate.interval(probability, z)
+    if contrast.degrees[0] <= 0:
+        return None
+    t = float(critical_t(contrast, np.array([alpha]))[0])
+    of_base, of_candidate = base.interval(probability, t), candidate.interval(probability, t)
     if of_base is None or of_candidate is None:
         return None
     (low_a, high_a), (low_b, high_b) = of_base, of_candidate
@@ -91,3 +92,17 @@ def difference_interval(
         effect - hypot(value_b - low_b, high_a - value_a),
         effect + hypot(high_b - value_b, value_a - low_a),
     )
+
+
+def bounding_factor(base: QuantileSample, candidate: QuantileSample, probability: float, z: float) -> float:
+    """How many times the traffic it takes until enough values lie beyond the quantile in both arms, at least 1.
+
+    One value must lie beyond the upper end: n (1 - p) - z sqrt(design p (1 - p) n) >= 1, a quadratic in sqrt(n).
+    """
+    beyond = 1 - probability
+
+    def needed(arm: QuantileSample) -> float:
+        spread = z * sqrt(arm.design * probability * beyond)
+        return ((spread + sqrt(spread**2 + 4 * beyond)) / (2 * beyond)) ** 2 / len(arm.values)
+
+    return max(1.0, needed(base), needed(candidate))

@@ -8,7 +8,10 @@ probability over the whole life of a promotion.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A sharp prior sees small deviations in heavy traffic, a flat one sees gross deviations among few users. A
 # mean of Bayes factors is again a test martingale, so mixing them costs at most a factor of three.
