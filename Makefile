@@ -30,7 +30,7 @@ demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
 	$(BIN)/spanverdict demo
 
 test: lint ## Lint, types, import boundaries, then the test suite
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.dev ## Long simulations and soak runs
 	$(BIN)/python -m pytest -m slow

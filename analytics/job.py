@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +27,10 @@ from sql.access import Access
 
 PRE_PERIOD = timedelta(days=28)
 """How far before the promotion traffic is read, to freeze thresholds and variances on."""
+
+
+class JobOptionsError(Exception):
+    """The configuration asks for something that this report cannot do; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,20 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     Raises:
         NoPromotionError: there is no such promotion.
         QueryError: the store could not answer.
-        ValueError: the configuration names a metric that does not exist.
+        JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
     """
     promotion = find_promotion(store, name)
     evaluations, traces = read_traces(store, promotion, options, as_of)
     begun = pl.col("start_time") >= promotion.at
-    open_still = (
-        pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
-    )
+    open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
-    metrics = metrics_for(window, options.overrides)
+    try:
+        metrics = metrics_for(window, options.overrides)
+    except ValueError as error:
+        raise JobOptionsError(f"The configuration cannot be used: {error}") from error
     found_checks = checks(window, promotion=promotion, evaluations=evaluations)
-    cohorts = judge(
-        cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks
-    )
+    cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,
@@ -100,8 +102,8 @@ def read_traces(
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
-        "cohort_path": _json_path(promotion.cohort_by),
-        "key_path": _json_path(options.feedback_key or ""),
+        "cohort_path": _json_pointer(promotion.cohort_by),
+        "key_path": None if options.feedback_key is None else _json_pointer(options.feedback_key),
     }
     until = {"until": as_of}
     frames = {
@@ -145,9 +147,9 @@ def store_report(store: Access, report: Report) -> None:
     store.write({"reports": pa.Table.from_pylist([row], schema)})
 
 
-def _json_path(attribute: str) -> str:
-    """The JSON path of one attribute, whatever characters its name has."""
-    return "$." + json.dumps(attribute)
+def _json_pointer(attribute: str) -> str:
+    """The JSON pointer (RFC 6901) of one attribute, whatever characters its name has."""
+    return "/" + attribute.replace("~", "~0").replace("/", "~1")
 
 
 def _fingerprint(

@@ -176,7 +176,8 @@ def main() -> None:
         )
     for name, values in ratios.items():
         print(
-            f"ratio by {name} time: median {statistics.median(values):.2f} (from {min(values):.2f} to {max(values):.2f})"
+            f"ratio by {name} time: median {statistics.median(values):.2f}"
+            f" (from {min(values):.2f} to {max(values):.2f})"
         )
 
 

@@ -96,6 +96,19 @@ def _packed_texts(column: pa.BinaryArray, kind: type[ArrayValue | KeyValueList])
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
+class _Taken(dict[str, pa.Array]):
+    """Selected rows of columns, taken when first asked for: most readers look at one kind of value only."""
+
+    def __init__(self, columns: dict[str, pa.Array], rows: pa.Array) -> None:
+        super().__init__()
+        self._columns = columns
+        self._rows = rows
+
+    def __missing__(self, kind: str) -> pa.Array:
+        self[kind] = self._columns[kind].take(self._rows)
+        return self[kind]
+
+
 @dataclass(frozen=True)
 class AnyValues:
     """A column of AnyValue: one nullable Arrow column for each kind that a value may have.
@@ -137,8 +150,7 @@ class AnyValues:
 
     def take(self, rows: Indices) -> AnyValues:
         """The values at ``rows``, in that order."""
-        index = pa.array(rows)
-        return AnyValues({kind: column.take(index) for kind, column in self.columns.items()})
+        return AnyValues(_Taken(self.columns, pa.array(rows)))
 
     def json_texts(self) -> pa.Array:
         """Every value as JSON text; a value of no kind, or of an unknown one, is ``null``."""

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from collector import wire
 from collector.any_value import AnyValues, AttributeLists, Indices
-from collector.literals import EMPTY
+from collector.literals import EMPTY, integer
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
@@ -129,7 +129,7 @@ def decode_traces(payloads: Sequence[bytes]) -> SpanColumns:
     status = _struct_fields(spans["status"])
     plain = ("name", "kind", "trace_state", "flags", "dropped_attributes_count")
     fields = {name: spans[name] for name in (*plain, "dropped_events_count", "dropped_links_count")}
-    fields["status_code"] = pc.fill_null(status["code"], pa.scalar(0, pa.int32()))
+    fields["status_code"] = pc.fill_null(status["code"], integer(0, pa.int32()))
     fields["status_message"] = status["message"]
     return SpanColumns(
         envelope=envelope,
@@ -170,7 +170,11 @@ def decode_logs(payloads: Sequence[bytes]) -> LogColumns:
     )
 
 
-def _open(handler: Any, payloads: Sequence[bytes], *path: str) -> tuple[Envelope, dict[str, pa.Array]]:
+def _open(
+    handler: Any,  # noqa: ANN401 (ptars gives its handlers no type)
+    payloads: Sequence[bytes],
+    *path: str,
+) -> tuple[Envelope, dict[str, pa.Array]]:
     """Unfold requests → resources → scopes → records, keeping for each record where it came from."""
     try:
         batch = handler.list_to_record_batch(list(payloads))
@@ -216,7 +220,7 @@ def _lists(column: pa.ListArray) -> pa.ListArray:
 
 def _hex(ids: pa.Array, size: int) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Lowercase hex of binary ids, null where invalid: of another size, or all zero (trace.proto)."""
-    sized = pc.equal(pc.binary_length(ids), pa.scalar(size, pa.int32())).to_numpy(zero_copy_only=False)
+    sized = pc.equal(pc.binary_length(ids), integer(size, pa.int32())).to_numpy(zero_copy_only=False)
     chosen = ids if sized.all() else ids.filter(pa.array(sized))
     offsets, data = chosen.buffers()[1:]
     if len(chosen) == 0 or data is None:

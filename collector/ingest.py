@@ -159,6 +159,8 @@ class Ingest:
             StoppedError: the collector is shutting down or cannot write.
         """
         done: Future[Outcome] = Future()
+        # A client that gives up must not cancel what the commit will answer.
+        done.set_running_or_notify_cancel()
         with self._arrived:
             if not self._open or self._failure:
                 raise StoppedError(str(self._failure or "The collector is shutting down."))
@@ -175,8 +177,7 @@ class Ingest:
         while (requests := self._next_requests()) is not None:
             try:
                 self._decoded.put(self._decode(requests))
-            except Exception:  # noqa: BLE001 (see below)
-                # One group must not end the thread: its clients are told, and the cause is in the log.
+            except Exception:  # noqa: BLE001 (one group must not end the thread: its clients are told)
                 _LOG.exception("A group of %d requests could not be decoded", len(requests))
                 self._refuse(requests, MalformedRequestError("The request could not be decoded."))
         self._decoded.put(None)
@@ -247,6 +248,9 @@ class Ingest:
                     self._failure = error
                     if self._on_failure:
                         self._on_failure(error)
+            except Exception:  # noqa: BLE001 (as above)
+                _LOG.exception("A group of %d requests could not be stored", len(group.requests))
+                self._refuse(group.requests, StoppedError("The request could not be stored."))
 
     def _commit(self, group: _Group) -> None:
         tables = dict(group.tables)

@@ -25,6 +25,12 @@ def text(value: str) -> pa.Scalar:
     return pa.scalar(value)
 
 
+@cache
+def integer(value: int, kind: pa.DataType | None = None) -> pa.Scalar:
+    """An integer constant, 64 bits wide unless ``kind`` says otherwise."""
+    return pa.scalar(value, kind or pa.int64())
+
+
 def concatenate(*parts: pa.Array | str) -> pa.Array:
     """Join texts and constants element by element; null where any of them is null."""
     return pc.binary_join_element_wise(*(text(part) if isinstance(part, str) else part for part in parts), EMPTY)

@@ -2,7 +2,8 @@
 
 OTLP/JSON is protobuf's JSON mapping with one exception: trace and span ids are hex, not base64
 (OpenTelemetry protocol specification, "JSON Protobuf Encoding"). protobuf's own parser takes a hex id as base64 and
-silently makes other bytes of it, so ids are rewritten first.
+silently makes other bytes of it, so ids are rewritten first. It also takes protobuf's own field names (`trace_id`) and
+enum names, which OTLP/JSON does not allow: files written by generic protobuf tools have them, so they are read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 
 _Message = TypeVar("_Message", bound=Message)
 

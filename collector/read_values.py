@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from collector.any_value import AnyValues
 from collector.conventions import DOTTED_PROVIDERS, FINISH_REASONS, PROVIDERS, SPAN_KINDS, Reader
-from collector.literals import NO_INTEGER, NO_NUMBER, ZERO, unless_empty
+from collector.literals import NO_INTEGER, NO_NUMBER, ZERO, integer, unless_empty
 
 _INTEGER_LIMIT = 2**53
 """Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
@@ -63,7 +63,7 @@ def integers(values: AnyValues) -> pa.Array:
 
 
 def _within_limit(values: pa.Array) -> pa.Array:
-    return pc.and_(pc.greater_equal(values, ZERO), pc.less(values, pa.scalar(_INTEGER_LIMIT)))
+    return pc.and_(pc.greater_equal(values, ZERO), pc.less(values, integer(_INTEGER_LIMIT)))
 
 
 def _model_in_json(text: str) -> str | None:

@@ -16,7 +16,7 @@ from collector.any_value import Indices, json_list, json_strings
 from collector.conventions import Convention, Reader, Source
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
-from collector.literals import NO_TEXT, ZERO, concatenate, unless_empty
+from collector.literals import NO_TEXT, ZERO, concatenate, integer, unless_empty
 from collector.normalize import canonical_columns, first_usable
 
 LATEST_TIME = 2**63 - 2
@@ -215,8 +215,8 @@ def _first_of_each(table: pa.Table, *keys: str) -> pa.Table:
 
 def _named(codes: pa.Array, names: pa.Array) -> pa.Array:
     """Enum numbers → names; a number outside the enum becomes the enum's zero (OTLP: unknown values are kept out)."""
-    known = pc.and_(pc.greater_equal(codes, ZERO), pc.less(codes, len(names)))
-    return names.take(pc.if_else(known, codes, pa.scalar(0, codes.type)))
+    known = pc.and_(pc.greater_equal(codes, ZERO), pc.less(codes, integer(len(names))))
+    return names.take(pc.if_else(known, codes, integer(0, codes.type)))
 
 
 def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pa.Array:

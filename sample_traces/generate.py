@@ -64,9 +64,7 @@ def write_feedback(path: Path, plan: Iterable[PlannedTrace]) -> None:
         key=lambda row: (row["time"], row["id"]),
     )
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, ["time", "name", "value", "trace_id", "key", "source", "id"], lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, ["time", "name", "value", "trace_id", "key", "source", "id"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -90,9 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="directory to write to")
-    parser.add_argument(
-        "--seed", type=int, default=story.DEFAULT_SEED, help="seed of everything that is drawn"
-    )
+    parser.add_argument("--seed", type=int, default=story.DEFAULT_SEED, help="seed of everything that is drawn")
     options = parser.parse_args(arguments)
     generate(options.out, options.seed)
     for path in sorted(options.out.glob("*.gz")):

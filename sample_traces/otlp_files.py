@@ -78,9 +78,7 @@ def write_traces(path: Path, spans: Iterable[ReadableSpan]) -> None:
 
 def write_logs(path: Path, records: Iterable[ReadableLogRecord]) -> None:
     """Write log records in the order of their time."""
-    ordered = sorted(
-        records, key=lambda record: (record.log_record.timestamp or 0, record.log_record.span_id or 0)
-    )
+    ordered = sorted(records, key=lambda record: (record.log_record.timestamp or 0, record.log_record.span_id or 0))
     _write_lines(path, (encode_logs(batch) for batch in _batches(ordered)))
 
 

@@ -110,9 +110,7 @@ def draw_trace(
     with_tool = rng.random() < cohort.tool_share
     return Draw(
         retrieval_s=0.09 * math.exp(rng.gauss(0.0, 0.35)),
-        calls=tuple(
-            _draw_calls(rng, behaviour.usual_latency_s, with_tool=with_tool, slow=slow, repair=schema_error)
-        ),
+        calls=tuple(_draw_calls(rng, behaviour.usual_latency_s, with_tool=with_tool, slow=slow, repair=schema_error)),
         task_failed=task_failed,
         ungrounded=ungrounded,
     )
@@ -158,8 +156,7 @@ def _call(
     return ModelCall(
         purpose=purpose,
         status=200,
-        latency_s=latency_s
-        * (1.0 if purpose == "answer" else math.exp(rng.gauss(0.0, story.LATENCY_SPREAD))),
+        latency_s=latency_s * (1.0 if purpose == "answer" else math.exp(rng.gauss(0.0, story.LATENCY_SPREAD))),
         input_tokens=input_tokens,
         cached_tokens=_CACHED_PREFIX if rng.random() < story.CACHE_HIT and cacheable else 0,
         output_tokens=output_tokens,

@@ -73,10 +73,7 @@ class ModelCallWatcher(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span's ids if an instrumentation made it for a model call."""
         attributes = span.attributes or {}
-        if (
-            attributes.get("gen_ai.operation.name") == "chat"
-            or attributes.get("openinference.span.kind") == "LLM"
-        ):
+        if attributes.get("gen_ai.operation.name") == "chat" or attributes.get("openinference.span.kind") == "LLM":
             self.last = span.context
 
 
@@ -96,9 +93,7 @@ class Telemetry:
         self.spans = SpanCollector()
         self.logs = LogCollector()
         self.model_calls = ModelCallWatcher()
-        self.tracer_provider = TracerProvider(
-            resource=resource, id_generator=self.ids, shutdown_on_exit=False
-        )
+        self.tracer_provider = TracerProvider(resource=resource, id_generator=self.ids, shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(self.model_calls)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.spans))
         self.logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)

@@ -99,10 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         reply = stand_in.script.popleft()
         started = int(time.time())
         stand_in.clock.advance(reply.call.latency_s)
-        if reply.call.status == 200:
-            payload = _completion(reply, body["model"], started)
-        else:
-            payload = _ERRORS[reply.call.status]
+        payload = _completion(reply, body["model"], started) if reply.call.status == 200 else _ERRORS[reply.call.status]
         self._send(reply.call.status, payload, f"req_{reply.response_id.removeprefix('chatcmpl-')}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)

@@ -84,18 +84,10 @@ class CohortStory:
     behaviour: dict[Arm, Behaviour]
 
 
-_CHARGEBACK = Behaviour(
-    task_failure=0.22, ungrounded=0.05, schema_error=0.04, slow_path=0.007, usual_latency_s=1.35
-)
-_POLICY = Behaviour(
-    task_failure=0.12, ungrounded=0.06, schema_error=0.04, slow_path=0.007, usual_latency_s=1.55
-)
-_IDENTITY = Behaviour(
-    task_failure=0.10, ungrounded=0.05, schema_error=0.04, slow_path=0.007, usual_latency_s=1.20
-)
-_OUT_OF_DOMAIN = Behaviour(
-    task_failure=0.30, ungrounded=0.12, schema_error=0.05, slow_path=0.007, usual_latency_s=1.30
-)
+_CHARGEBACK = Behaviour(task_failure=0.22, ungrounded=0.05, schema_error=0.04, slow_path=0.007, usual_latency_s=1.35)
+_POLICY = Behaviour(task_failure=0.12, ungrounded=0.06, schema_error=0.04, slow_path=0.007, usual_latency_s=1.55)
+_IDENTITY = Behaviour(task_failure=0.10, ungrounded=0.05, schema_error=0.04, slow_path=0.007, usual_latency_s=1.20)
+_OUT_OF_DOMAIN = Behaviour(task_failure=0.30, ungrounded=0.12, schema_error=0.05, slow_path=0.007, usual_latency_s=1.30)
 
 COHORTS: Final[dict[str, CohortStory]] = {
     cohort.name: cohort
@@ -128,9 +120,7 @@ COHORTS: Final[dict[str, CohortStory]] = {
             behaviour={
                 "base": _IDENTITY,
                 # Usual calls are 6.5 % faster: with the slow path and the repairs the median stays.
-                "candidate": replace(
-                    _IDENTITY, schema_error=0.13, slow_path=0.065, usual_latency_s=1.20 * 0.935
-                ),
+                "candidate": replace(_IDENTITY, schema_error=0.13, slow_path=0.065, usual_latency_s=1.20 * 0.935),
             },
         ),
         CohortStory(

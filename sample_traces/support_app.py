@@ -72,9 +72,7 @@ def run_service(service: story.Service, traces: list[PlannedTrace], out: Path) -
 class SupportApp:
     """One service of the assistant with its instrumentation switched on."""
 
-    def __init__(
-        self, service: story.Service, telemetry: Telemetry, clock: SimulatedClock, provider: StandIn
-    ) -> None:
+    def __init__(self, service: story.Service, telemetry: Telemetry, clock: SimulatedClock, provider: StandIn) -> None:
         self._service = service
         self._telemetry = telemetry
         self._clock = clock
@@ -105,17 +103,13 @@ class SupportApp:
             answered = self._handle(trace, root)
             self._clock.advance(story.AFTER_WORK_S)
         if self._provider.script:
-            raise RuntimeError(
-                f"trace {trace.trace_id}: {len(self._provider.script)} planned calls were not asked for"
-            )
+            raise RuntimeError(f"trace {trace.trace_id}: {len(self._provider.script)} planned calls were not asked for")
         if answered is not None:
             self._evaluate(trace, root.get_span_context(), answered)
 
     def _request_attributes(self, trace: PlannedTrace) -> dict[str, str]:
         cohort = story.COHORTS[trace.cohort]
-        conversation = (
-            "session.id" if self._service.convention == "openinference" else "gen_ai.conversation.id"
-        )
+        conversation = "session.id" if self._service.convention == "openinference" else "gen_ai.conversation.id"
         return {
             "app.cohort": trace.cohort,
             "app.channel": self._service.channel,
@@ -167,9 +161,7 @@ class SupportApp:
         self._validated(None)
         return answered
 
-    def _ask(
-        self, trace: PlannedTrace, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
-    ) -> Any:  # noqa: ANN401 (the client's message type, used as such)
+    def _ask(self, trace: PlannedTrace, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> Any:  # noqa: ANN401 (the client's message type, used as such)
         """One model call; a call that fails is made once more."""
         request: dict[str, Any] = {
             "model": story.MODELS[trace.arm],

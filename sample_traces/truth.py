@@ -97,8 +97,7 @@ def make_truth(seed: int, traces: Iterable[PlannedTrace]) -> dict[str, Any]:
         },
         "as_of": _iso(story.MATURE_AT),
         "must": [
-            {"cohort": cohort, "metric": metric, "verdict": verdict}
-            for (cohort, metric), verdict in MUST.items()
+            {"cohort": cohort, "metric": metric, "verdict": verdict} for (cohort, metric), verdict in MUST.items()
         ],
         "cohorts": {
             cohort.name: {

@@ -15,10 +15,11 @@ from analytics.job import run_report, store_report
 from analytics.promotions import DESIGNS, Promotion, end_row, find_promotion, promotion_row
 from analytics.report import FORMATS as REPORT_FORMATS
 from analytics.report import exit_status, render
+from spanverdict.config import check_address
 from spanverdict.demo import run_demo
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
-from spanverdict.output import FORMATS, write_rows
+from spanverdict.output import FORMATS, write_file, write_rows
 from spanverdict.serve import serve as run_server
 from sql import statements
 from sql.access import ServerFile, open_store
@@ -55,8 +56,10 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
     given = {"grpc": grpc, "sql": sql_address}
     server = settings.config.server.model_copy(update={key: value for key, value in given.items() if value})
     for name, address in (("--grpc", server.grpc), ("--sql", server.sql)):
-        if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdigit():
-            raise click.BadParameter(f"{address!r} is not host:port, such as 127.0.0.1:4317.", param_hint=name)
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise click.BadParameter(f"{address!r} cannot be used: {error}.", param_hint=name) from error
     config = settings.config.model_copy(update={"server": server})
 
     def ready(told: ServerFile) -> None:
@@ -113,7 +116,11 @@ def sql(
     if file:
         if not file.is_file():
             raise click.UsageError(f"{file} cannot be read: there is no such file.")
-        query = file.read_text("utf-8")
+        try:
+            query = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise click.UsageError(f"{file} cannot be read: {reason}.") from error
     elif named:
         if named not in statements.query_names():
             raise click.UsageError(f"There is no saved query {named!r}; --list shows them.")
@@ -236,7 +243,7 @@ def report(
         text = render(result, form, color=out is None and sys.stdout.isatty())
         store_report(store, result)
     if out:
-        out.write_text(text, "utf-8")
+        write_file(out, text.encode())
         click.echo(f"Wrote {out}.", err=True)
     else:
         click.echo(text, nl=not text.endswith("\n"))

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 DEFAULT_FILE = "spanverdict.toml"
 
-Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+_KINDS = {
+    "model_type": "it should be a table",
+    "dict_type": "it should be a table",
+    "tuple_type": "it should be an array",
+    "path_type": "it should be a path",
+}
+"""What pydantic expects, in TOML's words."""
+
+_PREFIX = "SPANVERDICT_"
+_DELIMITER = "__"
+
+
+def check_address(text: str) -> str:
+    """The address, if it is one.
+
+    Raises:
+        ValueError: it is not host:port.
+    """
+    found = re.fullmatch(r"(\S+):([0-9]{1,5})", text)
+    if not found or int(found[2]) >= 2**16:
+        raise ValueError("it is not host:port, such as 127.0.0.1:4317")
+    return text
+
+
+def _check_size(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
+        raise ValueError("it is not a size, such as 512MB or 2GiB")
+    return text
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+Size = Annotated[str, AfterValidator(_check_size)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class ConfigError(Exception):
@@ -31,7 +65,7 @@ class ServerConfig(_Section):
 
     grpc: Address = "127.0.0.1:4317"
     sql: Address = "127.0.0.1:4319"
-    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$")] = "1GB"
+    memory_limit: Size = "1GB"
 
 
 class IngestConfig(_Section):
@@ -61,7 +95,7 @@ class FeedbackConfig(_Section):
 class EvaluatorConfig(_Section):
     """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
 
-    threshold: float
+    threshold: FiniteFloat
     higher_is: Literal["better", "worse"] = "better"
 
 
@@ -85,7 +119,7 @@ class ReportConfig(_Section):
 class Config(BaseSettings):
     """Everything that can be configured; the keys are described in docs/configuration.md."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="SPANVERDICT_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER)
 
     db: Path = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()
@@ -120,33 +154,72 @@ def load(path: Path | None) -> Config:
     """
     if path is None:
         path = Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise ConfigError(f"{path} cannot be read: {reason}.") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} is not TOML: {error}.") from error
+    values = _read(path) if path else {}
+    # pydantic-settings takes arguments that begin with an underscore for its own, and passes unknown variables over.
+    for key in values.keys() - Config.model_fields.keys():
+        raise ConfigError(_unknown(str(path), (key,)))
+    for variable in sorted(os.environ):
+        location = _location(variable)
+        if len(location) > 1 and location[0] not in Config.model_fields:
+            raise ConfigError(_unknown(f"The environment variable {variable}", location[:1]))
     try:
         return Config(**values)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, str(path) if path else "The environment")) from error
+        raise ConfigError(_sentence(error, str(path))) from error
+    except SettingsError as error:
+        raise ConfigError(f"The environment: {error}; a whole section is given as a JSON object.") from error
 
 
-def _sentence(error: ValidationError, origin: str) -> str:
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} cannot be read: it is not UTF-8 text.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not a configuration: it is nested too deeply.") from error
+
+
+def _sentence(error: ValidationError, file: str) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    location = first["loc"]
+    variable = _variable(location)
+    origin = f"The environment variable {variable}" if variable else file
+    key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(sorted(known))}."
-        return f"{origin}: unknown key {key!r}; {hint}"
-    return f"{origin}: {key!r} is {first['input']!r}, but {first['msg'][0].lower()}{first['msg'][1:]}."
+        return _unknown(origin, location)
+    if first["type"] == "missing":
+        return f"{origin}: {key!r} is missing."
+    message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _unknown(origin: str, location: Sequence[int | str]) -> str:
+    key = ".".join(str(part) for part in location)
+    known = _known_keys(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known here are {', '.join(sorted(known))}."
+    return f"{origin}: unknown key {key!r}; {hint}"
+
+
+def _location(variable: str) -> tuple[str, ...]:
+    """The key that an environment variable sets; empty if it is not ours."""
+    if not variable.upper().startswith(_PREFIX):
+        return ()
+    return tuple(variable[len(_PREFIX) :].lower().split(_DELIMITER))
+
+
+def _variable(location: Sequence[int | str]) -> str | None:
+    """The environment variable that sets a key or a part of it, if there is one."""
+    key = tuple(str(part).lower() for part in location)
+    found = (name for name in sorted(os.environ) if (own := _location(name)) and own == key[: len(own)])
+    return next(found, None)
+
+
+def _known_keys(location: Sequence[int | str]) -> list[str]:
     """The keys that the section at ``location`` knows."""
     model: type[BaseModel] = Config
     for part in location:

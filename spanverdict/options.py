@@ -12,12 +12,17 @@ from typing import Any, TypeVar
 import click
 
 from analytics.feedback_file import FeedbackFileError
+from analytics.job import JobOptionsError
 from analytics.promotions import NoPromotionError
+from collector.sender import SendError
 from spanverdict.config import Config, ConfigError, load
 from sql.errors import QueryError, StoreError
 
 EXIT_USAGE = 2
 EXIT_STORE = 4
+
+_EARLIEST = datetime(1970, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
+_LATEST = datetime(2262, 1, 1)  # noqa: DTZ001
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -41,18 +46,29 @@ def store_options(command: _Function) -> _Function:
     @functools.wraps(command)
     def wrapped(config_file: Path | None, db: Path | None, **arguments: Any) -> Any:  # noqa: ANN401 (click's values)
         try:
-            config = load(config_file)
-            return command(settings=Settings(config, db or config.db), **arguments)
-        except (ConfigError, FeedbackFileError, NoPromotionError, QueryError) as error:
-            raise _failure(error, EXIT_USAGE) from error
-        except (StoreError, OSError) as error:
-            raise _failure(error, EXIT_STORE) from error
+            return command(settings=_settings(config_file, db), **arguments)
+        except (ConfigError, FeedbackFileError, JobOptionsError, NoPromotionError, QueryError) as error:
+            raise _Failure(str(error), EXIT_USAGE) from error
+        except BrokenPipeError:
+            raise  # The reader of the output has enough; click ends quietly.
+        except (StoreError, SendError, OSError) as error:
+            raise _Failure(_sentence(error), EXIT_STORE) from error
 
     return wrapped  # type: ignore[return-value]
 
 
-def _failure(error: Exception, status: int) -> click.ClickException:
-    return _Failure(str(error), status)
+def _settings(config_file: Path | None, db: Path | None) -> Settings:
+    config = load(config_file)
+    store = db or config.db
+    if store.is_dir():
+        raise ConfigError(f"{store} is a folder; name a file for the store.")
+    return Settings(config, store)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 class _Failure(click.ClickException):
@@ -72,7 +88,10 @@ class Time(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            given = datetime.fromisoformat(value)
+            moment = given if given.tzinfo is None else given.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is not an ISO 8601 time, such as 2026-11-01T00:00Z.", param, ctx)
-        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+        if not _EARLIEST <= moment < _LATEST:
+            self.fail(f"{value!r} is not a time between 1970 and 2262, which is what the store holds.", param, ctx)
+        return moment

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import sys
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,26 +24,32 @@ from rich.text import Text
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
 _BINARY = frozenset({"parquet", "arrow"})
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != ord("\n")}
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != ord("\n")}
+_DIRECTIONS = {
+    code: f"\\u{code:04x}"
+    for code in (0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Separators of lines, and controls of the writing direction, which reorder what stands around them."""
 
 
 def printable(text: str) -> str:
     """Text with control characters spelled out, so that stored content cannot steer a terminal."""
-    return text.translate(_CONTROL)
+    return text.translate(_CONTROLS | _DIRECTIONS)
 
 
 def write_rows(rows: pa.Table, form: str, out: Path | None) -> None:
-    """Write rows in one of FORMATS to a file or to standard output.
+    """Write rows in one of FORMATS to a file or to standard output; columns of one name are numbered.
 
     Raises:
-        click.UsageError: a binary form was asked for on a terminal.
+        click.UsageError: a binary form was asked for on a terminal, or the form or the file cannot take the rows.
     """
     if form in _BINARY and out is None and sys.stdout.isatty():
         raise click.UsageError(f"{form} is binary: name a file with --out, or redirect the output.")
+    rows = rows.rename_columns(_numbered(rows.column_names))
     if form == "table":
-        text = _table(rows)
+        text = _table(rows, out)
     elif form == "csv":
-        text = pl.DataFrame(_flat(rows)).write_csv()
+        text = pl.DataFrame(_cells(rows), schema=dict.fromkeys(rows.column_names, pl.String)).write_csv()
     elif form == "json":
         text = json.dumps(list(records(rows)), ensure_ascii=False, indent=2) + "\n"
     elif form == "jsonl":
@@ -50,20 +57,50 @@ def write_rows(rows: pa.Table, form: str, out: Path | None) -> None:
     else:
         data = _binary(rows, form)
         if out:
-            out.write_bytes(data)
+            write_file(out, data)
         else:
             sys.stdout.buffer.write(data)
         return
     if out:
-        out.write_text(text, "utf-8")
+        write_file(out, text.encode())
     else:
         click.echo(text, nl=False)
+
+
+def write_file(out: Path, data: bytes) -> None:
+    """Write a result that the user asked for.
+
+    Raises:
+        click.UsageError: the file cannot be written.
+    """
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise click.UsageError(f"{out} cannot be written: {error.strerror}.") from error
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names with the second ``n`` as ``n_1``, the third as ``n_2``: SQL lets two columns have one name."""
+    taken = set(names)
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            number = next(number for number in itertools.count(1) if f"{name}_{number}" not in taken)
+            names[index] = f"{name}_{number}"
+            taken.add(names[index])
+        seen.add(name)
+    return names
 
 
 def _binary(rows: pa.Table, form: str) -> bytes:
     buffer = io.BytesIO()
     if form == "parquet":
-        pyarrow.parquet.write_table(rows, buffer, compression="zstd")
+        try:
+            pyarrow.parquet.write_table(rows, buffer, compression="zstd")
+        except pa.ArrowNotImplementedError as error:
+            raise click.UsageError(
+                f"Parquet cannot hold a column: {error}. Cast it to VARCHAR in the query."
+            ) from error
     else:
         with pa.ipc.new_stream(buffer, rows.schema) as stream:
             stream.write_table(rows)
@@ -72,27 +109,55 @@ def _binary(rows: pa.Table, form: str) -> bytes:
 
 def records(rows: pa.Table) -> Iterator[dict[str, Any]]:
     """Rows as JSON-ready dicts: times in ISO 8601 to the nanosecond, decimals as numbers, no NaN."""
-    for record in _readable(rows).to_pylist():
-        yield {name: _json_value(value) for name, value in record.items()}
+    columns = [[_json_value(value) for value in _values(column)] for column in rows.columns]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(rows.column_names, values, strict=True))
 
 
-def _readable(rows: pa.Table) -> pa.Table:
-    """Nanosecond times as text: Python's own datetime holds microseconds only."""
-    for index, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-            text = pc.replace_substring(pc.cast(rows.column(index), pa.string()), " ", "T")
-            text = pc.replace_substring_regex(text, r"(\.\d*?)0+$", r"\1")
-            rows = rows.set_column(index, field.name, pc.replace_substring_regex(text, r"\.$", ""))
-    return rows
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """A column as Python values; times as text, for Python's own hold neither nanoseconds nor every year."""
+    kind = column.type
+    if pa.types.is_nested(kind):
+        return [_nested(scalar) for scalar in column]
+    if pa.types.is_temporal(kind) and not (pa.types.is_interval(kind) or pa.types.is_duration(kind)):
+        column = _iso(column)
+    plain: list[Any] = column.to_pylist()
+    return plain
 
 
-def _json_value(value: Any) -> Any:  # noqa: ANN401 (cells have any type)
+def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times in ISO 8601 without trailing zeros; those with a zone in UTC."""
+    kind = column.type
+    zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+    text = pc.cast(column.cast(pa.timestamp(kind.unit)) if zoned else column, pa.string())
+    if pa.types.is_timestamp(kind):
+        text = pc.replace_substring_regex(text, r"^(\S+) (\d\d:)", r"\1T\2")
+    text = pc.replace_substring_regex(text, r"(\.\d*?)0+$", r"\1")
+    text = pc.replace_substring_regex(text, r"\.$", "")
+    return pc.binary_join_element_wise(text, "Z", "") if zoned else text
+
+
+def _nested(scalar: pa.Scalar) -> Any:  # noqa: ANN401 (cells have any type)
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.MapScalar):
+        return {str(_nested(key)): _nested(value) for key, value in zip(*scalar.values.flatten(), strict=True)}
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _nested(scalar[index]) for index, name in enumerate(scalar.type.names)}
+    if isinstance(scalar, pa.UnionScalar):
+        return _nested(scalar.value)
+    if pa.types.is_nested(scalar.type):
+        return [_nested(item) for item in scalar.values]
+    return _values(pa.chunked_array([pa.array([scalar])]))[0]
+
+
+def _json_value(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
+    if isinstance(value, pa.MonthDayNano):
+        return _iso_duration(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bytes):
@@ -100,27 +165,36 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401 (cells have any type)
     if isinstance(value, list):
         return [_json_value(item) for item in value]
     if isinstance(value, dict):
-        return {str(name): _json_value(item) for name, item in value.items()}
+        return {name: _json_value(item) for name, item in value.items()}
     return value
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
+def _iso_duration(interval: pa.MonthDayNano) -> str:
+    """An interval as an ISO 8601 duration: P1M2DT3.5S."""
+    seconds = f"{Decimal(interval.nanoseconds) / 10**9:f}"
+    seconds = seconds.rstrip("0").rstrip(".") if "." in seconds else seconds
+    return f"P{interval.months}M{interval.days}DT{seconds}S"
+
+
+def _cell(value: Any) -> str | None:  # noqa: ANN401
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     plain = _json_value(value)
-    if plain is None:
-        return ""
     if isinstance(plain, bool | list | dict):
         return json.dumps(plain, ensure_ascii=False)
-    return plain.replace("T", " ") if isinstance(value, datetime) else str(plain)
+    return None if plain is None else str(plain)
 
 
-def _flat(rows: pa.Table) -> dict[str, list[str]]:
-    readable = _readable(rows)
-    return {name: [_cell(value) for value in readable[name].to_pylist()] for name in rows.column_names}
+def _cells(rows: pa.Table) -> dict[str, list[str | None]]:
+    return {
+        name: [_cell(value) for value in _values(column)]
+        for name, column in zip(rows.column_names, rows.columns, strict=True)
+    }
 
 
-def _table(rows: pa.Table) -> str:
-    """A table as wide as its content on a pipe, as wide as the terminal on a terminal."""
-    terminal = sys.stdout.isatty()
+def _table(rows: pa.Table, out: Path | None) -> str:
+    """A table as wide as its content in a file or on a pipe, as wide as the terminal on a terminal."""
+    terminal = out is None and sys.stdout.isatty()
     console = Console(file=io.StringIO(), width=None if terminal else 10_000, color_system=None)
     table = Table(box=None, pad_edge=False, header_style="")
     numeric = {
@@ -128,9 +202,9 @@ def _table(rows: pa.Table) -> str:
     }
     for name in rows.column_names:
         table.add_column(Text(printable(name)), justify="right" if name in numeric else "left", overflow="fold")
-    columns = _flat(rows)
+    columns = _cells(rows)
     for index in range(rows.num_rows):
-        table.add_row(*(Text(printable(columns[name][index])) for name in rows.column_names))
+        table.add_row(*(Text(printable(columns[name][index] or "")) for name in rows.column_names))
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

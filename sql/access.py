@@ -137,7 +137,9 @@ class RemoteStore:
         try:
             yield
         except flight.FlightUnavailableError as error:
-            raise StoreUnavailableError(f"The server at {self._address} does not answer.") from error
+            raise StoreUnavailableError(
+                f"The server at {self._address} does not answer; if it was killed, start it again."
+            ) from error
         except flight.FlightTimedOutError as error:
             raise StoreUnavailableError(
                 f"The server at {self._address} took longer than {TIMEOUT_SECONDS} s to answer."

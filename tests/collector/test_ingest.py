@@ -128,6 +128,17 @@ def test_stop_commits_what_waits(gated: GatedStore, otlp: Any) -> None:
         ingest.submit(Signal.TRACES, payload(otlp, 9))
 
 
+def test_a_client_that_gives_up_harms_nobody(gated: GatedStore, otlp: Any) -> None:
+    """A request whose client cancelled is stored all the same, and the next ones are answered."""
+    with running(gated) as ingest:
+        abandoned = ingest.submit(Signal.TRACES, payload(otlp, 1))
+        abandoned.cancel()
+        gated.gate.set()
+        ingest.submit(Signal.TRACES, payload(otlp, 2)).result(timeout=10)
+        assert ingest.submit(Signal.TRACES, payload(otlp, 3)).result(timeout=10).rejected == 0
+    assert gated.spans() == 3
+
+
 def test_a_full_disk_stops_the_collector(gated: GatedStore, otlp: Any) -> None:
     """When a commit fails for good, clients are told, the owner is told, and nothing more is taken."""
     told: list[StoreFailedError] = []

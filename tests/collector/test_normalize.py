@@ -68,9 +68,15 @@ def test_span_kind(otlp: Any, attributes: dict[str, Any], kind: str | None) -> N
 
 @pytest.mark.parametrize(
     ("given", "provider"),
-    [("OpenAI", "openai"), ("az.ai.openai", "azure.ai.openai"), ("openai.chat", "openai"), ("aws.bedrock", "aws.bedrock"),
-     ("anthropic.messages", "anthropic"), ("xai", "x_ai")],
-)  # fmt: skip
+    [
+        ("OpenAI", "openai"),
+        ("az.ai.openai", "azure.ai.openai"),
+        ("openai.chat", "openai"),
+        ("aws.bedrock", "aws.bedrock"),
+        ("anthropic.messages", "anthropic"),
+        ("xai", "x_ai"),
+    ],
+)
 def test_provider(otlp: Any, given: str, provider: str) -> None:
     """Provider spellings become the registry's names."""
     assert one(otlp, {"gen_ai.system": given})["provider"] == provider
@@ -104,22 +110,20 @@ def test_absurd_counts_are_unknown(otlp: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attributes", "scope", "tokens", "rule"),
+    ("counts", "scope", "tokens", "rule"),
     [
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 40}, "any", 100,
-         "default: input includes cache"),
-        ({"gen_ai.usage.input_tokens": 4, "gen_ai.usage.cache_read.input_tokens": 40}, "any", 44,
-         "cache exceeds input: input excludes cache"),
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 40,
-          "gen_ai.usage.total_tokens": 150}, "any", 140, "total: input excludes cache"),
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 40,
-          "gen_ai.usage.total_tokens": 110}, "any", 100, "total: input includes cache"),
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 40, "gen_ai.provider.name": "anthropic"},
-         "openlit.instrumentation.anthropic", 140, "scope: input excludes cache"),
+        ((100, None, 40, None), "any", 100, "default: input includes cache"),
+        ((4, None, 40, None), "any", 44, "cache exceeds input: input excludes cache"),
+        ((100, 10, 40, 150), "any", 140, "total: input excludes cache"),
+        ((100, 10, 40, 110), "any", 100, "total: input includes cache"),
+        ((100, None, 40, None), "openlit.instrumentation.anthropic", 140, "scope: input excludes cache"),
     ],
-)  # fmt: skip
-def test_token_rules(otlp: Any, attributes: dict[str, Any], scope: str, tokens: int, rule: str) -> None:
+)
+def test_token_rules(otlp: Any, counts: tuple[int | None, ...], scope: str, tokens: int, rule: str) -> None:
     """Input becomes inclusive of cached tokens, and the row says by which rule."""
+    names = ("input_tokens", "output_tokens", "cache_read.input_tokens", "total_tokens")
+    given = {f"gen_ai.usage.{name}": count for name, count in zip(names, counts, strict=True) if count is not None}
+    attributes = {**given, "gen_ai.provider.name": "anthropic"}
     row = one(otlp, attributes, scope=scope)
     assert (row["input_tokens"], row["token_rule"]) == (tokens, rule)
 

@@ -46,14 +46,19 @@ def numbered(otlp: Any, number: int, spans: int = 20) -> ExportTraceServiceReque
 
 @pytest.mark.parametrize("instrumentation", ["openinference", "genai"])
 def test_an_instrumented_app_is_seen(server: Any, instrumentation: str) -> None:
-    """An app with the official SDK and a real instrumentation, pointed here by two environment variables, is seen whole."""
+    """An app with the official SDK and a real instrumentation, pointed here by environment alone, is seen whole."""
     environment = {
         **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{server.told.grpc}",
         "OTEL_SERVICE_NAME": "support-assistant",
     }
     app = subprocess.run(
-        [sys.executable, str(APP), instrumentation], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(APP), instrumentation],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert app.returncode == 0, app.stderr
     query = """
@@ -75,7 +80,7 @@ def test_an_instrumented_app_is_seen(server: Any, instrumentation: str) -> None:
 
 
 def test_sigkill_under_load_loses_nothing_acknowledged(start_server: Callable[..., Any], otlp: Any) -> None:
-    """After SIGKILL at a random moment every acknowledged span is there once; sending all again adds only what was not."""
+    """After SIGKILL every acknowledged span is there once; sending all again adds only what was not."""
     requests = [numbered(otlp, number) for number in range(400)]
     acknowledged: set[int] = set()
     first = start_server()
@@ -144,6 +149,17 @@ def test_malformed_protobuf_is_invalid_argument(server: Any, otlp: Any) -> None:
         assert ExportTraceServiceResponse.FromString(good.result()) == ExportTraceServiceResponse()
 
 
+def test_a_client_that_gives_up_harms_nobody(server: Any, otlp: Any) -> None:
+    """Clients whose deadline passes before the commit do not disturb those that wait."""
+    with grpc.insecure_channel(server.told.grpc) as channel:
+        stub = TraceServiceStub(channel)
+        for number in range(20):
+            with pytest.raises(grpc.RpcError):
+                stub.Export(numbered(otlp, number), timeout=0.005)
+        stub.Export(numbered(otlp, 20), timeout=20)
+    assert server.stop() == 0
+
+
 def test_partial_success(server: Any, otlp: Any) -> None:
     """Invalid spans are counted in partial_success; full success leaves it unset."""
     with grpc.insecure_channel(server.told.grpc) as channel:
@@ -156,7 +172,7 @@ def test_partial_success(server: Any, otlp: Any) -> None:
 
 
 def test_large_and_compressed_messages(server: Any, otlp: Any) -> None:
-    """gzip works; a message of tens of MiB is stored; one past the limit is RESOURCE_EXHAUSTED."""
+    """Gzip works; a message of tens of MiB is stored; one past the limit is RESOURCE_EXHAUSTED."""
     options = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.told.grpc, options=options, compression=grpc.Compression.Gzip) as channel:
         stub = TraceServiceStub(channel)
@@ -200,7 +216,9 @@ def test_one_server_per_store_and_port(server: Any, tmp_path: Path) -> None:
     assert str(server.process.pid) in second.stderr
     for option in ("--grpc", "--sql"):
         addresses = {"--grpc": "127.0.0.1:0", "--sql": "127.0.0.1:0", option: server.told.grpc}
-        third = spanverdict("serve", "--db", str(tmp_path / "b.duckdb"), *(part for pair in addresses.items() for part in pair))
+        third = spanverdict(
+            "serve", "--db", str(tmp_path / "b.duckdb"), *(part for pair in addresses.items() for part in pair)
+        )
         assert third.returncode == 4
         assert "is the port taken" in third.stderr
         assert "Traceback" not in third.stderr

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import adbc_driver_flightsql.dbapi
 import pyarrow as pa
-from pyarrow import flight
 import pytest
+from pyarrow import flight
 
 from sql.access import RemoteStore, ServerFile, open_store, server_file
 from sql.errors import QueryError, StoreError, StoreUnavailableError

@@ -71,9 +71,9 @@ def test_is_well_nested(outline: Outline) -> None:
 
 
 def test_every_plot_says_what_it_shows(outline: Outline) -> None:
-    """Each interval has a drawing with a title in words."""
+    """Each interval has a drawing with a title in words, once among all numbers and once if something changed."""
     titles = [e["text"] for e in outline.all("title") if "svg" in e["inside"]]
-    assert len(titles) == len(outline.all("svg")) == 9
+    assert len(titles) == len(outline.all("svg")) == 12
     assert all(e["attributes"]["role"] == "img" for e in outline.all("svg"))
     assert "Effect +3.7 points, interval +2.4 to +5.1 points; margin 1.5 points" in titles
 

@@ -37,7 +37,7 @@ ANSWER = {
 class Provider(BaseHTTPRequestHandler):
     """Answers every chat completion alike."""
 
-    def do_POST(self) -> None:  # noqa: N802 (the base class's name)
+    def do_POST(self) -> None:
         """One completion."""
         self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps(ANSWER).encode()
