@@ -108,12 +108,23 @@ def _last_line(log: Path) -> str:
 def _send_all(sample: Path, server: ServerFile) -> None:
     """Send every OTLP file over gRPC; each request is acknowledged after its rows are on disk."""
     console = Console(stderr=True)
-    requests = list(_requests(sample))
+    lines = list(_lines(sample))
+    spans = logs = 0
     started = time.monotonic()
     with Sender(server.grpc) as sender, ThreadPoolExecutor(CONNECTIONS) as pool:
-        sent = pool.map(lambda request: _send(sender, *request), requests)
-        shown = track(sent, "Sending OTLP", len(requests), console=console, disable=not console.is_terminal)
-        spans, logs = (sum(counts) for counts in zip(*shown, strict=True))
+        sent = []
+        for is_traces, line in track(lines, "Sending OTLP", console=console, disable=not console.is_terminal):
+            # Parsing is this process's work; sending is waiting for commits, so only that is shared among threads.
+            if is_traces:
+                traces = parse(line, ExportTraceServiceRequest())
+                spans += sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans)
+                sent.append(pool.submit(sender.send, traces))
+            else:
+                records = parse(line, ExportLogsServiceRequest())
+                logs += sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
+                sent.append(pool.submit(sender.send, records))
+        for future in sent:
+            future.result()
     elapsed = time.monotonic() - started
     click.echo(
         f"Sent {spans} spans and {logs} log records over OTLP/gRPC, each acknowledged after its commit"
@@ -122,18 +133,8 @@ def _send_all(sample: Path, server: ServerFile) -> None:
     )
 
 
-def _send(sender: Sender, is_traces: bool, line: str) -> tuple[int, int]:
-    """Send one line of a file; returns how many spans and log records it held."""
-    if is_traces:
-        traces = parse(line, ExportTraceServiceRequest())
-        sender.send(traces)
-        return sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans), 0
-    records = parse(line, ExportLogsServiceRequest())
-    sender.send(records)
-    return 0, sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
-
-
-def _requests(sample: Path) -> Iterator[tuple[bool, str]]:
+def _lines(sample: Path) -> Iterator[tuple[bool, str]]:
+    """Every line of the OTLP files, and whether it holds traces (else log records)."""
     for path in sorted(sample.glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
