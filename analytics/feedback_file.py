@@ -175,7 +175,8 @@ def _event_time() -> pl.Expr:
     exact = (
         pl.when(whole.is_not_null())
         .then(whole * scale.cast(pl.Int64))
-        .otherwise(nanoseconds.cast(pl.Int64, strict=False))
+        # A float holds microseconds of these centuries, not nanoseconds.
+        .otherwise((nanoseconds / 1e3).round().cast(pl.Int64, strict=False) * 1000)
     )
     is_time = nanoseconds.is_between(_EPOCH_SECONDS[0] * 1e9, _EPOCH_SECONDS[1] * 1e9)
     iso = text.str.to_uppercase().str.replace(" ", "T", literal=True)

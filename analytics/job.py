@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from analytics.cells import cells
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
-from analytics.outcomes import EvaluatorRule
+from analytics.outcomes import EvaluatorRule, match_targets
 from analytics.pricing import PriceBook
 from analytics.promotions import Promotion, find_promotion
 from analytics.report import as_json
@@ -98,7 +97,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
 def read_traces(
     store: Access, promotion: Promotion, options: JobOptions, as_of: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read what a report needs: the evaluations and the wide traces frame, pre-period included."""
+    """Read what a report needs: the evaluations by trace and the wide traces frame, pre-period included."""
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
@@ -125,7 +124,9 @@ def read_traces(
         evaluator_rules=options.evaluator_rules,
         validation_evaluators=options.validation_evaluators,
     )
-    return frames["evaluations"], traces
+    # A result may name a span, a response or a conversation alone; the checks join by trace.
+    matched = match_targets(frames["evaluations"], frames["spans"])
+    return matched.with_columns(trace_id="matched_trace_id"), traces
 
 
 def store_report(store: Access, report: Report) -> None:
@@ -158,7 +159,7 @@ def _fingerprint(
     """A hash of everything that the verdicts rest on."""
     digest = hashlib.sha256(repr((promotion, options, as_of)).encode())
     for frame in (window, pre_period):
-        buffer = io.BytesIO()
-        frame.write_ipc(buffer)
-        digest.update(buffer.getvalue())
+        # Values as text: Arrow's buffers of a filtered frame also hold what was filtered out.
+        digest.update(repr(frame.schema).encode())
+        digest.update(frame.write_csv().encode())
     return digest.hexdigest()

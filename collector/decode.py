@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from collector import wire
 from collector.any_value import AnyValues, AttributeLists, Indices
-from collector.literals import EMPTY, integer
+from collector.literals import EMPTY, cut, integer
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
@@ -194,8 +194,8 @@ def _open(
         request=resource_request[record_resource],
         resource=record_resource,
         resources=AttributeLists.from_list(_lists(_struct_fields(resources["resource"])["attributes"])),
-        scope_name=scope["name"].take(by_record),
-        scope_version=scope["version"].take(by_record),
+        scope_name=cut(scope["name"]).take(by_record),
+        scope_version=cut(scope["version"]).take(by_record),
     )
     return envelope, records
 

@@ -21,8 +21,8 @@ from enum import StrEnum
 import pyarrow as pa
 
 from collector.decode import MalformedRequestError, decode_logs, decode_traces
-from collector.rows import Rows, log_rows, span_rows
-from sql.errors import StoreError, StoreFailedError
+from collector.rows import Rows, combined, log_rows, span_rows
+from sql.errors import RowsRefusedError, StoreFailedError
 from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.ingest")
@@ -96,6 +96,13 @@ class _Group:
     requests: list[_Request]
     outcomes: list[Outcome]
     tables: dict[str, pa.Table]
+
+
+def _as_malformed(error: BaseException) -> MalformedRequestError:
+    if isinstance(error, MalformedRequestError):
+        return error
+    _LOG.error("A request could not be decoded", exc_info=error)
+    return MalformedRequestError("its content could not be decoded")
 
 
 _ROWS: Mapping[Signal, Callable[[Sequence[bytes], datetime], Rows]] = {
@@ -175,11 +182,7 @@ class Ingest:
 
     def _decode_groups(self) -> None:
         while (requests := self._next_requests()) is not None:
-            try:
-                self._decoded.put(self._decode(requests))
-            except Exception:  # noqa: BLE001 (one group must not end the thread: its clients are told)
-                _LOG.exception("A group of %d requests could not be decoded", len(requests))
-                self._refuse(requests, MalformedRequestError("The request could not be decoded."))
+            self._decoded.put(self._decode(requests))
         self._decoded.put(None)
 
     def _next_requests(self) -> list[_Request] | None:
@@ -203,54 +206,55 @@ class Ingest:
 
     def _decode(self, requests: list[_Request]) -> _Group:
         group = _Group([], [], {})
-        parts: dict[str, list[pa.Table]] = {}
+        parts: list[dict[str, pa.Table]] = []
         for signal in Signal:
             chosen = [request for request in requests if request.signal is signal]
-            if not chosen:
-                continue
-            chosen, rows = self._rows(signal, chosen)
-            group.requests.extend(chosen)
-            group.outcomes.extend(Outcome(int(n), rows.reason if n else "") for n in rows.rejected)
-            for name, table in rows.tables.items():
-                if table.num_rows:
-                    parts.setdefault(name, []).append(table)
-        for name, tables in parts.items():
-            group.tables[name] = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
+            for sound, rows in self._decode_together(signal, chosen) if chosen else ():
+                group.requests.extend(sound)
+                group.outcomes.extend(Outcome(int(n), rows.reason if n else "") for n in rows.rejected)
+                parts.append(rows.tables)
+        group.tables.update(combined(parts))
         return group
 
-    def _rows(self, signal: Signal, requests: list[_Request]) -> tuple[list[_Request], Rows]:
-        """Decode together; where that fails, find the malformed requests, refuse them, and go on with the rest."""
-        now = utc_now()
-        make = _ROWS[signal]
+    def _decode_together(self, signal: Signal, requests: list[_Request]) -> list[tuple[list[_Request], Rows]]:
+        """Decode as one; where that fails, halve, so that only the request at fault is refused."""
         try:
-            return requests, make([request.payload for request in requests], now)
-        except MalformedRequestError:
-            sound: list[_Request] = []
-            for request in requests:
-                try:
-                    make([request.payload], now)
-                    sound.append(request)
-                except MalformedRequestError as error:
-                    self._refuse([request], error)
-            return sound, make([request.payload for request in sound], now)
+            return [(requests, _ROWS[signal]([request.payload for request in requests], utc_now()))]
+        except BaseException as error:  # noqa: BLE001 (whatever one request holds, a panic too, it harms no other)
+            if len(requests) == 1:
+                self._refuse(requests, _as_malformed(error))
+                return []
+        middle = len(requests) // 2
+        halves = requests[:middle], requests[middle:]
+        return [part for half in halves for part in self._decode_together(signal, half)]
 
     def _commit_groups(self) -> None:
         while (group := self._decoded.get()) is not None:
-            if self._failure:
-                self._refuse(group.requests, StoppedError(str(self._failure)))
-                continue
-            try:
-                self._commit(group)
-            except StoreError as error:
-                _LOG.error("%s", error)
-                self._refuse(group.requests, StoppedError(str(error)))
-                if isinstance(error, StoreFailedError):
-                    self._failure = error
-                    if self._on_failure:
-                        self._on_failure(error)
-            except Exception:  # noqa: BLE001 (as above)
-                _LOG.exception("A group of %d requests could not be stored", len(group.requests))
-                self._refuse(group.requests, StoppedError("The request could not be stored."))
+            self._commit_or_refuse(group)
+
+    def _commit_or_refuse(self, group: _Group) -> None:
+        """Commit; what cannot be stored together is stored alone, so that only the request at fault is refused."""
+        if self._failure:
+            self._refuse(group.requests, StoppedError(str(self._failure)))
+            return
+        try:
+            self._commit(group)
+        except StoreFailedError as error:
+            _LOG.error("%s", error)
+            self._failure = error
+            self._refuse(group.requests, StoppedError(str(error)))
+            if self._on_failure:
+                self._on_failure(error)
+        except Exception as error:  # noqa: BLE001 (as above: nothing may end the thread)
+            if len(group.requests) > 1:
+                for request in group.requests:
+                    self._commit_or_refuse(self._decode([request]))
+            elif isinstance(error, RowsRefusedError):
+                _LOG.error("A request was refused: %s", error)
+                self._refuse(group.requests, MalformedRequestError("its content could not be stored"))
+            else:
+                _LOG.exception("A request could not be stored")
+                self._refuse(group.requests, StoppedError("The request could not be stored now."))
 
     def _commit(self, group: _Group) -> None:
         tables = dict(group.tables)
@@ -276,8 +280,7 @@ class Ingest:
 
     def _refuse(self, requests: Sequence[_Request], error: Exception) -> None:
         for request in requests:
-            if not request.done.done():
-                request.done.set_exception(error)
+            request.done.set_exception(error)
         self._release(requests)
 
     def _release(self, requests: Sequence[_Request]) -> None:

@@ -36,6 +36,15 @@ def concatenate(*parts: pa.Array | str) -> pa.Array:
     return pc.binary_join_element_wise(*(text(part) if isinstance(part, str) else part for part in parts), EMPTY)
 
 
+LONGEST_NAME = 256
+"""Characters kept of a name that is repeated in the row of each of its spans."""
+
+
+def cut(names: pa.Array) -> pa.Array:
+    """Names of at most LONGEST_NAME characters: a long one, repeated for each span, would fill the memory."""
+    return pc.utf8_slice_codeunits(names, 0, LONGEST_NAME)
+
+
 def unless_empty(texts: pa.Array) -> pa.Array:
     """Texts with the empty one as null."""
     return pc.if_else(pc.equal(texts, EMPTY), NO_TEXT, texts)

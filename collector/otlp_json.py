@@ -9,14 +9,16 @@ enum names, which OTLP/JSON does not allow: files written by generic protobuf to
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from typing import Any, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
+
+_HEX = re.compile(r"([0-9a-fA-F]{2})*")
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -32,7 +34,10 @@ def parse(text: str | bytes, message: _Message) -> _Message:
         OtlpJsonError: the text is not JSON, an id is not hex, or a field has the wrong type.
     """
     try:
-        return json_format.ParseDict(_with_base64_ids(json.loads(text)), message, ignore_unknown_fields=True)
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise OtlpJsonError("it is not a JSON object")
+        return json_format.ParseDict(_with_base64_ids(value), message, ignore_unknown_fields=True)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise OtlpJsonError(f"This is not OTLP/JSON: {error}") from error
     except json_format.ParseError as error:
@@ -50,7 +55,6 @@ def _with_base64_ids(value: Any) -> Any:  # noqa: ANN401 (JSON)
 def _base64(identifier: Any) -> Any:  # noqa: ANN401
     if not isinstance(identifier, str):
         return identifier
-    try:
-        return base64.b64encode(bytes.fromhex(identifier)).decode("ascii")
-    except (ValueError, binascii.Error) as error:
-        raise OtlpJsonError(f"the id {identifier!r} is not hexadecimal") from error
+    if not _HEX.fullmatch(identifier):
+        raise OtlpJsonError(f"the id {identifier!r} is not hexadecimal")
+    return base64.b64encode(bytes.fromhex(identifier)).decode("ascii")

@@ -23,8 +23,13 @@ _INTEGER_LIMIT = 2**53
 def map_distinct(texts: pa.Array, function: Callable[[str], str | None]) -> pa.Array:
     """Apply a Python function once to each distinct text; null stays null."""
     encoded = texts.dictionary_encode()
-    mapped = [None if text is None else function(text) for text in encoded.dictionary.to_pylist()]
+    mapped = [None if text is None else _sound(function(text)) for text in encoded.dictionary.to_pylist()]
     return pa.array(mapped, pa.string()).take(encoded.indices)
+
+
+def _sound(text: str | None) -> str | None:
+    """The text without what UTF-8 cannot hold (JSON may escape half of a surrogate pair)."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def texts(values: AnyValues) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from collector.any_value import Indices, json_list, json_strings
 from collector.conventions import Convention, Reader, Source
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
-from collector.literals import NO_TEXT, ZERO, concatenate, integer, unless_empty
+from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, unless_empty
 from collector.normalize import canonical_columns, first_usable
 
 LATEST_TIME = 2**63 - 2
@@ -29,6 +30,9 @@ _RESOURCE_TEXTS = {
     "service_version": ("service.version",),
     "deployment_environment": ("deployment.environment.name", "deployment.environment"),
 }
+_IDENTITY = {"spans": ("span_id", "trace_id"), "resources": ("resource_id",)}
+"""What identifies a row, the most distinct column first."""
+
 _EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
 
 
@@ -90,7 +94,7 @@ def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
     if not keep.all():
         table = table.filter(pa.array(keep))
     return Rows(
-        {"resources": resources, "spans": _first_of_each(table, "span_id", "trace_id"), "evaluations": evaluations},
+        {"resources": resources, "spans": _first_of_each(table, *_IDENTITY["spans"]), "evaluations": evaluations},
         rejected,
         "spans need a non-zero 16-byte trace id, a non-zero 8-byte span id and a start time before 2262",
     )  # fmt: skip
@@ -133,6 +137,21 @@ def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
         rejected,
         "log records need a time before 2262",
     )
+
+
+def combined(parts: Iterable[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
+    """Tables of several parts put together by name; empty ones left out, repetitions across parts dropped."""
+    found: dict[str, list[pa.Table]] = {}
+    for tables in parts:
+        for name, table in tables.items():
+            if table.num_rows:
+                found.setdefault(name, []).append(table)
+    result = {}
+    for name, same in found.items():
+        result[name] = same[0] if len(same) == 1 else pa.concat_tables(same, promote_options="default")
+        if len(same) > 1 and name in _IDENTITY:
+            result[name] = _first_of_each(result[name], *_IDENTITY[name])
+    return result
 
 
 def _span_evaluations(spans: SpanColumns, table: pa.Table, keep: npt.NDArray[np.bool_]) -> pa.Table:
@@ -181,10 +200,12 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
         pa.string(),
     )
     columns = {
-        column: first_usable(
-            envelope.resources,
-            [Source(key, Convention.OPENTELEMETRY_GENERAL, Reader.TEXT) for key in keys],
-            pa.string(),
+        column: cut(
+            first_usable(
+                envelope.resources,
+                [Source(key, Convention.OPENTELEMETRY_GENERAL, Reader.TEXT) for key in keys],
+                pa.string(),
+            )
         )
         for column, keys in _RESOURCE_TEXTS.items()
     }
@@ -193,7 +214,7 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
     )
     by_record = pa.array(envelope.resource)
     return (
-        _first_of_each(table, "resource_id"),
+        _first_of_each(table, *_IDENTITY["resources"]),
         ids.take(by_record),
         columns["service_name"].take(by_record),
     )

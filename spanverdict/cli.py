@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -68,13 +69,16 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
             err=True,
         )
 
-    counters = asyncio.run(run_server(config, settings.db, ready))
+    counters, released = asyncio.run(run_server(config, settings.db, ready))
     click.echo(
         f"Stopped. {counters.requests} requests in {counters.commits} commits; stored "
         f"{counters.stored.get('spans', 0)} spans, {counters.stored.get('log_records', 0)} log records; "
         f"refused {counters.rejected} records.",
         err=True,
     )
+    if not released:
+        # The store is closed; waiting for a client that does not read its answer would last for ever.
+        os._exit(0)
 
 
 @main.command()

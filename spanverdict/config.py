@@ -65,6 +65,7 @@ class ServerConfig(_Section):
 
     grpc: Address = "127.0.0.1:4317"
     sql: Address = "127.0.0.1:4319"
+    query_seconds: Positive = 600.0
     memory_limit: Size = "1GB"
 
 
@@ -156,7 +157,7 @@ def load(path: Path | None) -> Config:
         path = Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None
     values = _read(path) if path else {}
     # pydantic-settings takes arguments that begin with an underscore for its own, and passes unknown variables over.
-    for key in values.keys() - Config.model_fields.keys():
+    for key in sorted(values.keys() - Config.model_fields.keys()):
         raise ConfigError(_unknown(str(path), (key,)))
     for variable in sorted(os.environ):
         location = _location(variable)

@@ -38,6 +38,9 @@ from sql.store import utc_now
 START_SECONDS = 30
 """How long the demo waits for its server."""
 
+MARK = ".spanverdict-demo"
+"""The file that marks a demo's folder."""
+
 CONNECTIONS = 8
 """Requests in flight, as from eight applications: they share commits."""
 
@@ -54,11 +57,12 @@ def run_demo(directory: Path, *, browser: bool) -> None:
         SendError: the collector refused a request.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    store = directory / "spanverdict.duckdb"
+    store = directory / "demo.duckdb"
     if ServerFile.read(store):
         raise StoreUnavailableError(
             f"A server runs on {store} already; stop it first, or name another folder with --dir."
         )
+    _own(directory, store)
     for old in (store, store.with_name(store.name + ".wal"), server_file(store)):
         old.unlink(missing_ok=True)
     with as_file(files("sample_traces")) as sample:
@@ -76,6 +80,14 @@ def run_demo(directory: Path, *, browser: bool) -> None:
     click.echo(f'        spanverdict sql --db {store} "FROM llm_calls LIMIT 5"')
     if browser:
         webbrowser.open(page.as_uri())
+
+
+def _own(directory: Path, store: Path) -> None:
+    """Make sure that what is replaced is an earlier demo's: such a folder is marked."""
+    mark = directory / MARK
+    if store.exists() and not mark.exists():
+        raise StoreUnavailableError(f"{store} was not made by a demo; name another folder with --dir.")
+    mark.write_text("The files of this folder belong to `spanverdict demo`, which replaces them.\n", "utf-8")
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ from sql.errors import QueryError, StoreError
 
 EXIT_USAGE = 2
 EXIT_STORE = 4
+EXIT_INTERRUPTED = 130
 
 _EARLIEST = datetime(1970, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
 _LATEST = datetime(2262, 1, 1)  # noqa: DTZ001
@@ -53,6 +56,11 @@ def store_options(command: _Function) -> _Function:
             raise  # The reader of the output has enough; click ends quietly.
         except (StoreError, SendError, OSError) as error:
             raise _Failure(_sentence(error), EXIT_STORE) from error
+        except KeyboardInterrupt:
+            # Not 1, which means a regression; and at once, for a thread may still wait for the server.
+            click.echo("Interrupted.", err=True)
+            sys.stdout.flush()
+            os._exit(EXIT_INTERRUPTED)
 
     return wrapped  # type: ignore[return-value]
 

@@ -21,11 +21,14 @@ from sql.store import Store
 
 _LOG = logging.getLogger("spanverdict.serve")
 
+FLIGHT_SECONDS = 3
+"""How long clients of SQL may take to let go at shutdown."""
+
 GRACE_SECONDS = 10
 """How long requests in flight may take at shutdown: an exporter's own deadline."""
 
 
-async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None]) -> Counters:
+async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None]) -> tuple[Counters, bool]:
     """Run until SIGTERM or SIGINT, then commit what was taken and close the store.
 
     Args:
@@ -34,13 +37,15 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         ready: called once, when everything listens.
 
     Returns:
-        What was received and stored.
+        What was received and stored, and whether every client let go; if not, only ending the process cuts it off.
 
     Raises:
         StoreUnavailableError: the store cannot be opened.
         OSError: an address cannot be bound.
         StoreFailedError: the store could no longer be written; what was acknowledged is on disk.
     """
+    # Whatever is written beside the store from here on, its log among it, is for its owner alone.
+    os.umask(0o077)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,12 +56,15 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         failures.append(error)
         loop.call_soon_threadsafe(stopping.set)
 
-    store = await asyncio.to_thread(Store, path, memory_limit=config.server.memory_limit)
+    store = await asyncio.to_thread(
+        Store, path, memory_limit=config.server.memory_limit, query_seconds=config.server.query_seconds
+    )
     limits = Limits(waiting_bytes=config.ingest.waiting_mib * 2**20, linger_seconds=config.ingest.linger_ms / 1000)
     ingest = Ingest(store.write, limits, fail)
     receiver = GrpcReceiver(ingest, config.server.grpc)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
+    released = True
     file: Path | None = None
     ingest.start()
     try:
@@ -76,24 +84,34 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         await receiver.stop(GRACE_SECONDS)
         await asyncio.to_thread(ingest.stop)
         if flight:
-            await asyncio.to_thread(flight.shutdown)
+            released = await asyncio.to_thread(_stop_flight, store, flight)
         if file:
             file.unlink(missing_ok=True)
         await asyncio.to_thread(store.close)
     if failures:
         raise failures[0]
-    return ingest.counters
+    return ingest.counters, released
 
 
 def _host(address: str) -> str:
     return address.rpartition(":")[0]
 
 
+def _stop_flight(store: Store, flight: FlightServer) -> bool:
+    """Stop queries and answer no more; a client that holds a result without reading it is not waited for."""
+    store.interrupt_readers()
+    stopping = threading.Thread(target=flight.shutdown, name="flight-shutdown", daemon=True)
+    stopping.start()
+    stopping.join(FLIGHT_SECONDS)
+    if stopping.is_alive():
+        _LOG.warning("A client still holds a result; it is cut off.")
+    return not stopping.is_alive()
+
+
 def _start_flight(store: Store, address: str, token: str) -> FlightServer:
+    # It answers from here on; its serve() would only take the signals away from the event loop.
     try:
-        server = FlightServer(store, address, token)
+        return FlightServer(store, address, token)
     except Exception as error:
         # pyarrow reports a taken port as a bare ArrowException subclass whose text is gRPC's.
         raise OSError(f"SQL cannot listen on {address}: is the port taken?") from error
-    threading.Thread(target=server.serve, name="flight", daemon=True).start()
-    return server

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,7 +114,7 @@ class RemoteStore:
         """
         given = {name: _portable(value) for name, value in (parameters or {}).items()}
         with self._translated(QueryError):
-            return self._client.do_get(statement_ticket(query, given), self._options).read_all()
+            return _interruptible(lambda: self._client.do_get(statement_ticket(query, given), self._options).read_all())
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes on the server, each in its own transaction.
@@ -148,6 +150,20 @@ class RemoteStore:
             raise failure(_plain(str(error))) from error
 
 
+def _interruptible(ask: Callable[[], pa.Table]) -> pa.Table:
+    """Wait for an answer so that Ctrl-C ends the wait; the connection ends with the process, and the query with it."""
+    answer: Future[pa.Table] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 (handed to the waiting thread)
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="flight-answer", daemon=True).start()
+    return answer.result()
+
+
 def _plain(text: str) -> str:
     """The server's sentence without what gRPC and Arrow put around it."""
     text = text.partition(". Detail:")[0]
@@ -171,8 +187,8 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
     Raises:
         StoreUnavailableError: neither works.
     """
-    if server := ServerFile.read(path):
-        remote = RemoteStore(server.sql, server.token)
+    remote = _connect(path)
+    if remote:
         try:
             yield remote
         finally:
@@ -184,3 +200,21 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         )
     with Store(path, read_only=not write) as store:
         yield store
+
+
+def _connect(path: Path) -> RemoteStore | None:
+    """The server of a store, if one answers.
+
+    A server that was killed leaves its file, and another process may have its number by now: what decides is whether
+    it answers. If it does not and yet holds the store, opening the file will say so.
+    """
+    server = ServerFile.read(path)
+    if server is None:
+        return None
+    remote = RemoteStore(server.sql, server.token)
+    try:
+        remote.read("SELECT 1")
+    except StoreError:
+        remote.close()
+        return None
+    return remote

@@ -9,6 +9,10 @@ class StoreUnavailableError(StoreError):
     """The store or the server that owns it cannot be reached."""
 
 
+class RowsRefusedError(StoreError):
+    """These rows cannot be stored, now or later; the store is as it was."""
+
+
 class StoreFailedError(StoreError):
     """The database can no longer be written; the owning process must stop and be started again."""
 

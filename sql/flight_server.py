@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -54,17 +54,16 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         if name == "CommandStatementQuery":
             query = command.query
         elif name == "CommandPreparedStatementQuery":
-            query = command.prepared_statement_handle.decode()
+            query = command.prepared_statement_handle.decode("utf-8", "replace")
         else:
             raise flight.FlightServerError(f"{name} is not a query.")
         ticket = flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=_handle(query)))
         return flight.FlightInfo(self._schema(query), descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
 
-    def do_get(self, _context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
+    def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
         """Answer a ticket: stream the rows of its query."""
-        _, statement = _unpack(ticket.ticket)
-        request = json.loads(statement.statement_handle)
-        batches = self._batches(request["query"], request.get("parameters"))
+        query, parameters = _ticket(ticket.ticket)
+        batches = self._batches(query, parameters, context.is_cancelled)
         try:
             schema = next(batches)
         except StoreError as error:
@@ -77,7 +76,10 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             return
         if action.type != "CreatePreparedStatement":
             raise flight.FlightServerError(f"The action {action.type} is not supported.")
-        query = _unpack(action.body.to_pybytes())[1].query
+        name, request = _unpack(action.body.to_pybytes())
+        if name != "ActionCreatePreparedStatementRequest":
+            raise flight.FlightServerError(f"{name} does not create a prepared statement.")
+        query = request.query
         yield flight.Result(
             messages.pack(
                 "ActionCreatePreparedStatementResult",
@@ -113,9 +115,9 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         except QueryError as error:
             raise flight.FlightServerError(str(error)) from None
 
-    def _batches(self, query: str, parameters: dict[str, Any] | None) -> Iterator[Any]:
+    def _batches(self, query: str, parameters: dict[str, Any], given_up: Callable[[], bool]) -> Iterator[Any]:
         """First the schema, then the batches; the cursor closes with the generator."""
-        with self._store.reader(query, parameters) as reader:
+        with self._store.reader(query, parameters, given_up) as reader:
             yield reader.schema
             yield from reader
 
@@ -127,6 +129,21 @@ def statement_ticket(query: str, parameters: dict[str, Any] | None = None) -> fl
 
 def _handle(query: str, parameters: dict[str, Any] | None = None) -> bytes:
     return json.dumps({"query": query, "parameters": parameters or {}}).encode()
+
+
+def _ticket(data: bytes) -> tuple[str, dict[str, Any]]:
+    """The query and parameters of a ticket that this server, or a client of ours, made."""
+    name, statement = _unpack(data)
+    try:
+        request = json.loads(statement.statement_handle) if name == "TicketStatementQuery" else None
+    except ValueError:
+        request = None
+    if not isinstance(request, dict) or not isinstance(request.get("query"), str):
+        raise flight.FlightServerError("This ticket was not made by this server.")
+    parameters = request.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise flight.FlightServerError("A query's parameters are an object of names and values.")
+    return request["query"], parameters
 
 
 def _unpack(data: bytes) -> tuple[str, Any]:

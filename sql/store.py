@@ -6,8 +6,10 @@ Why it is opened the way it is (versions, checkpoints, no index): docs/architect
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -16,13 +18,19 @@ import duckdb
 import pyarrow as pa
 
 from sql import statements
-from sql.errors import QueryError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.read_only import check_read_only, first_line
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
 
+BATCH_ROWS = 100_000
+"""Rows of one record batch of an answer."""
+
+WATCH_SECONDS = 0.2
+"""How often a running query is checked for its time limit and for a client that has gone."""
+
 _FATAL = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException)
-_READABLE = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 class Store:
@@ -32,14 +40,19 @@ class Store:
         path: the database file; made if absent unless ``read_only``.
         read_only: open without the right to write (several processes may do so while none writes).
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
+        query_seconds: how long one query may take.
 
     Raises:
         StoreUnavailableError: the file cannot be opened, or another process holds it.
         StoreError: the file is of a newer version of spanverdict.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, memory_limit: str = "1GB") -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, memory_limit: str = "1GB", query_seconds: float = 600
+    ) -> None:
         self.path = path
+        self._query_seconds = query_seconds
+        self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
         config: dict[str, Any] = {"memory_limit": memory_limit}
         if not read_only:
@@ -49,7 +62,8 @@ class Store:
         if not path.parent.is_dir():
             raise StoreUnavailableError(f"The folder {path.parent} of the store does not exist; make it first.")
         try:
-            self._connection = duckdb.connect(str(path), read_only=read_only, config=config)
+            with _owner_only():
+                self._connection = duckdb.connect(str(path), read_only=read_only, config=config)
         except duckdb.Error as error:
             raise StoreUnavailableError(_opening_message(path, error)) from error
         try:
@@ -128,7 +142,8 @@ class Store:
 
         Raises:
             StoreFailedError: the database can no longer be written, for example because the disk is full.
-            StoreError: these rows cannot be written; the store is as it was.
+            RowsRefusedError: these rows cannot be written; the store is as it was.
+            StoreError: they could not be written now.
         """
         stored = dict.fromkeys(tables, 0)
         with self._write_lock:
@@ -151,9 +166,11 @@ class Store:
                 finally:
                     cursor.close()
             except _FATAL as error:
-                raise StoreFailedError(f"{self.path} can no longer be written: {_first_line(error)}") from error
+                raise StoreFailedError(f"{self.path} can no longer be written: {first_line(error)}") from error
+            except duckdb.OutOfMemoryException as error:
+                raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
             except duckdb.Error as error:
-                raise StoreError(f"These rows could not be written: {_first_line(error)}") from error
+                raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
         return stored
 
     def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
@@ -170,28 +187,31 @@ class Store:
             try:
                 return batches.read_all()
             except duckdb.Error as error:
-                raise QueryError(_first_line(error)) from error
+                raise QueryError(first_line(error)) from error
 
     @contextlib.contextmanager
     def reader(
-        self, query: str, parameters: Mapping[str, Any] | None = None, batch_rows: int = 100_000
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        given_up: Callable[[], bool] | None = None,
     ) -> Iterator[pa.RecordBatchReader]:
-        """Answer one read-only query as a stream of record batches, in its own transaction.
+        """Answer one read-only query as a stream of record batches, in its own read-only transaction.
+
+        Args:
+            query: a single SELECT (or EXPLAIN) statement.
+            parameters: values of its named parameters.
+            given_up: asked now and then whether the client has gone; the query is stopped then.
 
         Raises:
-            QueryError: the statement is refused or fails.
+            QueryError: the statement is refused, fails, or takes longer than the store's limit.
         """
-        cursor = self._connection.cursor()
-        try:
+        with self._read_cursor(query, given_up) as cursor:
             try:
-                check_read_only(cursor, query)
-                cursor.execute("BEGIN TRANSACTION READ ONLY")
-                batches = cursor.sql(query, params=dict(parameters or {})).to_arrow_reader(batch_rows)
+                batches = cursor.sql(query, params=dict(parameters or {})).to_arrow_reader(BATCH_ROWS)
             except duckdb.Error as error:
-                raise QueryError(_first_line(error)) from error
+                raise QueryError(first_line(error)) from error
             yield batches
-        finally:
-            cursor.close()
 
     def schema(self, query: str) -> pa.Schema:
         """The columns that a query would return, without running it.
@@ -199,39 +219,57 @@ class Store:
         Raises:
             QueryError: the statement is refused or does not bind.
         """
+        with self._read_cursor(query) as cursor:
+            try:
+                relation = cursor.sql(query)
+                return relation.limit(0).to_arrow_table().schema
+            except duckdb.Error as error:
+                raise QueryError(first_line(error)) from error
+
+    @contextlib.contextmanager
+    def _read_cursor(
+        self, query: str, given_up: Callable[[], bool] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor in a read-only transaction, interrupted past the time limit or when nobody waits for it."""
         cursor = self._connection.cursor()
+        done = threading.Event()
+        deadline = time.monotonic() + self._query_seconds
+
+        def watch() -> None:
+            while not done.wait(WATCH_SECONDS):
+                if time.monotonic() > deadline or (given_up and given_up()):
+                    cursor.interrupt()
+
         try:
             check_read_only(cursor, query)
-            return cursor.sql(query).limit(0).to_arrow_table().schema
-        except duckdb.Error as error:
-            raise QueryError(_first_line(error)) from error
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            self._reading.add(cursor)
+            threading.Thread(target=watch, name="query-watch", daemon=True).start()
+            yield cursor
         finally:
+            done.set()
+            self._reading.discard(cursor)
             cursor.close()
 
+    def interrupt_readers(self) -> None:
+        """Stop every query that runs."""
+        for cursor in list(self._reading):
+            cursor.interrupt()
 
-def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Refuse everything but one SELECT or EXPLAIN, by DuckDB's own parser.
 
-    Raises:
-        QueryError: the text is not exactly one such statement.
-    """
+@contextlib.contextmanager
+def _owner_only() -> Iterator[None]:
+    """Files made meanwhile are for their owner alone: the store holds what users said."""
+    before = os.umask(0o077)
     try:
-        parsed = connection.extract_statements(query)
-    except duckdb.Error as error:
-        raise QueryError(_first_line(error)) from error
-    if len(parsed) != 1:
-        raise QueryError(f"Send one statement at a time; this text holds {len(parsed)}.")
-    if parsed[0].type not in _READABLE:
-        raise QueryError(f"Only SELECT is answered; this is {parsed[0].type.name}.")
+        yield
+    finally:
+        os.umask(before)
 
 
 def utc_now() -> datetime:
     """The present moment in UTC, naive, as the store keeps times."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n\n", maxsplit=1)[0].replace("\n", " ")
 
 
 def _opening_message(path: Path, error: duckdb.Error) -> str:
@@ -240,4 +278,4 @@ def _opening_message(path: Path, error: duckdb.Error) -> str:
         holder = text.partition("held in ")[2].partition(" by ")[0].split(". See")[0]
         by = f" ({holder})" if holder else ""
         return f"{path} is held by another process{by}; stop it or name another store with --db."
-    return f"{path} cannot be opened as a store: {_first_line(error)}"
+    return f"{path} cannot be opened as a store: {first_line(error)}"

@@ -3,7 +3,8 @@ MERGE INTO log_records AS stored
 USING (
     SELECT
         md5(concat_ws(chr(31), event_time, coalesce(trace_id, ''), coalesce(span_id, ''), coalesce(event_name, ''),
-            severity_number, body, attributes, resource_id)) AS log_id,
+            severity_number, coalesce(severity_text, ''), body, attributes, coalesce(scope_name, ''),
+            coalesce(scope_version, ''), resource_id)) AS log_id,
         *
     FROM incoming
     QUALIFY row_number() OVER (PARTITION BY log_id) = 1

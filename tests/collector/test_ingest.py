@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.decode import MalformedRequestError
 from collector.ingest import Ingest, Limits, OverloadedError, Signal, StoppedError
-from sql.errors import StoreFailedError
+from sql.errors import RowsRefusedError, StoreFailedError
 from sql.store import Store
 
 
@@ -100,6 +101,66 @@ def test_a_malformed_request_is_refused_alone(gated: GatedStore, otlp: Any) -> N
             futures[1].result(timeout=10)
     assert gated.spans() == 3
     assert (ingest.counters.stored["spans"], ingest.counters.rejected) == (3, 1)
+
+
+def logs_payload(otlp: Any) -> bytes:
+    """A log record of the same resource as the spans of payload()."""
+    request = ExportLogsServiceRequest()
+    resource_logs = request.resource_logs.add()
+    resource_logs.resource.attributes.extend(otlp.key_values({"service.name": "app"}))
+    resource_logs.scope_logs.add().log_records.add(time_unix_nano=5)
+    return request.SerializeToString()
+
+
+def test_what_poisons_the_decoder_harms_no_other(gated: GatedStore, otlp: Any) -> None:
+    """Half a surrogate pair, huge names, malformed bytes: neighbours are stored, bytes are released once."""
+    gated.gate.set()
+    surrogate = otlp.request(
+        {"trace_id": b"\x07" * 16, "attributes": {"llm.invocation_parameters": '{"model": "\\ud800"}'}}
+    )
+    huge = otlp.request(*({"trace_id": b"\x08" * 16} for _ in range(2000)), service="s" * 50_000, scope="t" * 50_000)
+    given = [payload(otlp, 1), surrogate.SerializeToString(), b"\x0a\xff", huge.SerializeToString(), payload(otlp, 2)]
+    with running(gated) as ingest:
+        futures = [ingest.submit(Signal.TRACES, data) for data in given]
+        for number in (0, 1, 3, 4):
+            assert futures[number].result(timeout=30).rejected == 0
+        with pytest.raises(MalformedRequestError):
+            futures[2].result(timeout=10)
+    assert gated.spans() == 2003
+    assert ingest._bytes == 0
+
+
+def test_rows_that_cannot_be_stored_are_refused_alone(gated: GatedStore, otlp: Any, monkeypatch: Any) -> None:
+    """Where one request's rows make the commit fail, the others of its group are stored."""
+    gated.gate.set()
+    real = gated.store.write
+
+    def picky(tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        if "poison" in tables["spans"]["name"].to_pylist():
+            raise RowsRefusedError("no")
+        return real(tables)
+
+    monkeypatch.setattr(gated.store, "write", picky)
+    poison = otlp.request({"trace_id": b"\x07" * 16, "name": "poison"}).SerializeToString()
+    with running(gated) as ingest:
+        futures = [ingest.submit(Signal.TRACES, data) for data in (payload(otlp, 1), poison, payload(otlp, 2))]
+        assert [futures[number].result(timeout=10).rejected for number in (0, 2)] == [0, 0]
+        with pytest.raises(MalformedRequestError):
+            futures[1].result(timeout=10)
+    assert gated.spans() == 2
+
+
+def test_traces_and_logs_of_one_resource_share_it(gated: GatedStore, otlp: Any) -> None:
+    """A resource that comes with spans and with log records in one group is stored once."""
+    with running(gated) as ingest:
+        futures = [
+            ingest.submit(Signal.TRACES, payload(otlp, 1)),
+            ingest.submit(Signal.LOGS, logs_payload(otlp)),
+        ]
+        gated.gate.set()
+        for future in futures:
+            future.result(timeout=10)
+    assert gated.store.read("SELECT count(*) AS n FROM resources")["n"].to_pylist() == [1]
 
 
 def test_overload_is_said_and_passes(gated: GatedStore, otlp: Any) -> None:

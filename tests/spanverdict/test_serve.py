@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,8 +24,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+from pyarrow import flight
 
 from sql.access import server_file
+from sql.flight_server import statement_ticket
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 APP = Path(__file__).parent / "apps" / "support_app.py"
@@ -125,6 +128,37 @@ def test_sigterm_commits_and_cleans_up(server: Any, otlp: Any) -> None:
     assert not server_file(server.db).exists()
     rows = server.sql("SELECT count(*) AS n FROM spans")
     assert rows[0]["n"] >= 20 * kept >= 20
+
+
+def test_sigterm_does_not_wait_for_a_reader_that_stalls(server: Any) -> None:
+    """A client that holds a result without reading it, or asks for an endless one, does not keep the server up."""
+    client = flight.FlightClient(f"grpc://{server.told.sql}")
+    options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {server.told.token}".encode())])
+    stalled = client.do_get(statement_ticket("SELECT range, repeat('x', 1000) AS t FROM range(100000000)"), options)
+    stalled.read_chunk()
+    endless = "SELECT count(*) FROM range(3000000) a, range(3000000) b WHERE hash(a.range * b.range) % 7 = 3"
+
+    def ask() -> None:
+        with contextlib.suppress(flight.FlightError):
+            client.do_get(statement_ticket(endless), options).read_all()
+
+    asker = threading.Thread(target=ask, daemon=True)
+    asker.start()
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - started < 20
+    assert not server_file(server.db).exists()
+    client.close()
+
+
+def test_a_killed_servers_number_may_be_anothers(start_server: Callable[..., Any]) -> None:
+    """A server that was killed leaves its file; that another process has its number by now keeps nobody out."""
+    first = start_server()
+    first.stop(signal.SIGKILL)
+    path = server_file(first.db)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
+    assert first.sql("SELECT 1 AS one") == [{"one": 1}]
 
 
 def test_health(server: Any) -> None:

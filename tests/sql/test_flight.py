@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
+from sql import flight_messages as messages
 from sql.access import RemoteStore, ServerFile, open_store, server_file
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.flight_server import FlightServer
@@ -99,6 +100,34 @@ def test_unknown_commands_are_refused(served: str) -> None:
         client.get_flight_info(flight.FlightDescriptor.for_command(b"\xff\xff"), options)
     with pytest.raises(flight.FlightServerError, match="not supported"):
         list(client.do_action(flight.Action("Drop", b""), options))
+    client.close()
+
+
+@pytest.mark.parametrize("query", ["EXPLAIN ANALYZE DELETE FROM promotions", "DROP TABLE spans"])
+def test_preparing_a_write_changes_nothing(served: str, query: str) -> None:
+    """Asking for a statement's columns, or preparing it, runs nothing."""
+    client = flight.FlightClient(f"grpc://{served}")
+    options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")])
+    command = messages.pack("CommandStatementQuery", query=query)
+    with pytest.raises(flight.FlightServerError, match="answered"):
+        client.get_flight_info(flight.FlightDescriptor.for_command(command), options)
+    prepare = flight.Action(
+        "CreatePreparedStatement", messages.pack("ActionCreatePreparedStatementRequest", query=query)
+    )
+    with pytest.raises(flight.FlightServerError, match="answered"):
+        list(client.do_action(prepare, options))
+    client.close()
+
+
+@pytest.mark.parametrize("handle", [b"[]", b'{"query": 5}', b"\xff", b'{"query": "SELECT 1", "parameters": [1]}'])
+def test_forged_tickets_are_refused_in_one_sentence(served: str, handle: bytes) -> None:
+    """A ticket that this server did not make is refused without a traceback."""
+    client = flight.FlightClient(f"grpc://{served}")
+    options = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")])
+    ticket = flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=handle))
+    with pytest.raises(flight.FlightServerError) as caught:
+        client.do_get(ticket, options).read_all()
+    assert "Traceback" not in str(caught.value)
     client.close()
 
 

@@ -131,6 +131,90 @@ def test_only_reading_is_answered(store: Store, query: str) -> None:
         store.read(query)
 
 
+ATTACKS = (
+    "EXPLAIN ANALYZE DELETE FROM promotions",
+    "explain /* x */ analyze DROP TABLE spans",
+    "-- harmless\nEXPLAIN ANALYZE INSERT INTO promotions SELECT * FROM promotions",
+    "EXPLAIN (ANALYZE) DELETE FROM promotions",
+    "EXPLAIN DELETE FROM promotions",
+    "WITH gone AS (DELETE FROM promotions RETURNING *) SELECT * FROM gone",
+    "WITH new AS (INSERT INTO promotions SELECT * FROM promotions RETURNING *) SELECT * FROM new",
+    "SELECT * FROM checkpoint()",
+    "SELECT nextval('s')",
+)
+
+
+@pytest.mark.parametrize("query", ATTACKS)
+def test_disguised_writes_change_nothing(store: Store, query: str) -> None:
+    """Statements that hide a write in a read are refused, when run and when only asked for columns."""
+    row = {"name": "p", "base": "a", "candidate": "b", "design": "concurrent", "started_at": NOW, "ended_at": None,
+           "cohort_by": "c", "candidate_share": None, "created_at": NOW}  # fmt: skip
+    kinds: dict[str, pa.DataType] = {"candidate_share": pa.float64()}
+    kinds |= dict.fromkeys(("started_at", "ended_at", "created_at"), pa.timestamp("us"))
+    store.write({"promotions": pa.Table.from_pylist([row], pa.schema({n: kinds.get(n, pa.string()) for n in row}))})
+    for ask in (store.read, store.schema):
+        with pytest.raises(QueryError):
+            ask(query)
+    assert store.read("SELECT name FROM promotions").to_pylist() == [{"name": "p"}]
+
+
+def test_explaining_a_select_is_answered(store: Store) -> None:
+    """EXPLAIN of a SELECT is reading."""
+    assert store.read("-- why?\nEXPLAIN SELECT * FROM spans").num_rows > 0
+
+
+def test_a_query_past_its_time_is_stopped(tmp_path: Path) -> None:
+    """A query that takes too long ends with an error, and the next one is answered."""
+    with Store(tmp_path / "s.duckdb", query_seconds=0.3) as store:
+        with pytest.raises(QueryError, match=r"(?i)interrupt"):
+            store.read("SELECT count(*) FROM range(3000000) a, range(3000000) b WHERE hash(a.range * b.range) % 7 = 3")
+        assert store.read("SELECT 1 AS one")["one"].to_pylist() == [1]
+
+
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
+    """The store holds what users said: nobody else may read it."""
+    with Store(tmp_path / "s.duckdb"):
+        assert (tmp_path / "s.duckdb").stat().st_mode & 0o077 == 0
+
+
+def evaluation(**values: Any) -> pa.Table:
+    """One evaluation row."""
+    row = {"event_time": NOW, "trace_id": None, "span_id": None, "response_id": None, "conversation_id": None,
+           "name": "Tone", "score": 1.0, "label": "pass", "explanation": None, "error_type": None,
+           "evaluator_version": None, "source": None, "carrier": "log", "service_name": None, "attributes": "{}",
+           "received_at": NOW, **values}  # fmt: skip
+    kinds: dict[str, pa.DataType] = {
+        "score": pa.float64(),
+        "event_time": pa.timestamp("us"),
+        "received_at": pa.timestamp("us"),
+    }
+    return pa.Table.from_pylist([row], pa.schema({name: kinds.get(name, pa.string()) for name in row}))
+
+
+@pytest.mark.parametrize(
+    ("other", "stored"),
+    [
+        ({"conversation_id": "c2"}, 1),
+        ({"conversation_id": "c1", "source": "human"}, 1),
+        ({"conversation_id": "c1", "score": 0.0}, 1),
+        ({"conversation_id": "c1", "event_time": datetime(2026, 11, 23), "carrier": "span_event"}, 0),
+    ],
+)
+def test_evaluation_identity(store: Store, other: dict[str, Any], stored: int) -> None:
+    """Another target, source or score is another evaluation; the same one by another carrier is not."""
+    store.write({"evaluations": evaluation(conversation_id="c1")})
+    assert store.write({"evaluations": evaluation(**other)})["evaluations"] == stored
+
+
+def test_corrected_feedback_replaces(store: Store) -> None:
+    """Of feedback with the same id the later holds, in whatever order it comes."""
+    later = datetime(2026, 11, 23)
+    store.write({"feedback": feedback(id="7", value=1.0)})
+    store.write({"feedback": feedback(id="7", value=0.0, event_time=later)})
+    store.write({"feedback": feedback(id="7", value=1.0)})
+    assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [0.0]
+
+
 def test_parameters_are_bound(store: Store) -> None:
     """Parameters are values, not text."""
     hostile = "x'; DROP TABLE spans; --"

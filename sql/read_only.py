@@ -1,0 +1,64 @@
+"""What may be asked of the store: one SELECT, or the EXPLAIN of one, without effects.
+
+DuckDB's own parser tells what a text is. Parsing alone is not the guard: a statement may hide another one (a CTE that
+deletes), so every query also runs in a read-only transaction.
+"""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from sql.errors import QueryError
+
+_EFFECTS = re.compile(
+    r"\b(checkpoint|force_checkpoint|truncate_duckdb_logs|enable_logging|disable_logging|enable_profiling"
+    r"|disable_profiling|write_log|nextval|setseed)\s*\(",
+    re.IGNORECASE,
+)
+"""Functions that a SELECT may call and that change something; a read-only transaction does not stop them all."""
+
+_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?!ANALYZE\b)(?=[A-Z])", re.IGNORECASE)
+
+
+def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Refuse everything but one SELECT, or the EXPLAIN of one.
+
+    Raises:
+        QueryError: the text is not exactly one such statement, or calls a function with effects.
+    """
+    kind = _only_statement(connection, query)
+    if kind is duckdb.StatementType.EXPLAIN:
+        code = _without_leading_comments(query)
+        explained = _EXPLAIN.match(code)
+        if not explained:
+            raise QueryError("Plain EXPLAIN is answered; EXPLAIN ANALYZE and EXPLAIN with options are not.")
+        kind = _only_statement(connection, code[explained.end() :])
+    if kind is not duckdb.StatementType.SELECT:
+        raise QueryError(f"Only SELECT is answered; this is {kind.name}.")
+    if found := _EFFECTS.search(query):
+        raise QueryError(f"The function {found[1]} has effects and is not answered.")
+
+
+def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.StatementType:
+    try:
+        parsed = connection.extract_statements(query)
+    except duckdb.Error as error:
+        raise QueryError(first_line(error)) from error
+    if len(parsed) != 1:
+        raise QueryError(f"Send one statement at a time; this text holds {len(parsed)}.")
+    return parsed[0].type
+
+
+def _without_leading_comments(query: str) -> str:
+    previous = None
+    while query != previous:
+        previous = query
+        query = re.sub(r"\A\s*(--[^\n]*(\n|\Z)|/\*.*?\*/)", "", query, flags=re.DOTALL)
+    return query
+
+
+def first_line(error: Exception) -> str:
+    """DuckDB's message as one line, without its hints and stack."""
+    return str(error).strip().split("\n\n", maxsplit=1)[0].replace("\n", " ")

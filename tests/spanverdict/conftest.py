@@ -1,0 +1,109 @@
+"""Fixtures of the command line's tests: a clean working directory, the command, a store with a known incident."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from collector.decode import decode_traces
+from collector.rows import span_rows
+from spanverdict.cli import main
+from sql.store import Store
+
+ROOT = Path(__file__).parents[2]
+BEGAN = datetime(2026, 11, 2)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment without the product's variables."""
+    for name in [name for name in os.environ if name.startswith("SPANVERDICT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(workdir: Path) -> Callable[..., Result]:  # noqa: ARG001 (run there)
+    """Runs a command in this process; whatever is wrong must end as a sentence and a status, never as an exception."""
+
+    def run(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="spanverdict")
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def command(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command in its own process, as a person would."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "spanverdict", *(str(argument) for argument in arguments)],
+            capture_output=True, text=True, timeout=120, check=False, cwd=workdir,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def db(workdir: Path) -> Path:
+    """An empty store under the name that every command takes by default."""
+    path = workdir / "spanverdict.duckdb"
+    Store(path).close()
+    return path
+
+
+@pytest.fixture
+def fill(otlp: Any) -> Callable[..., None]:
+    """Puts traffic of one model into a store: a trace every 17 minutes, of which a percentage fails."""
+
+    def fill_store(path: Path, model: str, failing: int, traces: int = 400) -> None:
+        spans = []
+        for number in range(traces):
+            known = hashlib.blake2b(f"{model}-{number}".encode(), digest_size=16).digest()
+            begin = int((BEGAN + timedelta(minutes=17 * number)).replace(tzinfo=UTC).timestamp()) * 10**9
+            attributes = {
+                "gen_ai.operation.name": "chat", "gen_ai.request.model": model, "app.cohort": "refunds",
+                "gen_ai.usage.input_tokens": 100 + number % 7, "gen_ai.usage.output_tokens": 20, "user.id": known.hex(),
+            }  # fmt: skip
+            spans.append({
+                "trace_id": known, "span_id": known[:8], "name": "chat", "attributes": attributes,
+                "start_time_unix_nano": begin, "end_time_unix_nano": begin + (800 + number * 37 % 400) * 10**6,
+                "status": {"code": 2 if number % 100 < failing else 0},
+            })  # fmt: skip
+        with Store(path) as store:
+            store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), 1, BEGAN).tables)
+
+    return fill_store
+
+
+@pytest.fixture
+def promoted(db: Path, cli: Callable[..., Result]) -> Path:
+    """A store with the promotion p of m1 beside m0, and no traffic."""
+    added = cli(
+        "promotion", "add", "p", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T00:00Z",
+        "--cohort-by", "app.cohort",
+    )  # fmt: skip
+    assert added.exit_code == 0
+    return db
+
+
+@pytest.fixture
+def incident(promoted: Path, fill: Callable[..., None]) -> Path:
+    """A store in which the candidate fails ten times as often as the base."""
+    fill(promoted, "m0", failing=3)
+    fill(promoted, "m1", failing=30)
+    return promoted
