@@ -26,6 +26,8 @@ from sql import statements
 from sql.access import ServerFile, open_store
 from sql.store import utc_now
 
+_FORMAT_OF_SUFFIX = {".html": "html", ".htm": "html", ".json": "json", ".md": "md", ".xml": "junit"}
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="spanverdict")
@@ -222,7 +224,12 @@ def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
 
 @main.command()
 @click.argument("promotion_name", metavar="PROMOTION")
-@click.option("--format", "form", type=click.Choice(REPORT_FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(REPORT_FORMATS),
+    help="Default: what the name of --out ends with, else table.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -234,13 +241,14 @@ def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
 def report(
     settings: Settings,
     promotion_name: str,
-    form: str,
+    form: str | None,
     out: Path | None,
     as_of: datetime | None,
     *,
     fail_on_undecided: bool,
 ) -> None:
-    """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 0 if none did."""
+    """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
+    form = form or (_FORMAT_OF_SUFFIX.get(out.suffix.lower()) if out else None) or "table"
     options = job_options(settings.config)
     with open_store(settings.db, write=True) as store:
         result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -67,19 +68,28 @@ def run_demo(directory: Path, *, browser: bool) -> None:
         old.unlink(missing_ok=True)
     with as_file(files("sample_traces")) as sample:
         truth = json.loads((sample / "truth.json").read_text("utf-8"))
-        with _server(store, sample / "spanverdict.toml") as server:
+        config = directory / "spanverdict.toml"
+        config.write_bytes((sample / "spanverdict.toml").read_bytes())
+        with _server(store, config) as server:
             _send_all(sample, server)
             report = _compare(store, sample, truth)
     for name, form in (("report.html", "html"), ("report.json", "json")):
         (directory / name).write_text(render(report, form), "utf-8")
     click.echo(render(report, "table", color=sys.stdout.isatty()))
     click.echo(_against_truth(report, truth))
+    command = _command()
     page = (directory / "report.html").resolve()
     click.echo(f"\nReport: {page}\n        {page.with_suffix('.json')}")
-    click.echo(f"Ask it: spanverdict sql --db {store} --named models_by_day")
-    click.echo(f'        spanverdict sql --db {store} "FROM llm_calls LIMIT 5"')
+    click.echo(f"Ask it: {command} sql --db {store} --named models_by_day")
+    click.echo(f'        {command} sql --db {store} "SELECT request_model, count(*) FROM llm_calls GROUP BY ALL"')
+    click.echo(f"Again:  {command} report {report.promotion.name} --db {store} --config {config}")
     if browser:
         webbrowser.open(page.as_uri())
+
+
+def _command() -> str:
+    """How to call the command line from here: by its name where the shell finds it, else by its path."""
+    return "spanverdict" if shutil.which("spanverdict") else str(Path(sys.executable).with_name("spanverdict"))
 
 
 def _own(directory: Path, store: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,6 +24,9 @@ from rich.table import Table
 from rich.text import Text
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
+LONGEST_CELL = 40
+"""Characters of a cell that a terminal shows."""
+
 _BINARY = frozenset({"parquet", "arrow"})
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != ord("\n")}
 _DIRECTIONS = {
@@ -193,18 +197,40 @@ def _cells(rows: pa.Table) -> dict[str, list[str | None]]:
 
 
 def _table(rows: pa.Table, out: Path | None) -> str:
-    """A table as wide as its content in a file or on a pipe, as wide as the terminal on a terminal."""
-    terminal = out is None and sys.stdout.isatty()
-    console = Console(file=io.StringIO(), width=None if terminal else 10_000, color_system=None)
-    table = Table(box=None, pad_edge=False, header_style="")
+    """Every column, whole, on a pipe; on a terminal the columns that fit, long cells cut."""
+    columns = {name: [printable(cell or "") for cell in cells] for name, cells in _cells(rows).items()}
+    everything = len(columns)
+    if out is None and sys.stdout.isatty():
+        columns = _fitting(columns, shutil.get_terminal_size().columns)
     numeric = {
         field.name for field in rows.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
     }
-    for name in rows.column_names:
-        table.add_column(Text(printable(name)), justify="right" if name in numeric else "left", overflow="fold")
-    columns = _cells(rows)
+    buffer = io.StringIO()
+    table = Table(box=None, pad_edge=False, header_style="")
+    for name in columns:
+        table.add_column(Text(printable(name)), justify="right" if name in numeric else "left", no_wrap=True)
     for index in range(rows.num_rows):
-        table.add_row(*(Text(printable(columns[name][index] or "")) for name in rows.column_names))
-    console.print(table)
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+        table.add_row(*(Text(cells[index]) for cells in columns.values()))
+    Console(file=buffer, width=100_000, color_system=None).print(table)
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    if left_out := everything - len(columns):
+        lines.append(f"({left_out} more columns do not fit; --format json shows everything)")
+    return "\n".join(lines) + "\n"
+
+
+def _fitting(columns: dict[str, list[str]], width: int) -> dict[str, list[str]]:
+    """The first columns that fit the width (at least one), their long cells cut."""
+    fitting: dict[str, list[str]] = {}
+    for name, cells in columns.items():
+        shown = [_shortened(cell) for cell in cells]
+        needed = max(map(len, (printable(name), *shown)))
+        if fitting and width < needed:
+            break
+        width -= needed + 2
+        fitting[name] = shown
+    return fitting
+
+
+def _shortened(cell: str) -> str:
+    line = cell.replace("\n", " ")
+    return line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"

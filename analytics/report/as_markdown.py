@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from analytics.report import formatting
-from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of, undecided
+from analytics.report.findings import Finding, checks_with, findings, metric_names, not_compared, result_of, undecided
 from analytics.report.headline import headline
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
@@ -29,6 +29,7 @@ def render(report: Report) -> str:
         _grid(report),
         _decisions(report),
         _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
+        _section("Not compared", _not_compared(report)),
         _section("Checks that did not pass", _checks(report)),
         _undecided(report),
         _footer(report),
@@ -58,6 +59,15 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"#### {title}", "", *lines]) if lines else ""
+
+
+def _not_compared(report: Report) -> list[str]:
+    lines = []
+    for found in not_compared(report):
+        everywhere = len(found.cohorts) == len(report.cohorts)
+        where = "all cohorts" if everywhere else ", ".join(_code(cohort) for cohort in found.cohorts)
+        lines.append(f"- {_code(found.metric)} on {where}: {_escape(sentence(found.reason))}")
+    return lines
 
 
 def _footer(report: Report) -> str:

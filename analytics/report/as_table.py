@@ -14,7 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from analytics.report import formatting
-from analytics.report.findings import Finding, checks_with, findings, metric_names, result_of, undecided
+from analytics.report.findings import (
+    Finding,
+    NotCompared,
+    checks_with,
+    findings,
+    metric_names,
+    not_compared,
+    result_of,
+    undecided,
+)
 from analytics.report.headline import headline
 from analytics.report.model import (
     Check,
@@ -85,6 +94,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section("Decisions", [_decision(cohort) for cohort in report.cohorts])
     yield from _section("Regressed", [_finding(found) for found in findings(report, Verdict.REGRESSED)])
     yield from _section("Improved", [_finding(found) for found in findings(report, Verdict.IMPROVED)])
+    yield from _section("Not compared", [_not_compared(found, report) for found in not_compared(report)])
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
     )
@@ -175,6 +185,15 @@ def _finding(found: Finding) -> RenderableType:
     exemplars = ", ".join(map(name, result.exemplars.get("candidate", [])))
     examples = f"see traces {exemplars}" if exemplars and result.verdict is Verdict.REGRESSED else ""
     return _item(title, sentence(result.reason), numbers, examples)
+
+
+def _not_compared(found: NotCompared, report: Report) -> RenderableType:
+    everywhere = len(found.cohorts) == len(report.cohorts)
+    where = "all cohorts" if everywhere else ", ".join(name(cohort) for cohort in found.cohorts)
+    title = Text.assemble(
+        (formatting.VERDICT_WORDS[Verdict.INVALID], _STYLES[Verdict.INVALID]), f"  {name(found.metric)} on {where}"
+    )
+    return _item(title, sentence(found.reason))
 
 
 def _undecided(found: Sequence[Finding]) -> list[RenderableType]:

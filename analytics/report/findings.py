@@ -38,6 +38,25 @@ def undecided(cohort: CohortResult) -> tuple[Finding, ...]:
     return tuple(Finding(cohort.cohort, result) for result in cohort.metrics if result.verdict is Verdict.INCONCLUSIVE)
 
 
+@dataclass(frozen=True)
+class NotCompared:
+    """A metric that could not be compared, why, and where."""
+
+    metric: str
+    reason: str
+    cohorts: tuple[str, ...]
+
+
+def not_compared(report: Report) -> tuple[NotCompared, ...]:
+    """The invalid metrics, those with one reason in several cohorts said once."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for cohort in report.cohorts:
+        for result in cohort.metrics:
+            if result.verdict is Verdict.INVALID:
+                where.setdefault((result.metric, result.reason), []).append(cohort.cohort)
+    return tuple(NotCompared(metric, reason, tuple(cohorts)) for (metric, reason), cohorts in where.items())
+
+
 def _gravity(finding: Finding) -> tuple[float, float, str, str]:
     result = finding.result
     margins = 0.0

@@ -24,12 +24,13 @@ def exit_status(report: Report, fail_on_undecided: bool) -> int:
         fail_on_undecided: whether a report in which nothing could be decided is a failure.
 
     Returns:
-        1 if any metric regressed; 3 if asked for and every metric is inconclusive or invalid; else 0.
+        1 if any metric regressed; 3 if nothing at all could be compared (no data is no pass), or, if asked for, if
+        every metric is inconclusive or invalid; else 0.
     """
     verdicts = {result.verdict for cohort in report.cohorts for result in cohort.metrics}
     if Verdict.REGRESSED in verdicts or report.overall is Verdict.REGRESSED:
         return EXIT_REGRESSED
-    if fail_on_undecided and not verdicts & DECIDED:
+    if report.overall is Verdict.INVALID or (fail_on_undecided and not verdicts & DECIDED):
         return EXIT_UNDECIDED
     return EXIT_DONE
 
@@ -49,7 +50,7 @@ def headline(report: Report) -> str:
 
 def _regressed(report: Report, regressed: Sequence[Finding]) -> str:
     everywhere = all(cohort.decision is Decision.ROLL_BACK for cohort in report.cohorts)
-    verb = "Roll back" if everywhere else "Hold"
+    worse = _named([cohort for cohort in report.cohorts if cohort.decision is Decision.ROLL_BACK])
     said = [change(regressed[0])]
     more = len(regressed) - 1
     if more:
@@ -57,7 +58,9 @@ def _regressed(report: Report, regressed: Sequence[Finding]) -> str:
     ready = _named([c for c in report.cohorts if c.decision is Decision.PROMOTE])
     if ready:
         said.append(f"{ready} may be promoted")
-    return f"{verb} {name(report.promotion.name)}: {'; '.join(said)}."
+    promotion = name(report.promotion.name)
+    do = f"Roll back {promotion}" if everywhere else f"Hold {promotion}, roll back {worse}"
+    return f"{do}: {'; '.join(said)}."
 
 
 def change(finding: Finding) -> str:

@@ -18,6 +18,7 @@ from sql.access import server_file
 from sql.store import Store
 
 ROOT = Path(__file__).parents[2]
+STORE = "demo.duckdb"
 STORIES = {
     ("chargeback", "task_completion_fail_rate", "IMPROVED"),
     ("policy_exception", "groundedness_fail_rate", "REGRESSED"),
@@ -96,7 +97,7 @@ def test_it_takes_less_than_a_minute(demo: Demo) -> None:
 
 def test_results_and_progress_go_separate_ways(demo: Demo) -> None:
     """The table and the paths are on standard output; what was sent and imported is said on standard error."""
-    assert demo.done.stdout.startswith("Hold refunds-v2: ")
+    assert demo.done.stdout.startswith("Hold refunds-v2")
     assert f"Report: {demo.folder.resolve() / 'report.html'}\n" in demo.done.stdout
     assert "\x1b" not in demo.done.stdout
     assert "each acknowledged after its commit" in demo.done.stderr
@@ -139,7 +140,8 @@ def test_the_page_is_whole(demo: Demo) -> None:
 
 def test_the_store_can_be_asked(demo: Demo) -> None:
     """The server is gone, its store is whole, and the exemplars of the report are traces in it."""
-    path = demo.folder / "spanverdict.duckdb"
+    path = demo.folder / STORE
+    assert f"spanverdict sql --db {path} " in demo.done.stdout
     assert not server_file(path).exists()
     shown = {
         trace
@@ -169,9 +171,22 @@ def test_it_leaves_a_running_server_alone(tmp_path: Path, start_server: Callable
     """Where a server runs on the demo's store, the demo says so, exits with 4 and touches nothing."""
     folder = tmp_path / "busy"
     folder.mkdir()
-    server = start_server(folder / "spanverdict.duckdb")
+    server = start_server(folder / STORE)
     done = run(folder)
     assert (done.returncode, done.stdout) == (4, "")
     assert "A server runs on" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 0}]
+
+
+def test_it_replaces_only_its_own_files(tmp_path: Path) -> None:
+    """A store that no demo made is left as it is, and the demo says so and exits with 4."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Store(folder / STORE).close()
+    before = (folder / STORE).read_bytes()
+    done = run(folder)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "was not made by a demo" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (folder / STORE).read_bytes() == before

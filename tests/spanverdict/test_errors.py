@@ -160,10 +160,19 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
         assert other.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
 
 
-def test_a_server_that_does_not_answer(db: Path, cli: Cli) -> None:
-    """A server file of a living process that does not listen exits with 4, not with an exception."""
-    ServerFile(pid=os.getpid(), grpc="127.0.0.1:1", sql="127.0.0.1:1", token="t").write(db)
-    refused(cli("sql", "SELECT 1"), 4, "The server at 127.0.0.1:1 does not answer")
+def test_a_server_that_does_not_answer(db: Path, cli: Cli, start_server: Callable[..., Any]) -> None:
+    """What a killed server left is passed over; a server that holds the store and does not answer exits with 4."""
+    gone = ServerFile(pid=os.getpid(), grpc="127.0.0.1:1", sql="127.0.0.1:1", token="t")
+    gone.write(db)
+    assert cli("sql", "SELECT 1 AS one", "--format", "csv").stdout == "one\n1\n"
+    server_file(db).unlink()
+    start_server(db)
+    gone.write(db)
+    refused(cli("sql", "SELECT 1"), 4, "spanverdict.duckdb is held by another process")
+
+
+def test_a_damaged_server_file(db: Path, cli: Cli) -> None:
+    """A server file that cannot be read exits with 4 and says which file to remove."""
     server_file(db).write_text("{")
     refused(cli("sql", "SELECT 1"), 4, "is damaged: remove it")
 
