@@ -29,13 +29,13 @@ def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
         QueryError: the text is not exactly one such statement, or calls a function with effects.
     """
     kind = _only_statement(connection, query)
-    if kind is duckdb.StatementType.EXPLAIN:
+    if kind == duckdb.StatementType.EXPLAIN:
         code = _without_leading_comments(query)
         explained = _EXPLAIN.match(code)
         if not explained:
             raise QueryError("Plain EXPLAIN is answered; EXPLAIN ANALYZE and EXPLAIN with options are not.")
         kind = _only_statement(connection, code[explained.end() :])
-    if kind is not duckdb.StatementType.SELECT:
+    if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"Only SELECT is answered; this is {kind.name}.")
     if found := _EFFECTS.search(query):
         raise QueryError(f"The function {found[1]} has effects and is not answered.")

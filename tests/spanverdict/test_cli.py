@@ -106,6 +106,19 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
     assert incident.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [("r.html", "<!doctype html>"), ("r.HTM", "<!doctype html>"), ("r.json", '{\n  "schema_version": 1'), ("r.md", "# "),
+     ("r.xml", "<?xml"), ("r.txt", "no verdict on p")],
+)  # fmt: skip
+def test_the_file_names_the_format(promoted: Path, cli: Cli, workdir: Path, name: str, mark: str) -> None:
+    """Without --format a report is what its file's name ends with, else a table; --format wins."""
+    assert cli("report", "p", "--out", name, "--db", promoted).stderr == f"Wrote {name}.\n"
+    assert (workdir / name).read_text("utf-8").lower().startswith(mark)
+    cli("report", "p", "--out", name, "--format", "json")
+    assert json.loads((workdir / name).read_text("utf-8"))["overall"] == "INVALID"
+
+
 def test_a_report_of_the_past_can_be_made_again(incident: Path, cli: Cli, start_server: Callable[..., Any]) -> None:
     """The same moment gives the same fingerprint and verdicts, also through a server; another moment does not."""
 
@@ -123,9 +136,9 @@ def test_a_report_of_the_past_can_be_made_again(incident: Path, cli: Cli, start_
 
 
 def test_without_traffic_nothing_passes(promoted: Path, cli: Cli) -> None:
-    """No data is INVALID, is said, exits with 0, and with 3 on demand; no metric and no test case is a pass."""
+    """No data is INVALID, is said, and exits with 3, asked for or not; no metric and no test case is a pass."""
     result = cli("report", "p", "--format", "json")
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     report = json.loads(result.stdout)
     assert report["overall"] == "INVALID"
     assert report["data_watermark"] is None
