@@ -175,6 +175,9 @@ def promotion_add(
     candidate_share: float | None,
 ) -> None:  # fmt: skip
     """Register a promotion: which candidate runs beside which base, since when, and what a cohort is."""
+    for option, value in (("NAME", name), ("--base", base), ("--candidate", candidate), ("--cohort-by", cohort_by)):
+        if not value.strip():
+            raise click.UsageError(f"{option} is empty.")
     if base == candidate:
         raise click.UsageError("--base and --candidate name the same model; there is nothing to compare.")
     new = Promotion(name, base, candidate, design, at, None, cohort_by, candidate_share)

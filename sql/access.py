@@ -214,7 +214,7 @@ def _connect(path: Path) -> RemoteStore | None:
     remote = RemoteStore(server.sql, server.token)
     try:
         remote.read("SELECT 1")
-    except StoreError:
+    except StoreUnavailableError:
         remote.close()
         return None
     return remote

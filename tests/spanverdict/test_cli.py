@@ -108,8 +108,8 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "mark"),
-    [("r.html", "<!doctype html>"), ("r.HTM", "<!doctype html>"), ("r.json", '{\n  "schema_version": 1'), ("r.md", "# "),
-     ("r.xml", "<?xml"), ("r.txt", "no verdict on p")],
+    [("r.html", "<!doctype html>"), ("r.HTM", "<!doctype html>"), ("r.json", '{\n  "schema_version": 1'),
+     ("r.md", "**no verdict on p"), ("r.xml", "<?xml"), ("r.txt", "no verdict on p")],
 )  # fmt: skip
 def test_the_file_names_the_format(promoted: Path, cli: Cli, workdir: Path, name: str, mark: str) -> None:
     """Without --format a report is what its file's name ends with, else a table; --format wins."""

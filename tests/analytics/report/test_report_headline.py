@@ -13,8 +13,8 @@ from analytics.report.model import ArmValue, Check, CheckStatus, Decision, Repor
 def test_names_the_gravest_regression(report: Report) -> None:
     """The regression that is largest in margins leads; the others are counted, the good cohorts named."""
     assert headline(report) == (
-        "Hold refunds-v2, roll back policy_exception: groundedness failures on policy_exception rose from 6.1 % to 9.8 % "
-        "(+2.4 to +5.1 points), margin 1.5 points; 1 more regression; chargeback may be promoted."
+        "Hold refunds-v2, roll back policy_exception: groundedness failures on policy_exception rose "
+        "from 6.1 % to 9.8 % (+2.4 to +5.1 points), margin 1.5 points; 1 more regression; chargeback may be promoted."
     )
 
 

@@ -96,7 +96,9 @@ def test_colour_is_never_alone(outline: Outline) -> None:
 def test_says_first_what_to_do(outline: Outline) -> None:
     """The one first-level heading is the headline."""
     (heading,) = outline.all("h1")
-    assert heading["text"].startswith("Hold refunds-v2, roll back policy_exception: groundedness failures on policy_exception rose")
+    assert heading["text"].startswith(
+        "Hold refunds-v2, roll back policy_exception: groundedness failures on policy_exception rose"
+    )
 
 
 def test_fits_a_phone_and_the_dark(page: str) -> None:
