@@ -234,8 +234,10 @@ def _threshold_quantiles(metric: Metric) -> tuple[float, ...]:
 def _thresholds(values: pl.DataFrame, before: pl.DataFrame, metric: Metric) -> pl.DataFrame | None:
     """Cohort → frozen thresholds t0, t1, ... and the look from which on they are known (null: the first).
 
-    From the pre-period's base traces where they suffice. Else from both arms together at the first look
-    that has enough, which treats the arms alike and so cannot make a difference where there is none.
+    From both arms together at the first look that has enough, which treats the arms alike and so cannot make a
+    difference where there is none. Where the pre-period's base traces suffice they decide: alone for a tail, whose
+    threshold is about the base; for limits on extreme values the wider of the two hold, lest limits taken from one
+    model hide all of another's values.
     """
     quantiles = _threshold_quantiles(metric)
     if not quantiles:
@@ -251,8 +253,7 @@ def _thresholds(values: pl.DataFrame, before: pl.DataFrame, metric: Metric) -> p
         .select("cohort", *frozen, look=pl.lit(None, dtype=pl.Date))
     )
     first = (
-        values.join(earlier, on="cohort", how="anti")
-        .group_by("cohort", "look")
+        values.group_by("cohort", "look")
         .len()
         .sort("cohort", "look")
         .filter(pl.col("len").cum_sum().over("cohort") >= FREEZE_POOLED)
@@ -265,7 +266,19 @@ def _thresholds(values: pl.DataFrame, before: pl.DataFrame, metric: Metric) -> p
         .group_by("cohort")
         .agg(**frozen, look=pl.col("freeze").first())
     )
-    return pl.concat([earlier, pooled.select(earlier.columns)])
+    alone = pl.concat([earlier, pooled.join(earlier, on="cohort", how="anti").select(earlier.columns)])
+    if metric.kind is MetricKind.TAIL:
+        return alone
+    lower = {"t0"} if metric.kind is MetricKind.QUANTILE else set()
+    both = earlier.join(pooled, on="cohort", suffix="_pooled").select(
+        "cohort",
+        *(
+            (pl.min_horizontal if name in lower else pl.max_horizontal)(name, f"{name}_pooled").alias(name)
+            for name in frozen
+        ),
+        look="look_pooled",
+    )
+    return pl.concat([both, alone.join(both, on="cohort", how="anti")])
 
 
 def _tested(metric: Metric) -> pl.Expr:

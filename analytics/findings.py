@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
 
 _RATE_MARGIN = 0.01
+_LARGEST_RATE_MARGIN = 0.05
 _RATE_MARGIN_SHARE = 0.25
 # A bound beyond this says nothing that a person could use.
 _LARGEST_LOG_RATIO = 20.0
@@ -134,7 +135,9 @@ def _margins(test: MetricTest) -> FloatArray:
     metric, data = test.metric, test.data
     base = np.where(np.isnan(data.before), data.values[:, 0], data.before)
     if metric.margin is None:
-        return np.maximum(_RATE_MARGIN, _RATE_MARGIN_SHARE * np.nan_to_num(base))
+        # A quarter of the failures, whichever way the rate counts them.
+        failing = np.nan_to_num(base if metric.higher_is == "worse" else 1 - base)
+        return np.clip(_RATE_MARGIN_SHARE * failing, _RATE_MARGIN, _LARGEST_RATE_MARGIN)
     if metric.margin_kind == "absolute":
         return np.full(len(base), metric.margin)
     return metric.margin * base
@@ -179,13 +182,15 @@ def _until_thresholds(cell: Finding, traces: int) -> Finding:
 def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
     base, candidate = test.data.counts[row]
     units = min(test.sums.base.units[row, -1], test.sums.candidate.units[row, -1])
+    constant = test.metric.kind is not MetricKind.RATE and not found.varies[row]
     # The first that applies explains the most.
     present = {
         Failure.NO_DATA: not base and not candidate,
         Failure.NO_BASE: not base,
         Failure.NO_CANDIDATE: not candidate,
         Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
-        Failure.NO_VARIATION: test.metric.kind is not MetricKind.RATE and not found.varies[row],
+        Failure.NO_RATIO: constant and not np.isclose(*test.data.values[row]),
+        Failure.NO_VARIATION: constant,
         Failure.TOO_FEW_UNITS: units < MINIMUM_UNITS,
         Failure.TOO_FEW_EVENTS: not found.ready[row],
     }

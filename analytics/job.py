@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
 import polars as pl
@@ -17,12 +18,15 @@ from analytics.outcomes import EvaluatorRule, match_targets
 from analytics.pricing import PriceBook
 from analytics.promotions import Promotion, find_promotion
 from analytics.report import as_json
-from analytics.report.model import Report
+from analytics.report.model import Check, CheckStatus, Report
 from analytics.traces import trace_frame
+from analytics.unmatched import unmatched_checks
 from analytics.validity import checks
 from analytics.verdict import judge, overall
 from sql import statements
 from sql.access import Access
+
+_SEVERITY = (CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.PASS)
 
 PRE_PERIOD = timedelta(days=28)
 """How far before the promotion traffic is read, to freeze thresholds and variances on."""
@@ -69,7 +73,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
     """
     promotion = find_promotion(store, name)
-    evaluations, traces = read_traces(store, promotion, options, as_of)
+    evaluations, traces, outcome_checks = read_traces(store, promotion, options, as_of)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
@@ -78,7 +82,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         metrics = metrics_for(window, options.overrides)
     except ValueError as error:
         raise JobOptionsError(f"The configuration cannot be used: {error}") from error
-    found_checks = checks(window, promotion=promotion, evaluations=evaluations)
+    validity = checks(window, promotion=promotion, evaluations=evaluations)
+    found_checks = tuple(sorted((*outcome_checks, *validity), key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
     newest = window["end_time"].max()
     return Report(
@@ -86,7 +91,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         generated_at=now,
         as_of=as_of,
         data_watermark=newest if isinstance(newest, datetime) else None,
-        fingerprint=_fingerprint(promotion, options, as_of, window, pre_period),
+        fingerprint=_fingerprint((promotion, options, as_of, found_checks), window, pre_period),
         alpha=options.alpha,
         overall=overall(cohorts),
         checks=found_checks,
@@ -96,8 +101,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
 
 def read_traces(
     store: Access, promotion: Promotion, options: JobOptions, as_of: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read what a report needs: the evaluations by trace and the wide traces frame, pre-period included."""
+) -> tuple[pl.DataFrame, pl.DataFrame, tuple[Check, ...]]:
+    """Read what a report needs: evaluations by trace, the wide traces frame with the pre-period, feedback's checks."""
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
@@ -126,15 +131,19 @@ def read_traces(
     )
     # A result may name a span, a response or a conversation alone; the checks join by trace.
     matched = match_targets(frames["evaluations"], frames["spans"])
-    return matched.with_columns(trace_id="matched_trace_id"), traces
+    outcome_checks = unmatched_checks(
+        frames["feedback"], frames["spans"], promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
+    )
+    return matched.with_columns(trace_id="matched_trace_id"), traces, tuple(outcome_checks)
 
 
 def store_report(store: Access, report: Report) -> None:
     """Keep a report in the store; the same report is kept once."""
     body = as_json.render(report)
+    identity = f"{report.promotion.name}\n{report.as_of.isoformat()}\n{report.fingerprint}"
     moment = pa.timestamp("us")
     row = {
-        "report_id": hashlib.sha256(body.encode()).hexdigest()[:32],
+        "report_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
         "promotion": report.promotion.name,
         "as_of": report.as_of,
         "generated_at": report.generated_at,
@@ -153,11 +162,9 @@ def _json_pointer(attribute: str) -> str:
     return "/" + attribute.replace("~", "~0").replace("/", "~1")
 
 
-def _fingerprint(
-    promotion: Promotion, options: JobOptions, as_of: datetime, window: pl.DataFrame, pre_period: pl.DataFrame
-) -> str:
-    """A hash of everything that the verdicts rest on."""
-    digest = hashlib.sha256(repr((promotion, options, as_of)).encode())
+def _fingerprint(given: tuple[object, ...], window: pl.DataFrame, pre_period: pl.DataFrame) -> str:
+    """A hash of everything that the verdicts rest on: what was given, the traces, the release that judged them."""
+    digest = hashlib.sha256(repr((given, version("spanverdict"))).encode())
     for frame in (window, pre_period):
         # Values as text: Arrow's buffers of a filtered frame also hold what was filtered out.
         digest.update(repr(frame.schema).encode())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analytics.cells import ARMS, FREEZE_POOLED
 from analytics.findings import Finding, MetricTest, findings, metric_test
-from analytics.metrics import Metric, MetricKind
+from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind
 from analytics.report import formatting
 from analytics.report.model import (
     ArmValue,
@@ -31,6 +31,7 @@ _NOT_JUDGED = {
     Failure.NO_DATA: "no trace has a value yet",
     Failure.NO_BASE: "no trace of the base arm has a value yet, so there is nothing to compare with",
     Failure.NO_CANDIDATE: "no trace of the candidate arm has a value yet, so there is nothing to compare",
+    Failure.NO_RATIO: "the values of one arm are zero throughout, so no ratio of the arms can be tested",
     Failure.NO_VARIATION: "every trace has the same value, so there is nothing to test",
 }
 
@@ -61,8 +62,9 @@ def judge(
         blocked, judged = False, []
         for test, found, p in zip(tests, found_by_metric, p_values, strict=True):
             failed = _failed_check(checks, cohort, test.metric.name)
-            lopsided = found[row].failure in (Failure.NO_BASE, Failure.NO_CANDIDATE)
-            blocked = blocked or failed is not None or lopsided
+            # No data is never a pass. Equal values throughout are: there is no difference to find.
+            unjudged = found[row].failure in _NOT_JUDGED and found[row].failure is not Failure.NO_VARIATION
+            blocked = blocked or failed is not None or unjudged
             judged.append(_result(test, row, cohort, found[row], float(p[row]), failed))
         results.append(_cohort(cohort, cells, judged, blocked=blocked))
     return tuple(results)
@@ -159,7 +161,7 @@ def _reason(
     if failed is not None:
         return f"{label}: the check {failed.check} failed: {failed.detail}"
     if found.failure in _NOT_JUDGED:
-        return f"{label}: {_NOT_JUDGED[found.failure]}."
+        return f"{label}: {_NOT_JUDGED[found.failure]}{_hint(metric, found.failure)}."
     unit, before, after = metric.unit, base.value or 0.0, candidate.value or 0.0
     verb = "rose" if after > before else "fell" if after < before else "stayed"
     moved = f"from {formatting.value(before, unit)} to {formatting.value(after, unit)}"
@@ -171,6 +173,19 @@ def _reason(
     margin = formatting.size(abs(found.margin), unit)
     test_note = _test_note(metric, verdict, found)
     return f"{label} {verb} {moved}{ends}{test_note}{_consequence(metric, verdict, found, interval, margin)}."
+
+
+def _hint(metric: Metric, failure: Failure) -> str:
+    """What a person may do about missing values, or when there will be some."""
+    if failure is Failure.NO_VARIATION or failure is Failure.NO_RATIO:
+        return ""
+    if metric.column.startswith(EVALUATION_PREFIX):
+        evaluator = metric.column.removeprefix(EVALUATION_PREFIX)
+        return f"; a score without a label that is understood needs a threshold under [evaluators.{evaluator}]"
+    if metric.maturity:
+        hours = round(metric.maturity.total_seconds() / 3600)
+        return f"; it is final {formatting.count(hours, 'hour')} after a trace's end"
+    return ""
 
 
 def _test_note(metric: Metric, verdict: Verdict, found: Finding) -> str:
@@ -220,7 +235,7 @@ def _cohort(cohort: str, cells: Cells, results: Sequence[MetricResult], *, block
         cohort: its name.
         cells: for the traffic.
         results: its metrics.
-        blocked: whether a failed check, or data in one arm only, stands against a promotion.
+        blocked: whether a failed check, or a metric without data to judge, stands against a promotion.
     """
     by_verdict = {
         verdict: [formatting.metric_label(r.metric) for r in results if r.verdict is verdict] for verdict in Verdict

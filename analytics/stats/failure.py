@@ -12,6 +12,7 @@ class Failure(StrEnum):
     NO_BASE = "no_base"
     NO_CANDIDATE = "no_candidate"
     NO_VARIATION = "no_variation"
+    NO_RATIO = "no_ratio"
     NO_THRESHOLD = "no_threshold"
     TOO_FEW_UNITS = "too_few_units"
     TOO_FEW_EVENTS = "too_few_events"

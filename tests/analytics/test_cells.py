@@ -158,17 +158,34 @@ def test_unknown_values_are_left_out() -> None:
         assert np.isfinite(found.by_metric[metric.name].sums.base.yy).all()
 
 
-def test_thresholds_come_from_the_pre_period_where_it_suffices() -> None:
-    """With 200 earlier base traces of the cohort the cap is theirs, and every look can be used."""
+@pytest.mark.parametrize("earlier", [0.5, 1e6])
+def test_the_wider_cap_holds(earlier: float) -> None:
+    """With 200 earlier base traces of the cohort their cap holds where it is the wider one, else the arms' own."""
     frame = traffic()
     before = frame.with_columns(
-        pl.col("end_time") - timedelta(days=20), arm=pl.lit("base"), cost=pl.lit(0.5), cohort=pl.lit("left")
+        pl.col("end_time") - timedelta(days=20), arm=pl.lit("base"), cost=pl.lit(earlier), cohort=pl.lit("left")
     )
     data = cells(frame, before, (COST,), as_of=AS_OF).by_metric["cost"]
-    capped = frame.filter(cohort="left", arm="base")["cost"].clip(upper_bound=0.5).sum()
-    assert data.sums.base.y[0, -1] == pytest.approx(capped)
-    assert data.before[0] == pytest.approx(0.5)
+    costs = frame.filter(cohort="left", arm="base")["cost"]
+    total = data.sums.base.y[0, -1]
+    if earlier > costs.max():
+        assert total == pytest.approx(costs.sum())
+    else:
+        assert costs.clip(upper_bound=earlier).sum() < total < costs.sum()
+    assert data.before[0] == pytest.approx(earlier)
     assert np.isnan(data.before[1])
+
+
+def test_a_tails_threshold_comes_from_the_pre_period() -> None:
+    """With 200 earlier base traces of the cohort the tail begins at their quantile."""
+    frame = traffic()
+    before = frame.with_columns(
+        pl.col("end_time") - timedelta(days=20), arm=pl.lit("base"), latency_ms=pl.lit(1e9), cohort=pl.lit("left")
+    )
+    data = cells(frame, before, (P99,), as_of=AS_OF).by_metric["latency_p99"]
+    assert data.sums.base.y[0, -1] == 0
+    assert data.sums.base.y[1, -1] > 0
+    assert data.first_look[0] == 0
 
 
 def test_pooled_thresholds_wait_for_enough_traces() -> None:

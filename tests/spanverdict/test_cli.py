@@ -102,7 +102,7 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
         shown = cli("report", "p", "--as-of", "2026-11-20", "--format", form, "--out", f"r.{form}")
         assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", f"Wrote r.{form}.\n")
         assert mark in (workdir / f"r.{form}").read_text("utf-8").lower()
-    assert rows(cli, "SELECT count(*) AS n, min(overall) AS o FROM reports") == [{"n": 5, "o": "REGRESSED"}]
+    assert rows(cli, "SELECT count(*) AS n, min(overall) AS o FROM reports") == [{"n": 1, "o": "REGRESSED"}]
     assert incident.exists()
 
 
