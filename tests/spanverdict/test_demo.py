@@ -190,3 +190,12 @@ def test_it_replaces_only_its_own_files(tmp_path: Path) -> None:
     assert "was not made by a demo" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert (folder / STORE).read_bytes() == before
+
+
+def test_the_readme_shows_what_it_prints(demo: Demo) -> None:
+    """Every line of the README's transcript is one that the demo printed, in that order."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = next(part for part in readme.split("```\n") if part.startswith("Hold refunds-v2")).splitlines()
+    printed = iter(line.rstrip() for line in demo.done.stdout.splitlines())
+    assert [line for line in shown if line != "…" and line not in printed] == []
+    assert len(shown) > 30
