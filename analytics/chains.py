@@ -24,7 +24,7 @@ from analytics.span_tree import SpanTree
 
 # Clocks of one host may step back by about this much between the end of a call and the start of the next.
 OVERLAP_TOLERANCE = timedelta(milliseconds=1)
-VALIDATION_EVALUATORS = frozenset({"JSONValidation", "schema_validation"})
+VALIDATION_EVALUATORS = ("JSONValidation", "schema_validation")
 REASONS = ("retry", "fallback", "schema_repair")
 COUNT_COLUMNS = ("retries", "fallbacks", "schema_repairs")
 

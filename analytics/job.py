@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from analytics.cells import cells
+from analytics.chains import VALIDATION_EVALUATORS
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
 from analytics.outcomes import EvaluatorRule, match_targets
 from analytics.pricing import PriceBook
@@ -53,7 +54,7 @@ class JobOptions:
     evaluator_rules: Mapping[str, EvaluatorRule] = field(default_factory=dict)
     overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
     feedback_key: str | None = None
-    validation_evaluators: tuple[str, ...] = ("JSONValidation", "schema_validation")
+    validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
     alpha: float = 0.05
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from analytics.metrics import DEFAULT_OUTCOME_MATURITY, EVALUATION_PREFIX, OUTCOME_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_OUTCOME_MATURITY = timedelta(days=1)
 
 PASS_LABELS = frozenset(
     [
@@ -78,8 +79,6 @@ RETRACTED_LABELS = FALSE_LABELS | frozenset(
     ["0", "up", "thumbs_up", "positive", "good", "like", "liked", "none", "retracted", "off"]
 )
 
-EVALUATION_PREFIX = "evaluation:"
-OUTCOME_PREFIX = "outcome:"
 
 # Levels of the target, most trusted first, with the column that names each among the spans.
 _LEVELS = {

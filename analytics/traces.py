@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analytics.calls import find_calls, is_work
 from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, attempt_chains, chain_counts
 from analytics.outcomes import (
     EvaluatorRule,
@@ -21,7 +22,6 @@ from analytics.outcomes import (
     with_passed,
 )
 from analytics.span_tree import SpanTree
-from analytics.tokens import find_calls, is_work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from analytics.cells import ARMS, FREEZE_POOLED
-from analytics.findings import Finding, MetricTest, findings, metric_test
+from analytics.metric_tests import Finding, MetricTest, findings, metric_test
 from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind
 from analytics.report import formatting
 from analytics.report.model import (

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from analytics.chains import VALIDATION_EVALUATORS
+
 DEFAULT_FILE = "spanverdict.toml"
 
 _KINDS = {
@@ -114,7 +116,7 @@ class ReportConfig(_Section):
     """``[report]``: the error rate, and which evaluators tell that an answer had to be repaired."""
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    validation_evaluators: tuple[str, ...] = ("JSONValidation", "schema_validation")
+    validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
 
 
 class Config(BaseSettings):

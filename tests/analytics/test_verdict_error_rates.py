@@ -16,7 +16,7 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from analytics.cells import Cells, cells
-from analytics.findings import metric_test
+from analytics.metric_tests import metric_test
 from analytics.metrics import Metric, MetricKind, metrics_for
 from analytics.report.model import Verdict
 from analytics.stats.assessment import family

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import ndtri
 
 from analytics.cells import cells
-from analytics.findings import metric_test
+from analytics.metric_tests import metric_test
 from analytics.metrics import Metric, MetricKind
 
 AZURE = Path(__file__).parents[3] / "shared" / "reference_data" / "azure_llm"

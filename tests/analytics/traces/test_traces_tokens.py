@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analytics.calls import find_calls, is_work
 from analytics.span_tree import SpanTree
-from analytics.tokens import find_calls, is_work
 
 Row = dict[str, Any]
 Make = Callable[..., Row]
