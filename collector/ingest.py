@@ -182,7 +182,14 @@ class Ingest:
 
     def _decode_groups(self) -> None:
         while (requests := self._next_requests()) is not None:
-            self._decoded.put(self._decode(requests))
+            try:
+                group = self._decode(requests)
+            except Exception:  # noqa: BLE001 (nothing may end the thread: what is not answered yet is refused)
+                _LOG.exception("A group of %d requests could not be put together", len(requests))
+                unanswered = [request for request in requests if not request.done.done()]
+                self._refuse(unanswered, StoppedError("The request could not be stored now."))
+                continue
+            self._decoded.put(group)
         self._decoded.put(None)
 
     def _next_requests(self) -> list[_Request] | None:

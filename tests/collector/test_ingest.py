@@ -130,6 +130,25 @@ def test_what_poisons_the_decoder_harms_no_other(gated: GatedStore, otlp: Any) -
     assert ingest._bytes == 0
 
 
+def test_a_group_that_cannot_be_put_together_does_not_end_the_path(
+    gated: GatedStore, otlp: Any, monkeypatch: Any
+) -> None:
+    """Its clients are told to send again, its bytes are released, and the next requests are stored."""
+    gated.gate.set()
+
+    def broken(_: Any) -> dict[str, pa.Table]:
+        raise pa.ArrowInvalid("no")
+
+    with running(gated) as ingest:
+        with monkeypatch.context() as patch:
+            patch.setattr("collector.ingest.combined", broken)
+            with pytest.raises(StoppedError):
+                ingest.submit(Signal.TRACES, payload(otlp, 1)).result(timeout=10)
+        assert ingest._bytes == 0
+        ingest.submit(Signal.TRACES, payload(otlp, 2)).result(timeout=10)
+    assert gated.spans() == 1
+
+
 def test_rows_that_cannot_be_stored_are_refused_alone(gated: GatedStore, otlp: Any, monkeypatch: Any) -> None:
     """Where one request's rows make the commit fail, the others of its group are stored."""
     gated.gate.set()
