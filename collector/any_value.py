@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,13 +22,14 @@ import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 
-from collector.literals import FALSE, concatenate, text
+from collector.literals import EMPTY, FALSE, concatenate, text
 
 MAX_NESTING = 32
 """Levels of arrays and maps that are kept; what lies deeper is replaced by null."""
 
-_NEEDS_ESCAPE = r'["\\\x00-\x1f]'
 _RARE_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+
+_RADIX_NAMES = 2**15
 
 Indices = npt.NDArray[np.int64]
 
@@ -39,10 +41,9 @@ def json_strings(texts: pa.Array) -> pa.Array:
 
 
 def _escape(texts: pa.Array) -> pa.Array:
-    hits = pc.match_substring_regex(texts, _NEEDS_ESCAPE)
-    if not pc.any(hits, min_count=0).as_py():
+    hits = _to_be_escaped(texts)
+    if hits is None:
         return texts
-    hits = pc.fill_null(hits, FALSE)
     found = texts.filter(hits)
     for plain, quoted in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         found = pc.replace_substring(found, plain, quoted)
@@ -54,6 +55,24 @@ def _escape(texts: pa.Array) -> pa.Array:
         ]
         found = pc.replace_with_mask(found, rare, pa.array(mended, pa.string()))
     return pc.replace_with_mask(texts, hits, found)
+
+
+def _to_be_escaped(texts: pa.Array) -> pa.Array | None:
+    """Which texts hold a character that JSON escapes; None if none does (most batches of ids and names)."""
+    data = texts.buffers()[2]
+    if len(texts) == 0 or data is None:
+        return None
+    offsets = _offsets_of(texts)
+    octets = np.frombuffer(data, np.uint8, offsets[-1] - offsets[0], offsets[0])
+    marks = octets < ord(" ")
+    marks |= octets == ord('"')
+    marks |= octets == ord("\\")
+    places = np.flatnonzero(marks)
+    if len(places) == 0:
+        return None
+    hits = np.zeros(len(texts), dtype=bool)
+    hits[np.searchsorted(offsets - offsets[0], places, side="right") - 1] = True
+    return pa.array(hits)
 
 
 def plain_value(value: AnyValue, depth: int = 0) -> Any:  # noqa: ANN401 (JSON has many types)
@@ -154,21 +173,29 @@ class AnyValues:
 
     def json_texts(self) -> pa.Array:
         """Every value as JSON text; a value of no kind, or of an unknown one, is ``null``."""
-        texts = json_strings(self.strings)
-        for kind in (self.ints, self.bools):
-            if kind.null_count < len(kind):
-                texts = pc.coalesce(texts, pc.cast(kind, pa.string()))
-        if self.doubles.null_count < len(self.doubles):
-            texts = pc.coalesce(texts, _double_texts(self.doubles))
-        for kind, as_json in (
-            ("array_value", _array_texts),
-            ("kvlist_value", lambda column: _packed_texts(column, KeyValueList)),
-            ("bytes_value", _base64_texts),
-        ):
+        texts, bare = json_strings(self.strings), self.bare_texts()
+        return pc.fill_null(texts if bare is None else pc.coalesce(texts, bare), text("null"))
+
+    def bare_texts(self) -> pa.Array | None:
+        """Every value that is not a string as JSON text, null for the rest; None if all are strings."""
+        found: pa.Array | None = None
+        for kind, as_json in _BARE_TEXTS.items():
             column = self.columns[kind]
-            if column.null_count < len(column):
-                texts = pc.replace_with_mask(texts, column.is_valid(), as_json(column.drop_null()))
-        return pc.fill_null(texts, text("null"))
+            if column.null_count == len(column):
+                continue
+            if found is None:
+                found = pa.nulls(len(column), pa.string())
+            valid = column.is_valid()
+            found = pc.replace_with_mask(found, valid, as_json(column.filter(valid)))
+        return found
+
+
+def _plain_texts(column: pa.Array) -> pa.Array:
+    return pc.cast(column, pa.string())
+
+
+def _map_texts(column: pa.Array) -> pa.Array:
+    return _packed_texts(column, KeyValueList)
 
 
 def _array_texts(column: pa.Array) -> pa.Array:
@@ -191,6 +218,16 @@ def _double_texts(doubles: pa.Array) -> pa.Array:
         return texts
     special = [f'"{_special_double(number)}"' for number in doubles.filter(pc.invert(finite)).to_pylist()]
     return pc.replace_with_mask(texts, pc.fill_null(pc.invert(finite), FALSE), pa.array(special, pa.string()))
+
+
+_BARE_TEXTS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+    "int_value": _plain_texts,
+    "bool_value": _plain_texts,
+    "double_value": _double_texts,
+    "array_value": _array_texts,
+    "kvlist_value": _map_texts,
+    "bytes_value": _base64_texts,
+}
 
 
 @dataclass(frozen=True)
@@ -228,18 +265,89 @@ class AttributeLists:
     def rows_by_key(self) -> dict[str, Indices]:
         """Attribute name → its rows, in owner order."""
         codes = self.keys.indices.to_numpy(zero_copy_only=False)
-        order = np.argsort(codes, kind="stable").astype(np.int64)
         names = self.keys.dictionary.to_pylist()
-        bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+        # numpy sorts 16-bit integers by radix.
+        sortable = codes.astype(np.int16) if len(names) < _RADIX_NAMES else codes
+        order = np.argsort(sortable, kind="stable").astype(np.int64)
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(names)))))
         return {name: order[bounds[code] : bounds[code + 1]] for code, name in enumerate(names)}
 
+    def overridden(self, values: Sequence[Mapping[str, str]]) -> AttributeLists:
+        """Each owner's attributes with some set to a text, whatever they were.
+
+        Args:
+            values: for each owner, the names and texts.
+        """
+        names = self.keys.cast(pa.string()).to_pylist()
+        owners = self.owners.tolist()
+        kept = [row for row, name in enumerate(names) if name not in values[owners[row]]]
+        added = [(owner, *item) for owner, given in enumerate(values) for item in given.items()]
+        order = np.argsort([owners[row] for row in kept] + [owner for owner, _, _ in added], kind="stable")
+        keys = pa.array([names[row] for row in kept] + [name for _, name, _ in added], pa.string())
+        texts = pa.array([text for _, _, text in added], pa.string())
+        columns = {
+            kind: pa.concat_arrays(
+                [
+                    column.take(pa.array(kept, pa.int64())),
+                    texts if column is self.values.strings else pa.nulls(len(added), column.type),
+                ]
+            )
+            for kind, column in self.values.columns.items()
+        }
+        counts = np.bincount([owners[row] for row in kept], minlength=len(values)) + [len(given) for given in values]
+        return AttributeLists(
+            np.concatenate(([0], np.cumsum(counts))).astype(np.int32),
+            keys.take(pa.array(order)).dictionary_encode(),
+            AnyValues(columns).take(order),
+        )
+
     def json_objects(self) -> pa.Array:
-        """Each owner's attributes as one JSON object; ``{}`` for an owner without any."""
-        if len(self.values) == 0:
+        """Each owner's attributes as one JSON object; ``{}`` for an owner without any.
+
+        The members of all owners are written into one buffer, each with what closes the one before it (``"``, ``}``)
+        and opens its own value, so that an object is a slice of that buffer and nothing is copied twice.
+        """
+        rows = len(self.values)
+        if rows == 0:
             return pa.array(["{}"] * (len(self.offsets) - 1), pa.string())
-        names = concatenate(json_strings(self.keys.dictionary), ":")
-        members = concatenate(names.take(self.keys.indices), self.values.json_texts())
-        return json_list(self.offsets, members, "{", "}")
+        texts = self.values.strings.is_valid().to_numpy(zero_copy_only=False)
+        bare = self.values.bare_texts()
+        absent = ~texts if bare is None else ~(texts | bare.is_valid().to_numpy(zero_copy_only=False))
+        follows_text = np.concatenate(([False], texts[:-1]))
+        first = np.zeros(rows, dtype=bool)
+        first[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        codes = self.keys.indices.to_numpy(zero_copy_only=False)
+        shape = follows_text + 2 * first + 4 * np.where(texts, 1, np.where(absent, 2, 0))
+        prefixes = _member_prefixes(self.keys.dictionary).take(pa.array(codes + shape * len(self.keys.dictionary)))
+        end = pa.concat_arrays([pa.nulls(rows - 1, pa.string()), pa.array(['"}' if texts[-1] else "}"])])
+        parts = [prefixes, _escape(self.values.strings), *([] if bare is None else [bare]), end]
+        members = pc.binary_join_element_wise(*parts, EMPTY, null_handling="replace", null_replacement="")
+        starts = _offsets_of(members)
+        opened = np.append(1 + follows_text, 0)
+        bounds = starts[self.offsets] + opened[self.offsets]
+        objects = pa.Array.from_buffers(
+            pa.string(), len(bounds) - 1, [None, pa.py_buffer(bounds.astype(np.int32)), members.buffers()[2]]
+        )
+        empty = np.diff(self.offsets) == 0
+        return pc.if_else(pa.array(empty), text("{}"), objects) if empty.any() else objects
+
+
+def _member_prefixes(names: pa.Array) -> pa.Array:
+    """What stands before a member's value, for each shape and name: see AttributeLists.json_objects."""
+    quoted = concatenate(json_strings(names), ":")
+    return pa.concat_arrays(
+        [
+            concatenate(closing + opening, quoted, value)
+            for value in ("", '"', "null")
+            for opening in (",", "}{")
+            for closing in ("", '"')
+        ]
+    )
+
+
+def _offsets_of(texts: pa.Array) -> npt.NDArray[np.int32]:
+    offsets: npt.NDArray[np.int32] = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset)
+    return offsets
 
 
 def json_list(offsets: npt.NDArray[np.int32], members: pa.Array, opening: str, closing: str) -> pa.Array:

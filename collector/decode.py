@@ -43,6 +43,7 @@ class Envelope:
         request: index of the request each row came in.
         resource: index into ``resources`` of each row.
         resources: attributes of each resource.
+        resource_request: index of the request each resource came in.
         scope_name: instrumentation scope of each row.
         scope_version: its version.
     """
@@ -50,6 +51,7 @@ class Envelope:
     request: Indices
     resource: Indices
     resources: AttributeLists
+    resource_request: Indices
     scope_name: pa.Array
     scope_version: pa.Array
 
@@ -194,6 +196,7 @@ def _open(
         request=resource_request[record_resource],
         resource=record_resource,
         resources=AttributeLists.from_list(_lists(_struct_fields(resources["resource"])["attributes"])),
+        resource_request=resource_request,
         scope_name=cut(scope["name"]).take(by_record),
         scope_version=cut(scope["version"]).take(by_record),
     )

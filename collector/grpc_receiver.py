@@ -20,7 +20,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from collector.decode import MalformedRequestError
-from collector.ingest import Ingest, Outcome, OverloadedError, Signal, StoppedError
+from collector.ingest import Ingest, Outcome, OverloadedError, StoppedError
+from collector.signals import Signal
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Largest message taken, after decompression (the specification's recommended default)."""

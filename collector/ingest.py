@@ -1,8 +1,8 @@
-"""Admission, group commit and acknowledgement.
+"""Admission, grouping and acknowledgement.
 
-Requests that arrive together are decoded together and stored in one transaction; each is acknowledged only after
-that transaction is on disk. Two threads work behind one another: one decodes the next group while the other
-commits the last. What waits is bounded in bytes; past the bound a request is refused at once, to be sent again.
+Requests that arrive together are decoded together and written to the journal with one sync; each is acknowledged only
+after that. Two threads work behind one another: one decodes the next group while the other writes the last. What waits
+is bounded in bytes; past the bound a request is refused at once, to be sent again.
 """
 
 from __future__ import annotations
@@ -11,35 +11,30 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from collector.credentials import Credential
 from collector.decode import MalformedRequestError, decode_logs, decode_traces
-from collector.rows import Rows, combined, log_rows, span_rows
-from sql.errors import RowsRefusedError, StoreFailedError
+from collector.rows import Rows, arrivals, log_rows, span_rows
+from collector.signals import Signal
+from sql.batches import combined
+from sql.journal import JournalError
+from sql.journaled_writer import ARRIVALS, JournaledWriter
 from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.ingest")
 
-KNOWN_RESOURCES = 100_000
-"""How many resource ids are remembered so that a resource is not looked up again at every commit."""
-
-
-class Signal(StrEnum):
-    """What a request carries."""
-
-    TRACES = "traces"
-    LOGS = "logs"
+_TICK = timedelta(microseconds=1)
 
 
 class OverloadedError(Exception):
-    """More bytes wait for a commit than may; the client should send the request again in a moment."""
+    """More bytes wait than may; the client should send the request again in a moment."""
 
 
 class StoppedError(Exception):
@@ -51,9 +46,9 @@ class Limits:
     """Bounds of the ingest path.
 
     Attributes:
-        waiting_bytes: serialized bytes that may wait for their commit.
-        group_bytes: serialized bytes that go into one commit.
-        group_requests: requests that go into one commit.
+        waiting_bytes: bytes that may wait: requests for their acknowledgement, acknowledged rows for the store.
+        group_bytes: serialized bytes that are decoded and acknowledged together.
+        group_requests: requests that are decoded and acknowledged together.
         linger_seconds: how long the first request of a group waits for others.
     """
 
@@ -65,37 +60,53 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stored request: how many of its records were refused, and why."""
+    """What became of a stored request: how many records it held, how many of them were refused, and why."""
 
+    records: int
     rejected: int
     reason: str
 
 
 @dataclass
 class Counters:
-    """Totals since the start. Records of acknowledged requests are stored, rejected or duplicates."""
+    """Totals since the start.
 
-    requests: int = 0
+    Attributes:
+        requests: requests acknowledged, by signal.
+        received_bytes: serialized bytes of those.
+        accepted: records of those requests.
+        rejected: those records among them that were refused, by signal and reason.
+        refused: requests that were not acknowledged, by reason.
+        groups: groups acknowledged.
+        group_seconds: time from taking a group to its acknowledgement.
+    """
+
+    requests: Counter[Signal] = field(default_factory=Counter)
     received_bytes: int = 0
-    commits: int = 0
-    rejected: int = 0
-    stored: dict[str, int] = field(default_factory=dict)
+    accepted: Counter[Signal] = field(default_factory=Counter)
+    rejected: Counter[tuple[Signal, str]] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    groups: int = 0
+    group_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Request:
     signal: Signal
     payload: bytes
+    credential: Credential | None
     done: Future[Outcome]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Group:
-    """Requests that share one transaction, decoded: their rows and each one's outcome."""
+    """Requests that are acknowledged together, decoded: their rows and each one's outcome."""
 
-    requests: list[_Request]
-    outcomes: list[Outcome]
-    tables: dict[str, pa.Table]
+    taken_at: float
+    requests: list[_Request] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    rejections: Counter[tuple[Signal, str]] = field(default_factory=Counter)
+    tables: dict[str, pa.Table] = field(default_factory=dict)
 
 
 def _as_malformed(error: BaseException) -> MalformedRequestError:
@@ -105,42 +116,59 @@ def _as_malformed(error: BaseException) -> MalformedRequestError:
     return MalformedRequestError("its content could not be decoded")
 
 
-_ROWS: Mapping[Signal, Callable[[Sequence[bytes], datetime], Rows]] = {
-    Signal.TRACES: lambda payloads, now: span_rows(decode_traces(payloads), len(payloads), now),
-    Signal.LOGS: lambda payloads, now: log_rows(decode_logs(payloads), len(payloads), now),
+def _trace_rows(requests: Sequence[_Request], received_at: datetime) -> Rows:
+    columns = decode_traces([request.payload for request in requests])
+    return span_rows(columns, [request.credential for request in requests], received_at)
+
+
+def _log_rows(requests: Sequence[_Request], received_at: datetime) -> Rows:
+    columns = decode_logs([request.payload for request in requests])
+    return log_rows(columns, [request.credential for request in requests], received_at)
+
+
+_ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime], Rows]] = {
+    Signal.TRACES: _trace_rows,
+    Signal.LOGS: _log_rows,
 }
 
 
+def _outcomes(rows: Rows) -> list[Outcome]:
+    return [
+        Outcome(records, rejected, rows.sentence if rejected else "")
+        for records, rejected in zip(rows.records.tolist(), rows.rejected.tolist(), strict=True)
+    ]
+
+
 class Ingest:
-    """The path from request bytes to a commit.
+    """The path from request bytes to an acknowledgement.
 
     Args:
-        write: stores named tables in one transaction and returns how many rows each gained.
-        limits: bounds of what waits and of what is committed together.
-        on_failure: called once, from the committing thread, when the store can no longer be written.
+        writer: where rows go; what it has taken is on disk.
+        limits: bounds of what waits and of what is acknowledged together.
+        last_received_at: the latest arrival that the store holds; later ones are later, whatever the clock says.
     """
 
     def __init__(
-        self,
-        write: Callable[[Mapping[str, pa.Table]], dict[str, int]],
-        limits: Limits | None = None,
-        on_failure: Callable[[StoreFailedError], None] | None = None,
+        self, writer: JournaledWriter, limits: Limits | None = None, last_received_at: datetime | None = None
     ) -> None:
-        self._write = write
+        self._writer = writer
         self._limits = limits or Limits()
-        self._on_failure = on_failure
+        self._last_received_at = last_received_at or datetime.min  # noqa: DTZ901 (the store's times are naive UTC)
         self._waiting: deque[_Request] = deque()
         self._arrived = threading.Condition()
         self._bytes = 0
         self._open = True
-        self._failure: StoreFailedError | None = None
         self._decoded: queue.Queue[_Group | None] = queue.Queue(maxsize=1)
-        self._known_resources: set[str] = set()
         self.counters = Counters()
         self._threads = (
             threading.Thread(target=self._decode_groups, name="ingest-decode"),
-            threading.Thread(target=self._commit_groups, name="ingest-commit"),
+            threading.Thread(target=self._write_groups, name="ingest-write"),
         )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of requests that are not acknowledged yet and of rows that are not in the store yet."""
+        return self._bytes + self._writer.waiting_bytes
 
     def start(self) -> None:
         """Start the two threads."""
@@ -148,35 +176,46 @@ class Ingest:
             thread.start()
 
     def stop(self) -> None:
-        """Admit nothing more, commit what waits, and end the threads."""
+        """Admit nothing more, acknowledge what waits, and end the threads; the writer is left open."""
         with self._arrived:
             self._open = False
             self._arrived.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def submit(self, signal: Signal, payload: bytes) -> Future[Outcome]:
+    def ready(self) -> str | None:
+        """None if requests can be stored, else one sentence that says why not."""
+        return self._writer.problem() if self._open else "The collector is shutting down."
+
+    def submit(self, signal: Signal, payload: bytes, credential: Credential | None = None) -> Future[Outcome]:
         """Queue a serialized export request; the future is done once its rows are on disk.
 
         The future raises MalformedRequestError if the bytes are not such a request, StoppedError if they could not
         be stored.
+
+        Args:
+            signal: what the request carries.
+            payload: the protobuf message.
+            credential: who sends it; its attributes go over those of every resource in the request.
 
         Raises:
             OverloadedError: too many bytes wait already.
             StoppedError: the collector is shutting down or cannot write.
         """
         done: Future[Outcome] = Future()
-        # A client that gives up must not cancel what the commit will answer.
+        # A client that gives up must not cancel what the group will answer.
         done.set_running_or_notify_cancel()
+        failure = self._writer.failure
         with self._arrived:
-            if not self._open or self._failure:
-                raise StoppedError(str(self._failure or "The collector is shutting down."))
-            if self._bytes and self._bytes + len(payload) > self._limits.waiting_bytes:
-                raise OverloadedError(
-                    f"{self._bytes} bytes wait for their commit already; send this again in a moment."
-                )
+            if not self._open or failure:
+                self.counters.refused["stopped"] += 1
+                raise StoppedError(failure or "The collector is shutting down.")
+            waiting = self.waiting_bytes
+            if waiting and waiting + len(payload) > self._limits.waiting_bytes:
+                self.counters.refused["overloaded"] += 1
+                raise OverloadedError(f"{waiting} bytes wait for the disk already; send this again in a moment.")
             self._bytes += len(payload)
-            self._waiting.append(_Request(signal, payload, done))
+            self._waiting.append(_Request(signal, payload, credential, done))
             self._arrived.notify()
         return done
 
@@ -212,80 +251,63 @@ class Ingest:
             return taken
 
     def _decode(self, requests: list[_Request]) -> _Group:
-        group = _Group([], [], {})
-        parts: list[dict[str, pa.Table]] = []
+        group = _Group(time.monotonic())
+        # What the ledger counts as stored it finds by this moment: no two groups may share it.
+        received_at = self._last_received_at = max(utc_now(), self._last_received_at + _TICK)
+        parts: list[Mapping[str, pa.Table]] = []
         for signal in Signal:
             chosen = [request for request in requests if request.signal is signal]
-            for sound, rows in self._decode_together(signal, chosen) if chosen else ():
+            for sound, rows in self._decode_together(signal, chosen, received_at) if chosen else ():
                 group.requests.extend(sound)
-                group.outcomes.extend(Outcome(int(n), rows.reason if n else "") for n in rows.rejected)
+                group.outcomes.extend(_outcomes(rows))
+                group.rejections.update({(signal, reason): n for reason, n in rows.rejections.items()})
                 parts.append(rows.tables)
+                parts.append({ARRIVALS: arrivals(signal, rows, received_at)})
         group.tables.update(combined(parts))
         return group
 
-    def _decode_together(self, signal: Signal, requests: list[_Request]) -> list[tuple[list[_Request], Rows]]:
+    def _decode_together(
+        self, signal: Signal, requests: list[_Request], received_at: datetime
+    ) -> list[tuple[list[_Request], Rows]]:
         """Decode as one; where that fails, halve, so that only the request at fault is refused."""
         try:
-            return [(requests, _ROWS[signal]([request.payload for request in requests], utc_now()))]
+            return [(requests, _ROWS[signal](requests, received_at))]
         except BaseException as error:  # noqa: BLE001 (whatever one request holds, a panic too, it harms no other)
             if len(requests) == 1:
                 self._refuse(requests, _as_malformed(error))
                 return []
         middle = len(requests) // 2
         halves = requests[:middle], requests[middle:]
-        return [part for half in halves for part in self._decode_together(signal, half)]
+        return [part for half in halves for part in self._decode_together(signal, half, received_at)]
 
-    def _commit_groups(self) -> None:
+    def _write_groups(self) -> None:
         while (group := self._decoded.get()) is not None:
-            self._commit_or_refuse(group)
-
-    def _commit_or_refuse(self, group: _Group) -> None:
-        """Commit; what cannot be stored together is stored alone, so that only the request at fault is refused."""
-        if self._failure:
-            self._refuse(group.requests, StoppedError(str(self._failure)))
-            return
-        try:
-            self._commit(group)
-        except StoreFailedError as error:
-            _LOG.error("%s", error)
-            self._failure = error
-            self._refuse(group.requests, StoppedError(str(error)))
-            if self._on_failure:
-                self._on_failure(error)
-        except Exception as error:  # noqa: BLE001 (as above: nothing may end the thread)
-            if len(group.requests) > 1:
-                for request in group.requests:
-                    self._commit_or_refuse(self._decode([request]))
-            elif isinstance(error, RowsRefusedError):
-                _LOG.error("A request was refused: %s", error)
-                self._refuse(group.requests, MalformedRequestError("its content could not be stored"))
-            else:
-                _LOG.exception("A request could not be stored")
+            try:
+                if ARRIVALS in group.tables:
+                    self._writer.append(group.tables)
+            except JournalError as error:
+                _LOG.error("%s", error)
+                self._refuse(group.requests, StoppedError(str(error)))
+            except Exception:  # noqa: BLE001 (as above: nothing may end the thread)
+                _LOG.exception("A group of %d requests could not be stored", len(group.requests))
                 self._refuse(group.requests, StoppedError("The request could not be stored now."))
+            else:
+                self._acknowledge(group)
 
-    def _commit(self, group: _Group) -> None:
-        tables = dict(group.tables)
-        resources = tables.pop("resources", None)
-        if resources is not None:
-            ids = resources["resource_id"].to_pylist()
-            if not self._known_resources.issuperset(ids):
-                tables["resources"] = resources
-        stored = self._write(tables)
-        if resources is not None:
-            if len(self._known_resources) > KNOWN_RESOURCES:
-                self._known_resources.clear()
-            self._known_resources.update(ids)
-        self.counters.commits += 1
-        for name, count in stored.items():
-            self.counters.stored[name] = self.counters.stored.get(name, 0) + count
+    def _acknowledge(self, group: _Group) -> None:
+        counters = self.counters
         for request, outcome in zip(group.requests, group.outcomes, strict=True):
-            self.counters.requests += 1
-            self.counters.received_bytes += len(request.payload)
-            self.counters.rejected += outcome.rejected
+            counters.requests[request.signal] += 1
+            counters.received_bytes += len(request.payload)
+            counters.accepted[request.signal] += outcome.records
             request.done.set_result(outcome)
+        counters.rejected.update(group.rejections)
+        counters.groups += 1
+        counters.group_seconds += time.monotonic() - group.taken_at
         self._release(group.requests)
 
     def _refuse(self, requests: Sequence[_Request], error: Exception) -> None:
+        self.counters.refused["malformed" if isinstance(error, MalformedRequestError) else "stopped"] += len(requests)
         for request in requests:
             request.done.set_exception(error)
         self._release(requests)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import Indices, json_list, json_strings
 from collector.conventions import Convention, Reader, Source
+from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
 from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, unless_empty
 from collector.normalize import canonical_columns, first_usable
+from collector.signals import Signal
+from sql.batches import IDENTITY, first_of_each
 
 LATEST_TIME = 2**63 - 2
 """The last nanosecond (in 2262) that the store's timestamps hold."""
+
+INVALID_IDS = "invalid_ids"
+TIME_OUT_OF_RANGE = "time_out_of_range"
 
 _KINDS = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
 _STATUS_CODES = pa.array(["UNSET", "OK", "ERROR"])
@@ -30,9 +35,6 @@ _RESOURCE_TEXTS = {
     "service_version": ("service.version",),
     "deployment_environment": ("deployment.environment.name", "deployment.environment"),
 }
-_IDENTITY = {"spans": ("span_id", "trace_id"), "resources": ("resource_id",)}
-"""What identifies a row, the most distinct column first."""
-
 _EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
 
 
@@ -42,23 +44,30 @@ class Rows:
 
     Attributes:
         tables: table name → rows, in the columns of the store's tables.
-        rejected: for each request, how many of its records were refused.
-        reason: one sentence for the clients whose records were refused.
+        records: for each request, how many records it held.
+        rejected: for each request, how many of those were refused.
+        sentence: for the clients whose records were refused.
+        rejections: reason → how many records were refused for it.
+        arrived: service name → how many of its records came, and how many of those were refused.
     """
 
     tables: dict[str, pa.Table]
+    records: npt.NDArray[np.int64]
     rejected: npt.NDArray[np.int64]
-    reason: str = ""
+    sentence: str
+    rejections: dict[str, int]
+    arrived: dict[str | None, tuple[int, int]]
 
 
-def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
+def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], received_at: datetime) -> Rows:
     """Rows of a group of trace requests.
 
     Spans without a valid trace id and span id, or that start outside 1970 to 2262, are refused (trace.proto: such
     ids are invalid; the store could not hold such a time).
     """
     keep = spans.valid & (spans.start <= LATEST_TIME)
-    resources, resource_ids, service_names = _resources(spans.envelope, received_at)
+    resources = _resources(spans.envelope, credentials, received_at)
+    by_record = pa.array(spans.envelope.resource)
     end = np.minimum(spans.end, LATEST_TIME)
     fields = spans.fields
     scope_name, scope_version = spans.envelope.scope_name, spans.envelope.scope_version
@@ -73,7 +82,7 @@ def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
         "duration_ns": _durations(spans.start, spans.end),
         "status_code": _named(fields["status_code"], _STATUS_CODES),
         "status_message": unless_empty(fields["status_message"]),
-        "service_name": service_names,
+        "service_name": resources.service_names.take(by_record),
         "scope_name": unless_empty(scope_name),
         "scope_version": unless_empty(scope_version),
         **canonical_columns(spans),
@@ -85,25 +94,28 @@ def span_rows(spans: SpanColumns, requests: int, received_at: datetime) -> Rows:
         "dropped_attributes_count": fields["dropped_attributes_count"],
         "dropped_events_count": fields["dropped_events_count"],
         "dropped_links_count": fields["dropped_links_count"],
-        "resource_id": resource_ids,
+        "resource_id": resources.ids.take(by_record),
         "received_at": _constant(received_at, len(spans)),
     }
     table = pa.table(columns)
     evaluations = _span_evaluations(spans, table, keep)
-    rejected = np.bincount(spans.envelope.request[~keep], minlength=requests)
     if not keep.all():
         table = table.filter(pa.array(keep))
     return Rows(
-        {"resources": resources, "spans": _first_of_each(table, *_IDENTITY["spans"]), "evaluations": evaluations},
-        rejected,
+        {"resources": resources.table, "spans": first_of_each(table, *IDENTITY["spans"]), "evaluations": evaluations},
+        np.bincount(spans.envelope.request, minlength=len(credentials)),
+        np.bincount(spans.envelope.request[~keep], minlength=len(credentials)),
         "spans need a non-zero 16-byte trace id, a non-zero 8-byte span id and a start time before 2262",
-    )  # fmt: skip
+        _counts({INVALID_IDS: ~spans.valid, TIME_OUT_OF_RANGE: spans.valid & ~keep}),
+        _arrived(spans.envelope, resources, keep),
+    )
 
 
-def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
+def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], received_at: datetime) -> Rows:
     """Rows of a group of log requests; evaluation results among them are stored as evaluations too."""
     keep = logs.time <= LATEST_TIME
-    resources, resource_ids, service_names = _resources(logs.envelope, received_at)
+    resources = _resources(logs.envelope, credentials, received_at)
+    by_record = pa.array(logs.envelope.resource)
     event_names = pc.coalesce(
         unless_empty(logs.fields["event_name"]),
         first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string()),
@@ -121,37 +133,55 @@ def log_rows(logs: LogColumns, requests: int, received_at: datetime) -> Rows:
             "severity_text": unless_empty(logs.fields["severity_text"]),
             "body": logs.body.json_texts(),
             "attributes": attributes,
-            "service_name": service_names,
+            "service_name": resources.service_names.take(by_record),
             "scope_name": unless_empty(logs.envelope.scope_name),
             "scope_version": unless_empty(logs.envelope.scope_version),
-            "resource_id": resource_ids,
+            "resource_id": resources.ids.take(by_record),
             "received_at": received,
         }
     )
     rows, found = evaluation_columns(logs.attributes, is_evaluation(event_names) & keep)
     place = {name: table[name] for name in ("event_time", "trace_id", "span_id", "service_name", "attributes")}
     evaluations = _evaluation_table(rows, found, place, "log", received_at)
-    rejected = np.bincount(logs.envelope.request[~keep], minlength=requests)
     return Rows(
-        {"resources": resources, "log_records": table.filter(pa.array(keep)), "evaluations": evaluations},
-        rejected,
+        {"resources": resources.table, "log_records": table.filter(pa.array(keep)), "evaluations": evaluations},
+        np.bincount(logs.envelope.request, minlength=len(credentials)),
+        np.bincount(logs.envelope.request[~keep], minlength=len(credentials)),
         "log records need a time before 2262",
+        _counts({TIME_OUT_OF_RANGE: ~keep}),
+        _arrived(logs.envelope, resources, keep),
     )
 
 
-def combined(parts: Iterable[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
-    """Tables of several parts put together by name; empty ones left out, repetitions across parts dropped."""
-    found: dict[str, list[pa.Table]] = {}
-    for tables in parts:
-        for name, table in tables.items():
-            if table.num_rows:
-                found.setdefault(name, []).append(table)
-    result = {}
-    for name, same in found.items():
-        result[name] = same[0] if len(same) == 1 else pa.concat_tables(same, promote_options="default")
-        if len(same) > 1 and name in _IDENTITY:
-            result[name] = _first_of_each(result[name], *_IDENTITY[name])
-    return result
+def arrivals(signal: Signal, rows: Rows, received_at: datetime) -> pa.Table:
+    """What the ledger is told of a group: by service how many records came and how many of those were refused."""
+    counted = [(service, *counts) for service, counts in rows.arrived.items() if counts[0]]
+    return pa.table(
+        {
+            "signal": pa.repeat(pa.scalar(str(signal)), len(counted)),
+            "service_name": pa.array([service for service, _, _ in counted], pa.string()),
+            "accepted": pa.array([accepted for _, accepted, _ in counted], pa.int64()),
+            "rejected": pa.array([rejected for _, _, rejected in counted], pa.int64()),
+            "received_at": _constant(received_at, len(counted)),
+        }
+    )
+
+
+def _counts(refused: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, int]:
+    return {reason: int(rows.sum()) for reason, rows in refused.items() if rows.any()}
+
+
+def _arrived(
+    envelope: Envelope, resources: _Resources, keep: npt.NDArray[np.bool_]
+) -> dict[str | None, tuple[int, int]]:
+    names = resources.service_names.to_pylist()
+    records = np.bincount(envelope.resource, minlength=len(names)).tolist()
+    refused = np.bincount(envelope.resource[~keep], minlength=len(names)).tolist()
+    arrived: dict[str | None, tuple[int, int]] = {}
+    for name, came, failed in zip(names, records, refused, strict=True):
+        before = arrived.get(name, (0, 0))
+        arrived[name] = before[0] + came, before[1] + failed
+    return arrived
 
 
 def _span_evaluations(spans: SpanColumns, table: pa.Table, keep: npt.NDArray[np.bool_]) -> pa.Table:
@@ -192,9 +222,21 @@ def _evaluation_table(
     )
 
 
-def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.Array, pa.Array]:
-    """The distinct resources, and for each record its resource id and service name."""
-    texts = envelope.resources.json_objects()
+@dataclass(frozen=True)
+class _Resources:
+    """The distinct resources as a table, and of each one that came, repeated or not, its id and service name."""
+
+    table: pa.Table
+    ids: pa.Array
+    service_names: pa.Array
+
+
+def _resources(envelope: Envelope, credentials: Sequence[Credential | None], received_at: datetime) -> _Resources:
+    lists = envelope.resources
+    if any(credentials):
+        senders = (credentials[request] for request in envelope.resource_request.tolist())
+        lists = lists.overridden([sender.attributes if sender else {} for sender in senders])
+    texts = lists.json_objects()
     ids = pa.array(
         [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts.to_pylist()],
         pa.string(),
@@ -202,7 +244,7 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
     columns = {
         column: cut(
             first_usable(
-                envelope.resources,
+                lists,
                 [Source(key, Convention.OPENTELEMETRY_GENERAL, Reader.TEXT) for key in keys],
                 pa.string(),
             )
@@ -212,26 +254,7 @@ def _resources(envelope: Envelope, received_at: datetime) -> tuple[pa.Table, pa.
     table = pa.table(
         {"resource_id": ids, **columns, "attributes": texts, "received_at": _constant(received_at, len(ids))}
     )
-    by_record = pa.array(envelope.resource)
-    return (
-        _first_of_each(table, *_IDENTITY["resources"]),
-        ids.take(by_record),
-        columns["service_name"].take(by_record),
-    )
-
-
-def _first_of_each(table: pa.Table, *keys: str) -> pa.Table:
-    """Drop repetitions inside the batch: an exporter may send a span twice in one request.
-
-    Args:
-        table: the rows.
-        keys: what identifies a row, the most distinct key first.
-    """
-    column = table[keys[0]]
-    if pc.count_distinct(column, mode="all").as_py() == len(column):
-        return table
-    frame = pl.DataFrame(pl.from_arrow(table.select(list(keys))))
-    return table.filter(frame.select(pl.struct(keys).is_first_distinct()).to_series().to_arrow())
+    return _Resources(first_of_each(table, *IDENTITY["resources"]), ids, columns["service_name"])
 
 
 def _named(codes: pa.Array, names: pa.Array) -> pa.Array:

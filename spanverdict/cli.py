@@ -71,11 +71,11 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
             err=True,
         )
 
-    counters, released = asyncio.run(run_server(config, settings.db, ready))
+    totals, released = asyncio.run(run_server(config, settings.db, ready))
     click.echo(
-        f"Stopped. {counters.requests} requests in {counters.commits} commits; stored "
-        f"{counters.stored.get('spans', 0)} spans, {counters.stored.get('log_records', 0)} log records; "
-        f"refused {counters.rejected} records.",
+        f"Stopped. {totals.received.requests.total()} requests in {totals.loaded.loads} loads; stored "
+        f"{totals.loaded.stored['spans']} spans, {totals.loaded.stored['log_records']} log records; "
+        f"{totals.loaded.duplicates.total()} were there already; refused {totals.received.rejected.total()}.",
         err=True,
     )
     if not released:

@@ -76,6 +76,7 @@ class IngestConfig(_Section):
 
     waiting_mib: Annotated[int, Field(gt=0)] = 256
     linger_ms: NotNegative = 20.0
+    reserve_mib: Annotated[int, Field(ge=0)] = 128
 
 
 class PriceConfig(_Section):

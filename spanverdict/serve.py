@@ -9,14 +9,15 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from collector.grpc_receiver import GrpcReceiver
 from collector.ingest import Counters, Ingest, Limits
 from spanverdict.config import Config
 from sql.access import ServerFile
-from sql.errors import StoreFailedError
 from sql.flight_server import FlightServer
+from sql.journaled_writer import JournaledWriter, LoadCounters
 from sql.store import Store
 
 _LOG = logging.getLogger("spanverdict.serve")
@@ -24,11 +25,22 @@ _LOG = logging.getLogger("spanverdict.serve")
 FLIGHT_SECONDS = 3
 """How long clients of SQL may take to let go at shutdown."""
 
+FLUSH_SECONDS = 30
+"""How long a client may wait for what was acknowledged to be in the store; then it reads what is there."""
+
 GRACE_SECONDS = 10
 """How long requests in flight may take at shutdown: an exporter's own deadline."""
 
 
-async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None]) -> tuple[Counters, bool]:
+@dataclass(frozen=True)
+class Totals:
+    """What a server did from its start to its end."""
+
+    received: Counters
+    loaded: LoadCounters
+
+
+async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None]) -> tuple[Totals, bool]:
     """Run until SIGTERM or SIGINT, then commit what was taken and close the store.
 
     Args:
@@ -42,7 +54,6 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     Raises:
         StoreUnavailableError: the store cannot be opened.
         OSError: an address cannot be bound.
-        StoreFailedError: the store could no longer be written; what was acknowledged is on disk.
     """
     # Whatever is written beside the store from here on, its log among it, is for its owner alone.
     os.umask(0o077)
@@ -50,17 +61,12 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    failures: list[StoreFailedError] = []
-
-    def fail(error: StoreFailedError) -> None:
-        failures.append(error)
-        loop.call_soon_threadsafe(stopping.set)
-
     store = await asyncio.to_thread(
         Store, path, memory_limit=config.server.memory_limit, query_seconds=config.server.query_seconds
     )
     limits = Limits(waiting_bytes=config.ingest.waiting_mib * 2**20, linger_seconds=config.ingest.linger_ms / 1000)
-    ingest = Ingest(store.write, limits, fail)
+    writer = await asyncio.to_thread(_open_writer, store, config.ingest.reserve_mib * 2**20)
+    ingest = Ingest(writer, limits, writer.last_received_at())
     receiver = GrpcReceiver(ingest, config.server.grpc)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
@@ -69,7 +75,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     ingest.start()
     try:
         port = await receiver.start()
-        flight = _start_flight(store, config.server.sql, token)
+        flight = _start_flight(store, config.server.sql, token, lambda: writer.flush(FLUSH_SECONDS))
         told = ServerFile(
             pid=os.getpid(),
             grpc=f"{_host(config.server.grpc)}:{port}",
@@ -87,10 +93,17 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
             released = await asyncio.to_thread(_stop_flight, store, flight)
         if file:
             file.unlink(missing_ok=True)
+        await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
-    if failures:
-        raise failures[0]
-    return ingest.counters, released
+    return Totals(ingest.counters, writer.counters), released
+
+
+def _open_writer(store: Store, reserve_bytes: int) -> JournaledWriter:
+    try:
+        return JournaledWriter(store, reserve_bytes=reserve_bytes)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _host(address: str) -> str:
@@ -108,10 +121,10 @@ def _stop_flight(store: Store, flight: FlightServer) -> bool:
     return not stopping.is_alive()
 
 
-def _start_flight(store: Store, address: str, token: str) -> FlightServer:
+def _start_flight(store: Store, address: str, token: str, flush: Callable[[], object]) -> FlightServer:
     # It answers from here on; its serve() would only take the signals away from the event loop.
     try:
-        return FlightServer(store, address, token)
+        return FlightServer(store, address, token, flush)
     except Exception as error:
         # pyarrow reports a taken port as a bare ArrowException subclass whose text is gRPC's.
         raise OSError(f"SQL cannot listen on {address}: is the port taken?") from error

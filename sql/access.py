@@ -17,7 +17,9 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import QueryError, StoreError, StoreUnavailableError
-from sql.flight_server import statement_ticket
+from sql.flight_server import FLUSH, statement_ticket
+from sql.journal import pending
+from sql.journaled_writer import JournaledWriter
 from sql.store import Store
 
 TIMEOUT_SECONDS = 600
@@ -116,6 +118,15 @@ class RemoteStore:
         with self._translated(QueryError):
             return _interruptible(lambda: self._client.do_get(statement_ticket(query, given), self._options).read_all())
 
+    def flush(self) -> None:
+        """Wait until what the server has acknowledged so far is in the store.
+
+        Raises:
+            StoreUnavailableError: the server does not answer.
+        """
+        with self._translated(StoreError):
+            list(self._client.do_action(flight.Action(FLUSH, b""), self._options))
+
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes on the server, each in its own transaction.
 
@@ -180,6 +191,8 @@ def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values)
 def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
     """Reach the store at ``path``: by its server if one runs, else by opening the file.
 
+    Either way what was acknowledged before is there to be read.
+
     Args:
         path: the database file.
         write: the caller means to write.
@@ -198,6 +211,10 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         raise StoreUnavailableError(
             f"There is no store at {path}; start `spanverdict serve`, or name another with --db."
         )
+    if pending(path):
+        # A server that was killed has left what only its journal holds.
+        with Store(path) as store:
+            JournaledWriter(store).close()
     with Store(path, read_only=not write) as store:
         yield store
 
@@ -213,7 +230,7 @@ def _connect(path: Path) -> RemoteStore | None:
         return None
     remote = RemoteStore(server.sql, server.token)
     try:
-        remote.read("SELECT 1")
+        remote.flush()
     except StoreUnavailableError:
         remote.close()
         return None

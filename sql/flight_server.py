@@ -22,6 +22,10 @@ REMOTE_WRITES = frozenset({"feedback", "promotions", "promotion_ends", "reports"
 """Writes that clients may ask for; telemetry comes in by OTLP alone."""
 
 
+FLUSH = "Flush"
+"""The action after which a query sees all that was acknowledged before."""
+
+
 class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]
     def __init__(self, token: str) -> None:
         super().__init__()
@@ -40,11 +44,13 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         store: the open store.
         address: host:port; port 0 takes a free one (see ``port``).
         token: what callers must present.
+        flush: waits until what was acknowledged before is in the store.
     """
 
-    def __init__(self, store: Store, address: str, token: str) -> None:
+    def __init__(self, store: Store, address: str, token: str, flush: Callable[[], object] = lambda: None) -> None:
         super().__init__(f"grpc://{address}", middleware={"token": _Token(token)})
         self._store = store
+        self._flush = flush
 
     def get_flight_info(
         self, _context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
@@ -71,8 +77,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         return flight.GeneratorStream(schema, batches)
 
     def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> Iterator[flight.Result]:
-        """Flight SQL prepared statements; the handle is the text itself, so nothing is kept per client."""
+        """Flight SQL prepared statements (the handle is the text itself, so nothing is kept per client), and FLUSH."""
         if action.type == "ClosePreparedStatement":
+            return
+        if action.type == FLUSH:
+            self._flush()
             return
         if action.type != "CreatePreparedStatement":
             raise flight.FlightServerError(f"The action {action.type} is not supported.")
@@ -90,7 +99,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def list_actions(self, _context: flight.ServerCallContext) -> list[tuple[str, str]]:
         """The actions that do_action knows."""
-        return [("CreatePreparedStatement", "Prepare a query"), ("ClosePreparedStatement", "Forget a query")]
+        return [
+            ("CreatePreparedStatement", "Prepare a query"),
+            ("ClosePreparedStatement", "Forget a query"),
+            (FLUSH, "Wait until what was acknowledged before is in the store"),
+        ]
 
     def do_put(
         self,

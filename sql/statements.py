@@ -7,7 +7,7 @@ from importlib.resources import files
 
 _ROOT = files("sql")
 
-VIEWS = ("llm_calls", "evaluations_by_trace", "feedback_by_trace", "trace_totals")
+VIEWS = ("llm_calls", "evaluations_by_trace", "feedback_by_trace", "trace_totals", "ingest_ledger")
 """The views, in the order in which they are created."""
 
 WRITES = frozenset(
@@ -16,6 +16,7 @@ WRITES = frozenset(
         "resources",
         "log_records",
         "evaluations",
+        "ingest_loads",
         "feedback",
         "promotions",
         "promotion_ends",

@@ -30,7 +30,10 @@ BATCH_ROWS = 100_000
 WATCH_SECONDS = 0.2
 """How often a running query is checked for its time limit and for a client that has gone."""
 
-_FATAL = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException)
+REOPEN_SECONDS = 5.0
+"""How long queries may take to let go before the file is opened anew."""
+
+_FATAL = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.ConnectionException)
 
 
 class Store:
@@ -54,23 +57,45 @@ class Store:
         self._query_seconds = query_seconds
         self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
-        config: dict[str, Any] = {"memory_limit": memory_limit}
+        self._config: dict[str, Any] = {"memory_limit": memory_limit}
+        self._read_only = read_only
         if not read_only:
-            config |= {"storage_compatibility_version": STORAGE_VERSION, "wal_autocheckpoint": "256MB"}
+            self._config |= {"storage_compatibility_version": STORAGE_VERSION, "wal_autocheckpoint": "256MB"}
         if read_only and not path.exists():
             raise StoreUnavailableError(f"There is no store at {path}; `spanverdict serve` makes one.")
         if not path.parent.is_dir():
             raise StoreUnavailableError(f"The folder {path.parent} of the store does not exist; make it first.")
+        self._open()
+
+    def _open(self) -> None:
         try:
             with _owner_only():
-                self._connection = duckdb.connect(str(path), read_only=read_only, config=config)
+                self._connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config)
         except duckdb.Error as error:
-            raise StoreUnavailableError(_opening_message(path, error)) from error
+            raise StoreUnavailableError(_opening_message(self.path, error)) from error
         try:
-            self._prepare(read_only=read_only)
+            self._prepare(read_only=self._read_only)
+        except duckdb.Error as error:
+            self._connection.close()
+            raise StoreUnavailableError(_opening_message(self.path, error)) from error
         except BaseException:
             self._connection.close()
             raise
+
+    def reopen(self) -> None:
+        """Open the file anew after it could not be written; queries that run are stopped.
+
+        Raises:
+            StoreUnavailableError: it cannot be opened now.
+        """
+        with self._write_lock:
+            self._connection.close()
+            deadline = time.monotonic() + REOPEN_SECONDS
+            while self._reading and time.monotonic() < deadline:
+                # The failed instance lives until the last cursor on it is closed.
+                self.interrupt_readers()
+                time.sleep(WATCH_SECONDS / 10)
+            self._open()
 
     def __enter__(self) -> Self:
         return self

@@ -76,7 +76,7 @@ class Incident:
                 },
             })  # fmt: skip
         data = self.otlp.request(*spans, resource=resource).SerializeToString()
-        self.store.write(span_rows(decode_traces([data]), 1, BEGAN).tables)
+        self.store.write(span_rows(decode_traces([data]), [None], BEGAN).tables)
 
     def feedback(self, *rows: str) -> None:
         """Import outcomes: lines of time, name, value, trace_id, key."""
@@ -97,7 +97,7 @@ class Incident:
                 "gen_ai.evaluation.evaluator.version": version, "gen_ai.response.id": f"response-{trace}",
             }  # fmt: skip
             record.attributes.extend(self.otlp.key_values(given))
-        self.store.write(log_rows(decode_logs([request.SerializeToString()]), 1, BEGAN).tables)
+        self.store.write(log_rows(decode_logs([request.SerializeToString()]), [None], BEGAN).tables)
 
     def report(self, as_of: datetime = LATER, options: JobOptions | None = None) -> Report:
         """The report of the promotion p."""

@@ -30,7 +30,7 @@ def dicts(table: pa.Table) -> list[dict[str, Any]]:
 def rows_of(*requests: ExportTraceServiceRequest) -> Any:
     """The rows of some requests."""
     payloads = [request.SerializeToString() for request in requests]
-    return span_rows(decode_traces(payloads), len(payloads), NOW)
+    return span_rows(decode_traces(payloads), [None] * len(payloads), NOW)
 
 
 def test_span_fields(otlp: Any) -> None:
@@ -140,7 +140,7 @@ def test_log_records(otlp: Any) -> None:
             }
         )
     )
-    rows = log_rows(decode_logs([request.SerializeToString()]), 1, NOW)
+    rows = log_rows(decode_logs([request.SerializeToString()]), [None], NOW)
     first, second = dicts(rows.tables["log_records"])
     assert pc.cast(rows.tables["log_records"]["event_time"], pa.int64()).to_pylist() == [9, 3]
     assert (first["trace_id"], first["event_name"]) == (None, "e")
@@ -161,9 +161,9 @@ def test_malformed_bytes_are_refused() -> None:
 def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     """No bytes crash the decoder or the rows; they are decoded or refused as malformed."""
     with contextlib.suppress(MalformedRequestError):
-        span_rows(decode_traces([payload]), 1, NOW)
+        span_rows(decode_traces([payload]), [None], NOW)
     with contextlib.suppress(MalformedRequestError):
-        log_rows(decode_logs([payload]), 1, NOW)
+        log_rows(decode_logs([payload]), [None], NOW)
 
 
 @given(st.data())
@@ -175,4 +175,4 @@ def test_mutated_requests_are_decoded_or_refused(otlp: Any, data: st.DataObject)
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(MalformedRequestError):
-        span_rows(decode_traces([bytes(payload)]), 1, NOW)
+        span_rows(decode_traces([bytes(payload)]), [None], NOW)

@@ -1,4 +1,4 @@
-"""Admission, group commit and acknowledgement."""
+"""Admission, grouping and acknowledgement."""
 
 from __future__ import annotations
 
@@ -12,46 +12,58 @@ import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.credentials import Credential
 from collector.decode import MalformedRequestError
-from collector.ingest import Ingest, Limits, OverloadedError, Signal, StoppedError
-from sql.errors import RowsRefusedError, StoreFailedError
+from collector.ingest import Ingest, Limits, OverloadedError, StoppedError
+from collector.signals import Signal
+from sql.journal import JournalError
+from sql.journaled_writer import JournaledWriter
 from sql.store import Store
 
 
-class GatedStore:
-    """A real store whose commits wait at a gate, or fail as a full disk makes them fail."""
+class GatedWriter(JournaledWriter):
+    """A real writer whose journal waits at a gate, or fails as a full disk makes it fail."""
 
-    def __init__(self, path: Path) -> None:
-        self.store = Store(path)
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.store = store
         self.gate = threading.Event()
         self.full = False
-        self.commits = 0
+        self.appends = 0
 
-    def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+    def append(self, tables: Mapping[str, pa.Table]) -> None:
         """Wait for the gate, then write for real."""
         self.gate.wait()
         if self.full:
-            raise StoreFailedError("the disk is full")
-        self.commits += 1
-        return self.store.write(tables)
+            raise JournalError("the disk is full")
+        self.appends += 1
+        super().append(tables)
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What the store answers once everything acknowledged is in it."""
+        assert self.flush(10)
+        rows: list[dict[str, Any]] = self.store.read(query).to_pylist()
+        return rows
 
     def spans(self) -> int:
         """How many spans are stored."""
-        return int(self.store.read("SELECT count(*) AS n FROM spans")["n"][0].as_py())
+        return int(self.rows("SELECT count(*) AS n FROM spans")[0]["n"])
 
 
 @pytest.fixture
-def gated(tmp_path: Path) -> Iterator[GatedStore]:
-    """The store."""
-    store = GatedStore(tmp_path / "s.duckdb")
-    yield store
-    store.store.close()
+def gated(tmp_path: Path) -> Iterator[GatedWriter]:
+    """The writer."""
+    with Store(tmp_path / "s.duckdb") as store:
+        writer = GatedWriter(store)
+        yield writer
+        writer.gate.set()
+        writer.close()
 
 
 @contextmanager
-def running(gated: GatedStore, limits: Limits | None = None) -> Iterator[Ingest]:
+def running(gated: GatedWriter, limits: Limits | None = None) -> Iterator[Ingest]:
     """A started ingest path, stopped at the end."""
-    ingest = Ingest(gated.write, limits)
+    ingest = Ingest(gated, limits)
     ingest.start()
     try:
         yield ingest
@@ -66,8 +78,8 @@ def payload(otlp: Any, number: int) -> bytes:
     return data
 
 
-def test_nothing_is_acknowledged_before_its_commit(gated: GatedStore, otlp: Any) -> None:
-    """While the commit waits no future is done; after it all are, and the rows are there."""
+def test_nothing_is_acknowledged_before_it_is_on_disk(gated: GatedWriter, otlp: Any) -> None:
+    """While the journal waits no future is done; after it all are, and the rows are there."""
     with running(gated) as ingest:
         futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(10)]
         with pytest.raises(TimeoutError):
@@ -78,18 +90,18 @@ def test_nothing_is_acknowledged_before_its_commit(gated: GatedStore, otlp: Any)
         assert gated.spans() == 10
 
 
-def test_requests_share_commits(gated: GatedStore, otlp: Any) -> None:
-    """Many small requests at once cost few commits."""
+def test_requests_share_a_write(gated: GatedWriter, otlp: Any) -> None:
+    """Many small requests at once cost few syncs of the disk."""
     with running(gated) as ingest:
         futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(500)]
         gated.gate.set()
         for future in futures:
             future.result(timeout=10)
     assert gated.spans() == 500
-    assert gated.commits <= 10
+    assert gated.appends <= 10
 
 
-def test_a_malformed_request_is_refused_alone(gated: GatedStore, otlp: Any) -> None:
+def test_a_malformed_request_is_refused_alone(gated: GatedWriter, otlp: Any) -> None:
     """Of a group, only the malformed request fails; each outcome belongs to its own request."""
     gated.gate.set()
     partly = otlp.request({"trace_id": bytes(16)}, {"trace_id": b"\x09" * 16}).SerializeToString()
@@ -100,7 +112,13 @@ def test_a_malformed_request_is_refused_alone(gated: GatedStore, otlp: Any) -> N
         with pytest.raises(MalformedRequestError):
             futures[1].result(timeout=10)
     assert gated.spans() == 3
-    assert (ingest.counters.stored["spans"], ingest.counters.rejected) == (3, 1)
+    counters = ingest.counters
+    assert counters.accepted == {Signal.TRACES: 4}
+    assert counters.rejected == {(Signal.TRACES, "invalid_ids"): 1}
+    assert counters.refused == {"malformed": 1}
+    assert gated.rows("SELECT accepted, stored, rejected, duplicate FROM ingest_ledger") == [
+        {"accepted": 4, "stored": 3, "rejected": 1, "duplicate": 0}
+    ]
 
 
 def logs_payload(otlp: Any) -> bytes:
@@ -112,7 +130,7 @@ def logs_payload(otlp: Any) -> bytes:
     return request.SerializeToString()
 
 
-def test_what_poisons_the_decoder_harms_no_other(gated: GatedStore, otlp: Any) -> None:
+def test_what_poisons_the_decoder_harms_no_other(gated: GatedWriter, otlp: Any) -> None:
     """Half a surrogate pair, huge names, malformed bytes: neighbours are stored, bytes are released once."""
     gated.gate.set()
     surrogate = otlp.request(
@@ -131,7 +149,7 @@ def test_what_poisons_the_decoder_harms_no_other(gated: GatedStore, otlp: Any) -
 
 
 def test_a_group_that_cannot_be_put_together_does_not_end_the_path(
-    gated: GatedStore, otlp: Any, monkeypatch: Any
+    gated: GatedWriter, otlp: Any, monkeypatch: Any
 ) -> None:
     """Its clients are told to send again, its bytes are released, and the next requests are stored."""
     gated.gate.set()
@@ -149,27 +167,7 @@ def test_a_group_that_cannot_be_put_together_does_not_end_the_path(
     assert gated.spans() == 1
 
 
-def test_rows_that_cannot_be_stored_are_refused_alone(gated: GatedStore, otlp: Any, monkeypatch: Any) -> None:
-    """Where one request's rows make the commit fail, the others of its group are stored."""
-    gated.gate.set()
-    real = gated.store.write
-
-    def picky(tables: Mapping[str, pa.Table]) -> dict[str, int]:
-        if "poison" in tables["spans"]["name"].to_pylist():
-            raise RowsRefusedError("no")
-        return real(tables)
-
-    monkeypatch.setattr(gated.store, "write", picky)
-    poison = otlp.request({"trace_id": b"\x07" * 16, "name": "poison"}).SerializeToString()
-    with running(gated) as ingest:
-        futures = [ingest.submit(Signal.TRACES, data) for data in (payload(otlp, 1), poison, payload(otlp, 2))]
-        assert [futures[number].result(timeout=10).rejected for number in (0, 2)] == [0, 0]
-        with pytest.raises(MalformedRequestError):
-            futures[1].result(timeout=10)
-    assert gated.spans() == 2
-
-
-def test_traces_and_logs_of_one_resource_share_it(gated: GatedStore, otlp: Any) -> None:
+def test_traces_and_logs_of_one_resource_share_it(gated: GatedWriter, otlp: Any) -> None:
     """A resource that comes with spans and with log records in one group is stored once."""
     with running(gated) as ingest:
         futures = [
@@ -179,10 +177,10 @@ def test_traces_and_logs_of_one_resource_share_it(gated: GatedStore, otlp: Any) 
         gated.gate.set()
         for future in futures:
             future.result(timeout=10)
-    assert gated.store.read("SELECT count(*) AS n FROM resources")["n"].to_pylist() == [1]
+    assert gated.rows("SELECT count(*) AS n FROM resources") == [{"n": 1}]
 
 
-def test_overload_is_said_and_passes(gated: GatedStore, otlp: Any) -> None:
+def test_overload_is_said_and_passes(gated: GatedWriter, otlp: Any) -> None:
     """Past the bound on waiting bytes requests are refused at once; when room is made they are taken again."""
     data = payload(otlp, 1)
     with running(gated, Limits(waiting_bytes=3 * len(data))) as ingest:
@@ -192,12 +190,13 @@ def test_overload_is_said_and_passes(gated: GatedStore, otlp: Any) -> None:
         gated.gate.set()
         for future in futures:
             future.result(timeout=10)
+        assert gated.flush(10)
         ingest.submit(Signal.TRACES, data).result(timeout=10)
 
 
-def test_stop_commits_what_waits(gated: GatedStore, otlp: Any) -> None:
-    """Stopping commits what was admitted and admits nothing more."""
-    ingest = Ingest(gated.write)
+def test_stop_writes_what_waits(gated: GatedWriter, otlp: Any) -> None:
+    """Stopping writes what was admitted and admits nothing more."""
+    ingest = Ingest(gated)
     ingest.start()
     futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(5)]
     gated.gate.set()
@@ -208,7 +207,7 @@ def test_stop_commits_what_waits(gated: GatedStore, otlp: Any) -> None:
         ingest.submit(Signal.TRACES, payload(otlp, 9))
 
 
-def test_a_client_that_gives_up_harms_nobody(gated: GatedStore, otlp: Any) -> None:
+def test_a_client_that_gives_up_harms_nobody(gated: GatedWriter, otlp: Any) -> None:
     """A request whose client cancelled is stored all the same, and the next ones are answered."""
     with running(gated) as ingest:
         abandoned = ingest.submit(Signal.TRACES, payload(otlp, 1))
@@ -219,16 +218,60 @@ def test_a_client_that_gives_up_harms_nobody(gated: GatedStore, otlp: Any) -> No
     assert gated.spans() == 3
 
 
-def test_a_full_disk_stops_the_collector(gated: GatedStore, otlp: Any) -> None:
-    """When a commit fails for good, clients are told, the owner is told, and nothing more is taken."""
-    told: list[StoreFailedError] = []
-    ingest = Ingest(gated.write, on_failure=told.append)
-    ingest.start()
-    gated.full = True
+def test_a_full_disk_is_said_and_passes(gated: GatedWriter, otlp: Any) -> None:
+    """While the journal cannot be written clients are told to send again; afterwards requests are stored."""
     gated.gate.set()
-    with pytest.raises(StoppedError, match="disk is full"):
+    with running(gated) as ingest:
+        gated.full = True
+        with pytest.raises(StoppedError, match="disk is full"):
+            ingest.submit(Signal.TRACES, payload(otlp, 1)).result(timeout=10)
+        assert ingest._bytes == 0
+        gated.full = False
         ingest.submit(Signal.TRACES, payload(otlp, 1)).result(timeout=10)
-    with pytest.raises(StoppedError, match="disk is full"):
-        ingest.submit(Signal.TRACES, payload(otlp, 2))
-    ingest.stop()
-    assert len(told) == 1
+        assert ingest.counters.refused == {"stopped": 1}
+    assert gated.spans() == 1
+
+
+def test_a_credential_overrides_what_the_sender_says(gated: GatedWriter, otlp: Any) -> None:
+    """Resource attributes of a token go over those of its requests, and of no other's in the same group."""
+    shop = Credential("shop", {"service.name": "shop", "team": "payments"})
+    with running(gated) as ingest:
+        futures = [
+            ingest.submit(Signal.TRACES, payload(otlp, number), credential)
+            for number, credential in enumerate((None, shop, Credential("plain", {})))
+        ]
+        gated.gate.set()
+        for future in futures:
+            future.result(timeout=10)
+    query = "SELECT service_name, r.attributes FROM spans JOIN resources r USING (resource_id) ORDER BY trace_id"
+    assert [tuple(row.values()) for row in gated.rows(query.replace("service_name", "spans.service_name"))] == [
+        ("app", '{"service.name":"app"}'),
+        ("shop", '{"service.name":"shop","team":"payments"}'),
+        ("app", '{"service.name":"app"}'),
+    ]
+
+
+def test_the_ledger_conserves(gated: GatedWriter, otlp: Any) -> None:
+    """What was accepted is stored, rejected or a duplicate: by service and signal, over groups and loads."""
+    twice = otlp.request({"trace_id": b"\x07" * 16}, {"trace_id": b"\x08" * 16}, service="b").SerializeToString()
+    wrong = otlp.request({"trace_id": bytes(16)}, {"start_time_unix_nano": 2**63}, service="b").SerializeToString()
+    gated.gate.set()
+    with running(gated) as ingest:
+        for data in (twice, payload(otlp, 1), twice):
+            ingest.submit(Signal.TRACES, data).result(timeout=10)
+            assert gated.flush(10)
+        futures = [ingest.submit(Signal.TRACES, data) for data in (twice, wrong, payload(otlp, 2))]
+        futures.append(ingest.submit(Signal.LOGS, logs_payload(otlp)))
+        for future in futures:
+            future.result(timeout=10)
+        assert ingest.counters.rejected == {
+            (Signal.TRACES, "invalid_ids"): 1,
+            (Signal.TRACES, "time_out_of_range"): 1,
+        }
+    query = "SELECT service_name, signal, accepted, stored, rejected, duplicate FROM ingest_ledger ORDER BY ALL"
+    assert [tuple(row.values()) for row in gated.rows(query)] == [
+        ("app", "logs", 1, 1, 0, 0),
+        ("app", "traces", 2, 2, 0, 0),
+        ("b", "traces", 8, 2, 2, 4),
+    ]
+    assert gated.counters.duplicates["traces"] == 4

@@ -36,7 +36,7 @@ INSTRUMENTATIONS = (
 
 def canonical(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
     """The rows of a request's spans."""
-    table = span_rows(decode_traces([request.SerializeToString()]), 1, NOW).tables["spans"]
+    table = span_rows(decode_traces([request.SerializeToString()]), [None], NOW).tables["spans"]
     return pl.DataFrame(pl.from_arrow(table)).to_dicts()
 
 

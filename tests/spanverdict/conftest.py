@@ -85,7 +85,7 @@ def fill(otlp: Any) -> Callable[..., None]:
                 "status": {"code": 2 if number % 100 < failing else 0},
             })  # fmt: skip
         with Store(path) as store:
-            store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), 1, BEGAN).tables)
+            store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], BEGAN).tables)
 
     return fill_store
 

@@ -240,7 +240,7 @@ def test_stored_text_cannot_steer_the_terminal(db: Path, cli: Cli, otlp: Any) ->
     """Escapes in a service name are spelled out in the table."""
     request = otlp.request({"name": "\x1b[2J\x1b]0;owned\x07"}, service="evil\rgood")
     with Store(db) as store:
-        store.write(span_rows(decode_traces([request.SerializeToString()]), 1, utc_now()).tables)
+        store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
     shown = cli("sql", "SELECT service_name, name FROM spans").stdout
     assert r"evil\x0dgood  \x1b[2J\x1b]0;owned\x07" in shown
     assert not set(shown) & {"\x1b", "\r", "\x07"}

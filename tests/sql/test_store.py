@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def spans(otlp: Any, *given: dict[str, Any]) -> dict[str, pa.Table]:
     """The rows of one request."""
-    return span_rows(decode_traces([otlp.request(*given).SerializeToString()]), 1, NOW).tables
+    return span_rows(decode_traces([otlp.request(*given).SerializeToString()]), [None], NOW).tables
 
 
 def feedback(**values: Any) -> pa.Table:
