@@ -46,13 +46,15 @@ class Limits:
     """Bounds of the ingest path.
 
     Attributes:
-        waiting_bytes: bytes that may wait: requests for their acknowledgement, acknowledged rows for the store.
+        waiting_bytes: bytes of requests that may wait in memory for their acknowledgement.
+        backlog_bytes: acknowledged bytes that may wait on disk for the store.
         group_bytes: serialized bytes that are decoded and acknowledged together.
         group_requests: requests that are decoded and acknowledged together.
         linger_seconds: how long the first request of a group waits for others.
     """
 
-    waiting_bytes: int = 256 * 2**20
+    waiting_bytes: int = 128 * 2**20
+    backlog_bytes: int = 1024 * 2**20
     group_bytes: int = 8 * 2**20
     group_requests: int = 4096
     linger_seconds: float = 0.02
@@ -167,8 +169,8 @@ class Ingest:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of requests that are not acknowledged yet and of rows that are not in the store yet."""
-        return self._bytes + self._writer.waiting_bytes
+        """Bytes of requests that are not acknowledged yet."""
+        return self._bytes
 
     def start(self) -> None:
         """Start the two threads."""
@@ -210,9 +212,11 @@ class Ingest:
             if not self._open or failure:
                 self.counters.refused["stopped"] += 1
                 raise StoppedError(failure or "The collector is shutting down.")
-            waiting = self.waiting_bytes
-            if waiting and waiting + len(payload) > self._limits.waiting_bytes:
+            backlog = self._writer.backlog_bytes
+            full = self._bytes and self._bytes + len(payload) > self._limits.waiting_bytes
+            if full or backlog > self._limits.backlog_bytes:
                 self.counters.refused["overloaded"] += 1
+                waiting = self._bytes + backlog
                 raise OverloadedError(f"{waiting} bytes wait for the disk already; send this again in a moment.")
             self._bytes += len(payload)
             self._waiting.append(_Request(signal, payload, credential, done))

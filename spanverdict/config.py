@@ -74,7 +74,8 @@ class ServerConfig(_Section):
 class IngestConfig(_Section):
     """``[ingest]``: what may wait for a commit and how long a commit waits for company."""
 
-    waiting_mib: Annotated[int, Field(gt=0)] = 256
+    waiting_mib: Annotated[int, Field(gt=0)] = 128
+    backlog_mib: Annotated[int, Field(gt=0)] = 1024
     linger_ms: NotNegative = 20.0
     reserve_mib: Annotated[int, Field(ge=0)] = 128
 

@@ -64,7 +64,11 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     store = await asyncio.to_thread(
         Store, path, memory_limit=config.server.memory_limit, query_seconds=config.server.query_seconds
     )
-    limits = Limits(waiting_bytes=config.ingest.waiting_mib * 2**20, linger_seconds=config.ingest.linger_ms / 1000)
+    limits = Limits(
+        waiting_bytes=config.ingest.waiting_mib * 2**20,
+        backlog_bytes=config.ingest.backlog_mib * 2**20,
+        linger_seconds=config.ingest.linger_ms / 1000,
+    )
     writer = await asyncio.to_thread(_open_writer, store, config.ingest.reserve_mib * 2**20)
     ingest = Ingest(writer, limits, writer.last_received_at())
     receiver = GrpcReceiver(ingest, config.server.grpc)

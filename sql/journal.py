@@ -2,34 +2,28 @@
 
 A commit of a few hundred rows costs the database ten times what it costs in a batch of a hundred thousand, so what
 arrives is appended here first, one `fdatasync` for a group of requests, and goes into the store in large batches. An
-entry holds the rows as they will be stored: what the content policy removes never reaches this file either.
+entry holds the rows as they will be stored: what the content policy removes never reaches this file either. The format
+of the files: sql/journal_segment.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from sql import journal_segment
 from sql.errors import StoreUnavailableError
+from sql.journal_segment import SEGMENT_BYTES, Place, Segment
 
-_LOG = logging.getLogger("spanverdict.journal")
+SPARE_SEGMENTS = 12
+"""How many segments are kept to be written over: that needs no new memory and no new blocks of the disk."""
 
-SEGMENT_BYTES = 32 * 2**20
-"""A segment that has grown past this is followed by a new one."""
-
-_MAGIC = b"SVJ1"
-_HEADER = struct.Struct("<4sQQI")
-_CHECKSUM = struct.Struct("<I")
 _NAME = b"name"
-_SUFFIX = ".journal"
 
 
 class JournalError(StoreUnavailableError):
@@ -41,22 +35,19 @@ class Entry:
     """Rows that were acknowledged together.
 
     Attributes:
-        sequence: its place in the journal, counted from one, never used twice.
-        tables: name of the write (sql/writes) → its rows.
+        sequence: its number in the journal, counted from one, never used twice.
+        rows: rows of all its tables.
+        place: where it lies.
     """
 
     sequence: int
-    tables: Mapping[str, pa.Table]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all tables."""
-        return sum(table.num_rows for table in self.tables.values())
+    rows: int
+    place: Place
 
     @property
     def size(self) -> int:
-        """Bytes of all tables in memory."""
-        return sum(table.nbytes for table in self.tables.values())
+        """Its bytes."""
+        return self.place.length
 
 
 def journal_directory(store: Path) -> Path:
@@ -64,8 +55,15 @@ def journal_directory(store: Path) -> Path:
     return store.with_name(store.name + ".journal")
 
 
+def pending(store: Path) -> bool:
+    """Whether a store has a journal that may hold what the store does not."""
+    return bool(journal_segment.segments(journal_directory(store)))
+
+
 class Journal:
     """The journal of one store; only the process that has opened the store for writing may use it.
+
+    One thread may append while another reads and drops what it has read.
 
     Args:
         directory: where its segments lie; made, for the owner alone, when first written.
@@ -76,27 +74,27 @@ class Journal:
     def __init__(self, directory: Path, after: int = 0, reserve_bytes: int = 0) -> None:
         self._directory = directory
         self._reserve_bytes = reserve_bytes
-        self._file: int | None = None
-        self._offset = 0
-        self._closed: list[tuple[Path, int]] = []
+        self._current: Segment | None = None
+        self._ended: list[tuple[Path, int]] = []
         """Segments that are written no more, each with its last sequence."""
-        self._current: Path | None = None
         self._last = after
 
     def entries(self) -> Iterator[Entry]:
         """What an earlier process left that the store does not hold yet, oldest first.
 
         A tail that was cut off in the middle of a write was never acknowledged and is passed over. A segment whose
-        content does not agree with its checksums is set aside as ``*.damaged`` and said in the log.
+        content does not agree with its checksums is kept as ``*.damaged`` and said in the log.
         """
+        journal_segment.remove_spares(self._directory)
         after = self._last
-        for path in _segments(self._directory):
+        for path in journal_segment.segments(self._directory):
             last = after
-            for entry in _read(path, after):
-                last = self._last = max(self._last, entry.sequence)
-                yield entry
+            for sequence, rows, place in journal_segment.scan(path):
+                if sequence > after:
+                    last = self._last = max(self._last, sequence)
+                    yield Entry(sequence, rows, place)
             if path.exists():
-                self._closed.append((path, last))
+                self._ended.append((path, last))
 
     def append(self, tables: Mapping[str, pa.Table]) -> Entry:
         """Put rows on disk; when this returns they are there.
@@ -106,24 +104,26 @@ class Journal:
         """
         self.check()
         content = _serialized(tables)
+        rows = sum(table.num_rows for table in tables.values())
         sequence = self._last + 1
-        header = _header(sequence, content)
         try:
-            file = self._segment(sequence)
-            _write_all(file, header)
-            _write_all(file, content)
-            os.fdatasync(file)
+            segment = self._segment(sequence, content.size)
+            place = segment.append(sequence, rows, content)
         except OSError as error:
-            self._forget_tail()
+            # After a failed sync the file's state is unknown: another one follows.
+            self._end_segment()
             raise JournalError(f"{self._directory} cannot be written: {error.strerror}.") from error
-        self._offset += len(header) + content.size
         self._last = sequence
-        return Entry(sequence, tables)
+        return Entry(sequence, rows, place)
+
+    def tables(self, entry: Entry) -> dict[str, pa.Table]:
+        """The rows of an entry: name of the write (sql/writes) → table, read in place."""
+        return _tables(journal_segment.content(entry.place))
 
     def set_aside(self, entry: Entry) -> Path:
         """Keep an entry that the database refuses in a file of its own, for a person to look at."""
         path = self._directory / f"{entry.sequence:020d}.refused"
-        path.write_bytes(_serialized(entry.tables))
+        path.write_bytes(journal_segment.content(entry.place))
         return path
 
     def check(self) -> None:
@@ -142,54 +142,35 @@ class Journal:
             )
 
     def drop_through(self, sequence: int) -> None:
-        """Remove segments that the store holds whole."""
-        kept = []
-        for path, last in self._closed:
-            if last <= sequence:
-                path.unlink(missing_ok=True)
-            else:
-                kept.append((path, last))
-        self._closed = kept
+        """Let go of segments that the store holds whole."""
+        held = [ended for ended in self._ended if ended[1] <= sequence]
+        self._ended = [ended for ended in self._ended if ended not in held]
+        for path, _ in held:
+            journal_segment.make_spare(path, SPARE_SEGMENTS)
 
     def close(self, loaded: int) -> None:
         """Stop writing; what the store holds (up to the sequence ``loaded``) is removed."""
         self._end_segment()
         self.drop_through(loaded)
+        journal_segment.remove_spares(self._directory)
         with contextlib.suppress(OSError):
             # Only an empty directory goes.
             self._directory.rmdir()
 
-    def _segment(self, sequence: int) -> int:
+    def _segment(self, sequence: int, size: int) -> Segment:
         """The segment that is written to; a new one where the last is full."""
-        if self._file is not None and self._offset < SEGMENT_BYTES:
-            return self._file
+        if self._current and self._current.size + size <= SEGMENT_BYTES:
+            return self._current
         self._end_segment()
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        path = self._directory / f"{sequence:020d}{_SUFFIX}"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._current, self._offset = path, 0
-        _sync_directory(self._directory)
-        return self._file
+        self._current = Segment(self._directory, sequence)
+        return self._current
 
     def _end_segment(self) -> None:
-        if self._file is not None and self._current is not None:
-            os.close(self._file)
-            self._closed.append((self._current, self._last))
-        self._file = self._current = None
-
-    def _forget_tail(self) -> None:
-        """Cut off what was half written; after a failed sync the file's state is unknown, so a new one follows."""
-        if self._file is None:
-            return
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._file, self._offset)
-        self._end_segment()
-
-
-def _header(sequence: int, content: pa.Buffer) -> bytes:
-    """Magic, sequence, length and checksum of the content, and a checksum of these."""
-    fields = _HEADER.pack(_MAGIC, sequence, content.size, zlib.crc32(content))
-    return fields + _CHECKSUM.pack(zlib.crc32(fields))
+        if self._current:
+            self._current.close()
+            self._ended = [*self._ended, (self._current.path, self._last)]
+        self._current = None
 
 
 def _serialized(tables: Mapping[str, pa.Table]) -> pa.Buffer:
@@ -202,62 +183,11 @@ def _serialized(tables: Mapping[str, pa.Table]) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _tables(content: bytes) -> dict[str, pa.Table]:
+def _tables(content: pa.Buffer) -> dict[str, pa.Table]:
     tables = {}
     reader = pa.BufferReader(content)
-    while reader.tell() < len(content):
+    while reader.tell() < content.size:
         with pa.ipc.open_stream(reader) as stream:
             table = stream.read_all()
         tables[table.schema.metadata[_NAME].decode()] = table.replace_schema_metadata(None)
     return tables
-
-
-def _segments(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"*{_SUFFIX}"))
-
-
-def pending(store: Path) -> bool:
-    """Whether a store has a journal that may hold what the store does not."""
-    return bool(_segments(journal_directory(store)))
-
-
-def _read(path: Path, after: int) -> Iterator[Entry]:
-    size = path.stat().st_size
-    damaged: list[int] = []
-    with path.open("rb") as file:
-        while (offset := file.tell()) < size:
-            header = file.read(_HEADER.size + _CHECKSUM.size)
-            if len(header) < _HEADER.size + _CHECKSUM.size:
-                break
-            magic, sequence, length, checksum = _HEADER.unpack_from(header)
-            if magic != _MAGIC or _CHECKSUM.unpack_from(header, _HEADER.size) != (zlib.crc32(header[: _HEADER.size]),):
-                # Without its length the entries behind it cannot be found.
-                damaged.append(offset)
-                break
-            if file.tell() + length > size:
-                break
-            content = file.read(length)
-            if zlib.crc32(content) != checksum:
-                damaged.append(offset)
-            elif sequence > after:
-                yield Entry(sequence, _tables(content))
-    if damaged:
-        kept = path.rename(path.with_suffix(".damaged"))
-        places = ", ".join(map(str, damaged))
-        _LOG.error("%s is damaged at byte %s; what could be read of it is stored, the file is kept.", kept, places)
-    elif offset < size:
-        _LOG.warning("%s ends in the middle of a write; those %d bytes were never acknowledged.", path, size - offset)
-
-
-def _write_all(file: int, content: bytes | pa.Buffer) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -46,7 +46,7 @@ class LoadLimits:
 
     Attributes:
         rows: as many at once are written as a whole row group, past the database's own log, at a third of the cost.
-        size: bytes in memory that are loaded at once.
+        size: bytes that are loaded at once.
         seconds: the least time between two loads; what comes after a longer pause is loaded at once.
         patience_seconds: how long rows may wait for their row group to fill when it fills quickly.
     """
@@ -121,8 +121,8 @@ class JournaledWriter:
         return latest
 
     @property
-    def waiting_bytes(self) -> int:
-        """Bytes in memory that are in the journal and not in the store yet."""
+    def backlog_bytes(self) -> int:
+        """Bytes that are in the journal and not in the store yet."""
         return self._size + self._loading_size
 
     @property
@@ -272,9 +272,10 @@ class JournaledWriter:
             if not isinstance(error, RowsRefusedError):
                 raise
             path = self._journal.set_aside(batch[0])
+            refused = _all_rejected(self._journal.tables(batch[0])[ARRIVALS])
             self.counters.entries_refused += 1
             _LOG.error("The database refuses rows that were acknowledged: %s They are kept in %s.", error, path)
-            stored = self._write([Entry(batch[0].sequence, {ARRIVALS: _all_rejected(batch[0].tables[ARRIVALS])})])
+            stored = self._store_tables({ARRIVALS: _numbered(refused, batch[0])})
         self._loaded = batch[-1].sequence
         self.counters.loads += 1
         self.counters.seconds += time.monotonic() - started
@@ -282,7 +283,13 @@ class JournaledWriter:
         self.counters.stored.update(stored)
 
     def _write(self, batch: Sequence[Entry]) -> dict[str, int]:
-        tables = combined([_numbered(entry) for entry in batch])
+        parts = []
+        for entry in batch:
+            part = self._journal.tables(entry)
+            parts.append({**part, ARRIVALS: _numbered(part[ARRIVALS], entry)})
+        return self._store_tables(combined(parts))
+
+    def _store_tables(self, tables: dict[str, pa.Table]) -> dict[str, int]:
         arrivals = tables.pop(ARRIVALS)
         resources = tables.pop("resources", None)
         ids: list[str] = resources["resource_id"].to_pylist() if resources is not None else []
@@ -304,7 +311,6 @@ def _all_rejected(arrivals: pa.Table) -> pa.Table:
     return arrivals.set_column(arrivals.schema.get_field_index("rejected"), "rejected", arrivals["accepted"])
 
 
-def _numbered(entry: Entry) -> dict[str, pa.Table]:
-    arrivals = entry.tables[ARRIVALS]
+def _numbered(arrivals: pa.Table, entry: Entry) -> pa.Table:
     sequences = pa.repeat(pa.scalar(entry.sequence, pa.int64()), arrivals.num_rows)
-    return {**entry.tables, ARRIVALS: arrivals.append_column("journal_sequence", sequences)}
+    return arrivals.append_column("journal_sequence", sequences)

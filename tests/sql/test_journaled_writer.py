@@ -122,7 +122,7 @@ def test_flush_makes_it_visible(tmp_path: Path) -> None:
             writer.append(entry(number))
             assert writer.flush(10)
             assert spans(store) == number + 1
-        assert writer.waiting_bytes == 0
+        assert writer.backlog_bytes == 0
         writer.close()
 
 
@@ -150,7 +150,7 @@ def test_a_failed_store_keeps_everything_and_recovers(tmp_path: Path) -> None:
         writer.append(entry(1, spans=2))
         assert not writer.flush(10)
         assert writer.problem() == "the disk is full"
-        assert writer.waiting_bytes > 0
+        assert writer.backlog_bytes > 0
         assert store.reopened.wait(10)
         store.failure = None
         while not writer.flush(10):
