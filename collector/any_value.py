@@ -1,6 +1,5 @@
 """OTLP attribute lists as columns, and their values as JSON text.
 
-`AnyValue` (opentelemetry/proto/common/v1/common.proto) arrives from the decoder as a struct of nullable columns.
 Scalars and arrays of scalars are turned into JSON by vectorised kernels; maps, and what is nested in an array, have no
 bound on their depth, so they are walked in Python, once per distinct value of a batch.
 """
@@ -17,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ptars
 import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 
+from collector import wire
 from collector.literals import EMPTY, FALSE, concatenate, text
+from collector.wire_values import KINDS, WireValues
 
 MAX_NESTING = 32
 """Levels of arrays and maps that are kept; what lies deeper is replaced by null."""
@@ -30,6 +32,8 @@ MAX_NESTING = 32
 _RARE_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
 _RADIX_NAMES = 2**15
+
+_ARRAYS = ptars.HandlerPool([wire.ARRAY.file]).get_for_message(wire.ARRAY)
 
 Indices = npt.NDArray[np.int64]
 
@@ -102,7 +106,7 @@ def _packed_json(packed: bytes, kind: type[ArrayValue | KeyValueList]) -> str:
     try:
         value = AnyValue()
         (value.array_value if kind is ArrayValue else value.kvlist_value).ParseFromString(packed)
-        return json.dumps(plain_value(value, 1), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(plain_value(value), ensure_ascii=False, separators=(",", ":"))
     except (DecodeError, RecursionError):
         # The envelope was sound; a value that cannot be read is kept as unknown, not guessed.
         return "null"
@@ -115,16 +119,15 @@ def _packed_texts(column: pa.BinaryArray, kind: type[ArrayValue | KeyValueList])
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
-class _Taken(dict[str, pa.Array]):
-    """Selected rows of columns, taken when first asked for: most readers look at one kind of value only."""
+class _Columns(dict[str, pa.Array]):
+    """Columns that are made when first asked for: most readers look at one kind of value only."""
 
-    def __init__(self, columns: dict[str, pa.Array], rows: pa.Array) -> None:
+    def __init__(self, make: Callable[[str], pa.Array]) -> None:
         super().__init__()
-        self._columns = columns
-        self._rows = rows
+        self._make = make
 
     def __missing__(self, kind: str) -> pa.Array:
-        self[kind] = self._columns[kind].take(self._rows)
+        self[kind] = self._make(kind)
         return self[kind]
 
 
@@ -133,16 +136,22 @@ class AnyValues:
     """A column of AnyValue: one nullable Arrow column for each kind that a value may have.
 
     Attributes:
-        columns: kind (as in `AnyValue`'s oneof) → its column. Maps are packed bytes; arrays are structs of a list of
-            values, or packed bytes where the column itself holds values of an array (see collector.wire).
+        columns: kind (as in `AnyValue`'s oneof) → its column; those of arrays and maps hold their serialized messages.
     """
 
     columns: dict[str, pa.Array]
 
     @classmethod
-    def from_struct(cls, struct: pa.StructArray) -> AnyValues:
-        """Take a decoded `AnyValue` struct column apart (a null struct gives a null in every kind)."""
-        return cls(dict(zip(struct.type.names, struct.flatten(), strict=True)))
+    def from_wire(cls, raw: pa.BinaryArray) -> AnyValues:
+        """Take serialized `AnyValue` messages.
+
+        Raises:
+            MalformedRequestError: one of them is no such message, or a text among them is not UTF-8.
+        """
+        columns = _Columns(WireValues.of(raw).column)
+        # What cannot be stored must be refused now.
+        _ = columns["string_value"]
+        return cls(columns)
 
     @property
     def strings(self) -> pa.Array:
@@ -169,7 +178,8 @@ class AnyValues:
 
     def take(self, rows: Indices) -> AnyValues:
         """The values at ``rows``, in that order."""
-        return AnyValues(_Taken(self.columns, pa.array(rows)))
+        chosen = pa.array(rows)
+        return AnyValues(_Columns(lambda kind: self.columns[kind].take(chosen)))
 
     def json_texts(self) -> pa.Array:
         """Every value as JSON text; a value of no kind, or of an unknown one, is ``null``."""
@@ -178,16 +188,19 @@ class AnyValues:
 
     def bare_texts(self) -> pa.Array | None:
         """Every value that is not a string as JSON text, null for the rest; None if all are strings."""
-        found: pa.Array | None = None
+        pieces: list[pa.Array] = []
+        position = np.full(len(self), -1, dtype=np.int64)
+        length = 0
         for kind, as_json in _BARE_TEXTS.items():
             column = self.columns[kind]
             if column.null_count == len(column):
                 continue
-            if found is None:
-                found = pa.nulls(len(column), pa.string())
             valid = column.is_valid()
-            found = pc.replace_with_mask(found, valid, as_json(column.filter(valid)))
-        return found
+            pieces.append(as_json(column.filter(valid)))
+            rows = np.flatnonzero(valid.to_numpy(zero_copy_only=False))
+            position[rows] = np.arange(length, length + len(rows))
+            length += len(rows)
+        return pa.concat_arrays(pieces).take(pa.array(position, mask=position < 0)) if pieces else None
 
 
 def _plain_texts(column: pa.Array) -> pa.Array:
@@ -199,12 +212,18 @@ def _map_texts(column: pa.Array) -> pa.Array:
 
 
 def _array_texts(column: pa.Array) -> pa.Array:
-    if pa.types.is_binary(column.type):
+    """JSON texts of packed arrays, each distinct one once: scalars by kernels, what is nested by a walk."""
+    encoded = column.dictionary_encode()
+    try:
+        lists = _ARRAYS.list_to_record_batch(encoded.dictionary.to_pylist()).column(0)
+        values = WireValues.of(lists.flatten())
+        members = AnyValues({kind: values.column(kind) for kind in KINDS})
+    except ValueError:
         return _packed_texts(column, ArrayValue)
-    lists = column.field(0)
+    if members.columns["array_value"].null_count + members.columns["kvlist_value"].null_count < 2 * len(members):
+        return _packed_texts(column, ArrayValue)
     offsets = lists.offsets.to_numpy(zero_copy_only=False)
-    members = AnyValues.from_struct(lists.flatten()).json_texts()
-    return json_list(offsets - offsets[0], members, "[", "]")
+    return json_list(offsets - offsets[0], members.json_texts(), "[", "]").take(encoded.indices)
 
 
 def _base64_texts(column: pa.Array) -> pa.Array:
@@ -249,11 +268,11 @@ class AttributeLists:
         """Flatten a decoded ``repeated KeyValue`` column."""
         offsets = column.offsets.to_numpy(zero_copy_only=False)
         pairs = column.flatten()
-        keys, struct = (
+        keys, raw = (
             pairs.field(pairs.type.get_field_index("key")),
             pairs.field(pairs.type.get_field_index("value")),
         )
-        return cls(offsets - offsets[0], keys.dictionary_encode(), AnyValues.from_struct(struct))
+        return cls(offsets - offsets[0], keys.dictionary_encode(), AnyValues.from_wire(raw))
 
     @cached_property
     def owners(self) -> Indices:
@@ -288,11 +307,11 @@ class AttributeLists:
         columns = {
             kind: pa.concat_arrays(
                 [
-                    column.take(pa.array(kept, pa.int64())),
-                    texts if column is self.values.strings else pa.nulls(len(added), column.type),
+                    self.values.columns[kind].take(pa.array(kept, pa.int64())),
+                    texts if kind == "string_value" else pa.nulls(len(added), column_type),
                 ]
             )
-            for kind, column in self.values.columns.items()
+            for kind, column_type in KINDS.items()
         }
         counts = np.bincount([owners[row] for row in kept], minlength=len(values)) + [len(given) for given in values]
         return AttributeLists(

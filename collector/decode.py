@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from collector import wire
 from collector.any_value import AnyValues, AttributeLists, Indices
 from collector.literals import EMPTY, cut, integer
+from collector.wire import MalformedRequestError
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
@@ -29,10 +30,6 @@ _HEX_DIGITS = np.frombuffer("".join(f"{octet:02x}" for octet in range(256)).enco
 _POOL = ptars.HandlerPool([wire.TRACES.file, wire.LOGS.file])
 _TRACES = _POOL.get_for_message(wire.TRACES)
 _LOGS = _POOL.get_for_message(wire.LOGS)
-
-
-class MalformedRequestError(ValueError):
-    """A request whose bytes are not the protobuf message they should be."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def decode_logs(payloads: Sequence[bytes]) -> LogColumns:
         span_id=span_id,
         time=np.where(time == 0, observed, time),
         fields={name: records[name] for name in ("severity_number", "severity_text", "event_name")},
-        body=AnyValues.from_struct(records["body"]),
+        body=AnyValues.from_wire(records["body"]),
         attributes=AttributeLists.from_list(records["attributes"]),
     )
 

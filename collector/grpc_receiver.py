@@ -19,9 +19,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from collector.decode import MalformedRequestError
 from collector.ingest import Ingest, Outcome, OverloadedError, StoppedError
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Largest message taken, after decompression (the specification's recommended default)."""

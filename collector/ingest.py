@@ -20,9 +20,10 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from collector.credentials import Credential
-from collector.decode import MalformedRequestError, decode_logs, decode_traces
+from collector.decode import decode_logs, decode_traces
 from collector.rows import Rows, arrivals, log_rows, span_rows
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 from sql.batches import combined
 from sql.journal import JournalError
 from sql.journaled_writer import ARRIVALS, JournaledWriter

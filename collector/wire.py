@@ -3,8 +3,7 @@
 The wire format is OTLP's own; only the declarations differ, so that what nests without bound is left as bytes and what
 is never read is skipped (protobuf skips undeclared fields):
 
-- inside an attribute's array each value is declared one level deep; an array or a map within is bytes;
-- an attribute's map is bytes;
+- an attribute's value, a log record's body and the values of an array are bytes (see collector/wire_values.py);
 - profiling's string-table fields, entity references and schema URLs are not declared.
 """
 
@@ -19,11 +18,10 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-_PACKAGE = ".opentelemetry.proto.common.v1."
+_VALUE = ".opentelemetry.proto.common.v1.AnyValue"
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
 _UNREAD = {
     "KeyValue": {"key_strindex"},
-    "AnyValue": {"string_value_strindex"},
     "Resource": {"entity_refs", "dropped_attributes_count"},
     "InstrumentationScope": {"attributes", "dropped_attributes_count"},
     "ResourceSpans": {"schema_url"},
@@ -37,9 +35,13 @@ _UNREAD = {
 _FILES = (common_pb2, resource_pb2, trace_pb2, logs_pb2, trace_service_pb2, logs_service_pb2)
 
 
-def _as_bytes(message: descriptor_pb2.DescriptorProto, *names: str) -> None:
+class MalformedRequestError(ValueError):
+    """A request whose bytes are not the protobuf message they should be."""
+
+
+def _values_as_bytes(message: descriptor_pb2.DescriptorProto) -> None:
     for field in message.field:
-        if field.name in names:
+        if field.type_name == _VALUE:
             field.type = _BYTES
             field.ClearField("type_name")
 
@@ -53,16 +55,6 @@ def _drop_unread(message: descriptor_pb2.DescriptorProto) -> None:
         _drop_unread(inner)
 
 
-def _flatten_values(file: descriptor_pb2.FileDescriptorProto) -> None:
-    messages = {message.name: message for message in file.message_type}
-    leaf = file.message_type.add()
-    leaf.CopyFrom(messages["AnyValue"])
-    leaf.name = "Leaf"
-    _as_bytes(leaf, "array_value", "kvlist_value")
-    _as_bytes(messages["AnyValue"], "kvlist_value")
-    messages["ArrayValue"].field[0].type_name = _PACKAGE + "Leaf"
-
-
 def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     for module in _FILES:
@@ -70,8 +62,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
         module.DESCRIPTOR.CopyToProto(file)
         for message in file.message_type:
             _drop_unread(message)
-        if module is common_pb2:
-            _flatten_values(file)
+            _values_as_bytes(message)
         pool.Add(file)
     return pool
 
@@ -88,3 +79,6 @@ TRACES = _message("opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequ
 
 LOGS = _message("opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest")
 """The flat view of ExportLogsServiceRequest."""
+
+ARRAY = _message("opentelemetry.proto.common.v1.ArrayValue")
+"""The flat view of ArrayValue: its values are bytes."""

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.decode import MalformedRequestError, decode_logs, decode_traces
+from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
+from collector.wire import MalformedRequestError
 
 NOW = datetime(2026, 11, 22)
 

@@ -13,9 +13,9 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.credentials import Credential
-from collector.decode import MalformedRequestError
 from collector.ingest import Ingest, Limits, OverloadedError, StoppedError
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 from sql.journal import JournalError
 from sql.journaled_writer import JournaledWriter
 from sql.store import Store
