@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -119,16 +119,23 @@ def _packed_texts(column: pa.BinaryArray, kind: type[ArrayValue | KeyValueList])
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
-class _Columns(dict[str, pa.Array]):
-    """Columns that are made when first asked for: most readers look at one kind of value only."""
+class _Columns(Mapping[str, pa.Array]):
+    """A column for each kind, made when first asked for: most readers look at one kind of value only."""
 
     def __init__(self, make: Callable[[str], pa.Array]) -> None:
-        super().__init__()
+        self._made: dict[str, pa.Array] = {}
         self._make = make
 
-    def __missing__(self, kind: str) -> pa.Array:
-        self[kind] = self._make(kind)
-        return self[kind]
+    def __getitem__(self, kind: str) -> pa.Array:
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        return self._made[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KINDS)
+
+    def __len__(self) -> int:
+        return len(KINDS)
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class AnyValues:
         columns: kind (as in `AnyValue`'s oneof) → its column; those of arrays and maps hold their serialized messages.
     """
 
-    columns: dict[str, pa.Array]
+    columns: Mapping[str, pa.Array]
 
     @classmethod
     def from_wire(cls, raw: pa.BinaryArray) -> AnyValues:
@@ -307,11 +314,11 @@ class AttributeLists:
         columns = {
             kind: pa.concat_arrays(
                 [
-                    self.values.columns[kind].take(pa.array(kept, pa.int64())),
-                    texts if kind == "string_value" else pa.nulls(len(added), column_type),
+                    column.take(pa.array(kept, pa.int64())),
+                    texts if kind == "string_value" else pa.nulls(len(added), column.type),
                 ]
             )
-            for kind, column_type in KINDS.items()
+            for kind, column in self.values.columns.items()
         }
         counts = np.bincount([owners[row] for row in kept], minlength=len(values)) + [len(given) for given in values]
         return AttributeLists(
