@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from collector.credentials import Credential
 from collector.decode import decode_logs, decode_traces
+from collector.redact import ContentPolicy
 from collector.rows import Rows, arrivals, log_rows, span_rows
 from collector.signals import Signal
 from collector.wire import MalformedRequestError
@@ -80,6 +81,8 @@ class Counters:
         accepted: records of those requests.
         rejected: those records among them that were refused, by signal and reason.
         refused: requests that were not acknowledged, by reason.
+        redacted: values of those that were not stored as they came, by what was done: ``truncated``, ``hashed``,
+            ``dropped``, ``masked:NAME`` of the pattern.
         groups: groups acknowledged.
         group_seconds: time from taking a group to its acknowledgement.
     """
@@ -89,6 +92,7 @@ class Counters:
     accepted: Counter[Signal] = field(default_factory=Counter)
     rejected: Counter[tuple[Signal, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
     groups: int = 0
     group_seconds: float = 0.0
 
@@ -109,6 +113,7 @@ class _Group:
     requests: list[_Request] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     rejections: Counter[tuple[Signal, str]] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
     tables: dict[str, pa.Table] = field(default_factory=dict)
 
 
@@ -119,17 +124,22 @@ def _as_malformed(error: BaseException) -> MalformedRequestError:
     return MalformedRequestError("its content could not be decoded")
 
 
-def _trace_rows(requests: Sequence[_Request], received_at: datetime) -> Rows:
+_Decoded = tuple[Rows, Counter[str]]
+
+
+def _trace_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
     columns = decode_traces([request.payload for request in requests])
-    return span_rows(columns, [request.credential for request in requests], received_at)
+    columns, redacted = content.apply_to_spans(columns) if content else (columns, Counter())
+    return span_rows(columns, [request.credential for request in requests], received_at), redacted
 
 
-def _log_rows(requests: Sequence[_Request], received_at: datetime) -> Rows:
+def _log_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
     columns = decode_logs([request.payload for request in requests])
-    return log_rows(columns, [request.credential for request in requests], received_at)
+    columns, redacted = content.apply_to_logs(columns) if content else (columns, Counter())
+    return log_rows(columns, [request.credential for request in requests], received_at), redacted
 
 
-_ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime], Rows]] = {
+_ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime, ContentPolicy | None], _Decoded]] = {
     Signal.TRACES: _trace_rows,
     Signal.LOGS: _log_rows,
 }
@@ -149,14 +159,20 @@ class Ingest:
         writer: where rows go; what it has taken is on disk.
         limits: bounds of what waits and of what is acknowledged together.
         last_received_at: the latest arrival that the store holds; later ones are later, whatever the clock says.
+        content: what of the requests' content may be stored; None stores all of it.
     """
 
     def __init__(
-        self, writer: JournaledWriter, limits: Limits | None = None, last_received_at: datetime | None = None
+        self,
+        writer: JournaledWriter,
+        limits: Limits | None = None,
+        last_received_at: datetime | None = None,
+        content: ContentPolicy | None = None,
     ) -> None:
         self._writer = writer
         self._limits = limits or Limits()
         self._last_received_at = last_received_at or datetime.min  # noqa: DTZ901 (the store's times are naive UTC)
+        self._content = content
         self._waiting: deque[_Request] = deque()
         self._arrived = threading.Condition()
         self._bytes = 0
@@ -262,9 +278,10 @@ class Ingest:
         parts: list[Mapping[str, pa.Table]] = []
         for signal in Signal:
             chosen = [request for request in requests if request.signal is signal]
-            for sound, rows in self._decode_together(signal, chosen, received_at) if chosen else ():
+            for sound, rows, redacted in self._decode_together(signal, chosen, received_at) if chosen else ():
                 group.requests.extend(sound)
                 group.outcomes.extend(_outcomes(rows))
+                group.redacted.update(redacted)
                 group.rejections.update({(signal, reason): n for reason, n in rows.rejections.items()})
                 parts.append(rows.tables)
                 parts.append({ARRIVALS: arrivals(signal, rows, received_at)})
@@ -273,10 +290,10 @@ class Ingest:
 
     def _decode_together(
         self, signal: Signal, requests: list[_Request], received_at: datetime
-    ) -> list[tuple[list[_Request], Rows]]:
+    ) -> list[tuple[list[_Request], Rows, Counter[str]]]:
         """Decode as one; where that fails, halve, so that only the request at fault is refused."""
         try:
-            return [(requests, _ROWS[signal](requests, received_at))]
+            return [(requests, *_ROWS[signal](requests, received_at, self._content))]
         except BaseException as error:  # noqa: BLE001 (whatever one request holds, a panic too, it harms no other)
             if len(requests) == 1:
                 self._refuse(requests, _as_malformed(error))
@@ -307,6 +324,7 @@ class Ingest:
             counters.accepted[request.signal] += outcome.records
             request.done.set_result(outcome)
         counters.rejected.update(group.rejections)
+        counters.redacted.update(group.redacted)
         counters.groups += 1
         counters.group_seconds += time.monotonic() - group.taken_at
         self._release(group.requests)

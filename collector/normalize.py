@@ -15,10 +15,12 @@ from collector.conventions import (
     LIST_COLUMNS,
     NUMBER_COLUMNS,
     TEXT_COLUMNS,
+    Convention,
+    Reader,
     Source,
 )
-from collector.decode import EventColumns, SpanColumns
-from collector.literals import NO_TEXT, text
+from collector.decode import EventColumns, LogColumns, SpanColumns
+from collector.literals import NO_TEXT, text, unless_empty
 from collector.read_values import READERS, map_distinct, texts
 from collector.tokens import settle_tokens
 
@@ -28,6 +30,7 @@ _TYPES = {
     **dict.fromkeys(NUMBER_COLUMNS, pa.float64()),
     **dict.fromkeys(LIST_COLUMNS, pa.list_(pa.string())),
 }
+_EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
 _SOURCES = {**TEXT_COLUMNS, **INTEGER_COLUMNS, **NUMBER_COLUMNS, **LIST_COLUMNS}
 
 
@@ -50,6 +53,12 @@ def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa
         return pa.nulls(owners, kind)
     values = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
     return values.take(pa.array(position, mask=position < 0))
+
+
+def event_names(logs: LogColumns) -> pa.Array:
+    """The event name of each log record, null where it is no event; older SDKs tell it in an attribute."""
+    told = first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string())
+    return pc.coalesce(unless_empty(logs.fields["event_name"]), told)
 
 
 def canonical_columns(spans: SpanColumns) -> dict[str, pa.Array]:

@@ -18,7 +18,7 @@ from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
 from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, unless_empty
-from collector.normalize import canonical_columns, first_usable
+from collector.normalize import canonical_columns, event_names, first_usable
 from collector.signals import Signal
 from sql.batches import IDENTITY, first_of_each
 
@@ -35,7 +35,6 @@ _RESOURCE_TEXTS = {
     "service_version": ("service.version",),
     "deployment_environment": ("deployment.environment.name", "deployment.environment"),
 }
-_EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,7 @@ def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], receive
     keep = logs.time <= LATEST_TIME
     resources = _resources(logs.envelope, credentials, received_at)
     by_record = pa.array(logs.envelope.resource)
-    event_names = pc.coalesce(
-        unless_empty(logs.fields["event_name"]),
-        first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string()),
-    )
+    names = event_names(logs)
     attributes = logs.attributes.json_objects()
     times = _timestamps(np.minimum(logs.time, LATEST_TIME))
     received = _constant(received_at, len(logs))
@@ -128,7 +124,7 @@ def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], receive
             "event_time": times,
             "trace_id": logs.trace_id,
             "span_id": logs.span_id,
-            "event_name": event_names,
+            "event_name": names,
             "severity_number": logs.fields["severity_number"],
             "severity_text": unless_empty(logs.fields["severity_text"]),
             "body": logs.body.json_texts(),
@@ -140,7 +136,7 @@ def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], receive
             "received_at": received,
         }
     )
-    rows, found = evaluation_columns(logs.attributes, is_evaluation(event_names) & keep)
+    rows, found = evaluation_columns(logs.attributes, is_evaluation(names) & keep)
     place = {name: table[name] for name in ("event_time", "trace_id", "span_id", "service_name", "attributes")}
     evaluations = _evaluation_table(rows, found, place, "log", received_at)
     return Rows(

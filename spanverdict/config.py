@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from analytics.chains import VALIDATION_EVALUATORS
+from collector.masking import check_expression, check_known, check_name
 
 DEFAULT_FILE = "spanverdict.toml"
 
@@ -25,6 +26,12 @@ _KINDS = {
     "path_type": "it should be a path",
 }
 """What pydantic expects, in TOML's words."""
+
+HASH_KEY_CHARACTERS = 16
+"""The shortest key of content hashes: a shorter one is guessed."""
+
+_SECRETS = frozenset({"hash_key"})
+"""Keys whose value no message shows."""
 
 _PREFIX = "SPANVERDICT_"
 _DELIMITER = "__"
@@ -80,6 +87,26 @@ class IngestConfig(_Section):
     reserve_mib: Annotated[int, Field(ge=0)] = 128
 
 
+ContentAction = Literal["keep", "truncate", "hash", "drop"]
+
+
+class ContentConfig(_Section):
+    """``[content]``: what of prompts, completions and tool calls may be stored, and what is masked in all texts."""
+
+    prompts: ContentAction = "keep"
+    completions: ContentAction = "keep"
+    tool_arguments: ContentAction = "keep"
+    tool_results: ContentAction = "keep"
+    attributes: tuple[str, ...] = ()
+    truncate_characters: Annotated[int, Field(gt=0, lt=2**31)] = 2000
+    hash_key: Annotated[SecretStr, Field(min_length=HASH_KEY_CHARACTERS)] | None = None
+    patterns: tuple[Annotated[str, AfterValidator(check_known)], ...] = ()
+    custom_patterns: dict[
+        Annotated[str, AfterValidator(check_name)], Annotated[str, AfterValidator(check_expression)]
+    ] = Field(default_factory=dict)
+    unmasked_attributes: tuple[str, ...] = ()
+
+
 class PriceConfig(_Section):
     """``[[prices]]``: the price of one model, in USD per million tokens, from a moment on."""
 
@@ -129,6 +156,7 @@ class Config(BaseSettings):
     db: Path = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
+    content: ContentConfig = ContentConfig()
     prices: tuple[PriceConfig, ...] = ()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
@@ -199,6 +227,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if location[-1] in _SECRETS:
+        return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.content import Content
 from collector.grpc_receiver import GrpcReceiver
 from collector.ingest import Counters, Ingest, Limits
-from spanverdict.config import Config
+from collector.redact import Action, ContentPolicy, content_policy
+from spanverdict.config import Config, ConfigError, ContentConfig
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import JournaledWriter, LoadCounters
@@ -52,6 +54,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         What was received and stored, and whether every client let go; if not, only ending the process cuts it off.
 
     Raises:
+        ConfigError: content is to be hashed, and there is no key.
         StoreUnavailableError: the store cannot be opened.
         OSError: an address cannot be bound.
     """
@@ -61,6 +64,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    content = _content_policy(config.content)
     store = await asyncio.to_thread(
         Store, path, memory_limit=config.server.memory_limit, query_seconds=config.server.query_seconds
     )
@@ -70,7 +74,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         linger_seconds=config.ingest.linger_ms / 1000,
     )
     writer = await asyncio.to_thread(_open_writer, store, config.ingest.reserve_mib * 2**20)
-    ingest = Ingest(writer, limits, writer.last_received_at())
+    ingest = Ingest(writer, limits, writer.last_received_at(), content)
     receiver = GrpcReceiver(ingest, config.server.grpc)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
@@ -100,6 +104,25 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
+
+
+def _content_policy(config: ContentConfig) -> ContentPolicy | None:
+    actions: dict[str, str] = {kind: getattr(config, kind) for kind in Content}
+    if Action.HASH in actions.values() and config.hash_key is None:
+        # Checked here, not with the file: only the server needs to know the key.
+        raise ConfigError(
+            "Content is to be hashed, but 'content.hash_key' is not set; give at least 16 characters that nobody can "
+            "guess, such as with SPANVERDICT_CONTENT__HASH_KEY."
+        )
+    return content_policy(
+        actions,
+        truncate_characters=config.truncate_characters,
+        hash_key=config.hash_key.get_secret_value() if config.hash_key else None,
+        attributes=config.attributes,
+        patterns=config.patterns,
+        custom_patterns=config.custom_patterns,
+        unmasked=config.unmasked_attributes,
+    )
 
 
 def _open_writer(store: Store, reserve_bytes: int) -> JournaledWriter:
