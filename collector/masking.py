@@ -56,13 +56,19 @@ def check_expression(expression: str) -> str:
         PatternError: it is not in RE2's syntax, or finds the empty text.
     """
     try:
-        empty = pc.match_substring_regex(pa.array([""]), expression)[0].as_py()
+        # Alone, so that it closes no parenthesis but its own; and as it will be searched for.
+        empty = [pc.match_substring_regex(pa.array([""]), form)[0].as_py() for form in (expression, _apart(expression))]
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
         why = str(error).removeprefix("Invalid regular expression: ")
         raise PatternError(f"it is not a regular expression that RE2 knows: {why}") from error
-    if empty:
+    if any(empty):
         raise PatternError("it also finds the empty text, so it would find something everywhere")
     return expression
+
+
+def _apart(expression: str) -> str:
+    """An own expression in the form of the built-in ones: nothing stands before the find."""
+    return f"()(?:{expression})"
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Masker:
     def __init__(self, names: Sequence[str], custom: Mapping[str, str]) -> None:
         for name in names:
             check_known(name)
-        own = {check_name(name): (Expression(f"()(?:{check_expression(text)})"),) for name, text in custom.items()}
+        own = {check_name(name): (Expression(_apart(check_expression(text))),) for name, text in custom.items()}
         self._patterns = own | {name: known for name, known in PATTERNS.items() if name in names}
         # One pass for all of them tells which texts need a closer look: most need none.
         self._any = "|".join(f"(?:{one.text})" for expressions in self._patterns.values() for one in expressions)

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-_ESCAPE = r"\\(?:[bfnrt]|u[0-9A-Fa-f]{4})"
+_ESCAPED = r"\\u[0-9A-Fa-f]{4}"
+_ESCAPE = rf"(?:\\[bfnrt]|{_ESCAPED})"
 _START = rf"(^|{_ESCAPE}|[^0-9A-Za-z_])"
 _START_OF_DIGITS = rf"(^|{_ESCAPE}|[^0-9A-Za-z_.])"
-_LETTER = r"A-Za-z\x{80}-\x{10FFFF}"
+_LETTERS = r"A-Za-z\x{80}-\x{10FFFF}"
 
 _IBAN_COUNTRIES: Mapping[int, str] = {
     15: "NO",
@@ -139,8 +140,8 @@ PATTERNS: Mapping[str, tuple[Expression, ...]] = {
     ),
     "email": (
         Expression(
-            rf"((?:{_ESCAPE})?)[{_LETTER}0-9._%+'&*=?^{{}}|~!#$-]+@"
-            rf"(?:[{_LETTER}0-9](?:[{_LETTER}0-9-]*[{_LETTER}0-9])?\.)+(?:xn--[a-z0-9-]+|[{_LETTER}]{{2,24}})"
+            rf"((?:\\[bfnrt])?)(?:[{_LETTERS}0-9._%+'&*=?^{{}}|~!#$-]|{_ESCAPED})+@"
+            rf"(?:(?:[{_LETTERS}0-9-]|{_ESCAPED})+\.)+(?:xn--[a-z0-9-]+|(?:[{_LETTERS}]|{_ESCAPED}){{2,24}})"
         ),
     ),
     "iban": (Expression(_START + r"[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11,29}", iban_end),),

@@ -247,7 +247,9 @@ class ContentPolicy:
         if not rows.any():
             return values, actions
         reduced = [_numbers_and_model(text) for text in values.strings.filter(pa.array(rows)).to_pylist()]
-        counts.update({"truncated": int((rows & too_long).sum()), "dropped": int((rows & ~too_long).sum())})
+        for what, which in (("truncated", rows & too_long), ("dropped", rows & ~too_long)):
+            if which.any():
+                counts[what] += int(which.sum())
         return _with_texts(values, rows, pa.array(reduced, pa.string())), np.where(rows, _KEEP, actions)
 
 

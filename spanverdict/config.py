@@ -55,6 +55,12 @@ def _check_size(text: str) -> str:
     return text
 
 
+def _check_hash_key(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < HASH_KEY_CHARACTERS:
+        raise ValueError(f"it has fewer than {HASH_KEY_CHARACTERS} characters")
+    return key
+
+
 Address = Annotated[str, AfterValidator(check_address)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -99,7 +105,7 @@ class ContentConfig(_Section):
     tool_results: ContentAction = "keep"
     attributes: tuple[str, ...] = ()
     truncate_characters: Annotated[int, Field(gt=0, lt=2**31)] = 2000
-    hash_key: Annotated[SecretStr, Field(min_length=HASH_KEY_CHARACTERS)] | None = None
+    hash_key: Annotated[SecretStr, AfterValidator(_check_hash_key)] | None = None
     patterns: tuple[Annotated[str, AfterValidator(check_known)], ...] = ()
     custom_patterns: dict[
         Annotated[str, AfterValidator(check_name)], Annotated[str, AfterValidator(check_expression)]
