@@ -145,7 +145,14 @@ PATTERNS: Mapping[str, tuple[Expression, ...]] = {
         ),
     ),
     "iban": (Expression(_START + r"[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11,29}", iban_end),),
-    "credit_card": (Expression(_START_OF_DIGITS + r"[2-6][0-9](?:[ -]?[0-9]){11,17}\b", card_end),),
+    "credit_card": (
+        # In one piece, or in the groups in which cards show it.
+        Expression(
+            _START_OF_DIGITS + r"(?:[2-6][0-9]{12,18}|[2-6][0-9]{3}(?:[ -][0-9]{4}){3}(?:[ -][0-9]{1,3})?"
+            r"|3[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5})\b",
+            card_end,
+        ),
+    ),
     "us_ssn": (
         Expression(
             _START + r"(?:00[1-9]|0[1-9][0-9]|[1-578][0-9]{2}|6(?:[0-57-9][0-9]|6[0-57-9]))"

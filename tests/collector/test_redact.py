@@ -330,7 +330,9 @@ def test_what_names_models_and_runs_is_not_masked(otlp: Any) -> None:
 def test_users_stay_apart(otlp: Any) -> None:
     """A user id that is an address becomes a hash of it: nobody is named, and users are still told apart."""
     content = policy(patterns=("email",))
-    found = [one_span(otlp, {"user.id": user}, content)["user_id"] for user in (ADDRESS, ADDRESS, "a@example.com", "u-1")]
+    found = [
+        one_span(otlp, {"user.id": user}, content)["user_id"] for user in (ADDRESS, ADDRESS, "a@example.com", "u-1")
+    ]
     assert found[0] == found[1] != found[2]
     assert found[0].startswith("[hash:")
     assert found[3] == "u-1"
@@ -355,7 +357,7 @@ def test_nothing_to_do_is_no_policy() -> None:
 def running(tmp_path: Path, content: ContentPolicy) -> Iterator[Ingest]:
     """The ingest path onto a real store, whose journal is not loaded before the end."""
     store = Store(tmp_path / "s.duckdb")
-    writer = JournaledWriter(store, replace(LoadLimits(), seconds=600.0))
+    writer = JournaledWriter(store, replace(LoadLimits(), seconds=1e9))
     ingest = Ingest(writer, content=content)
     ingest.start()
     yield ingest
