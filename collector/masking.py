@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.literals import FALSE
+from collector.literals import FALSE, ZERO
 from collector.patterns import NAME, PATTERNS, Expression
 
 Marks = npt.NDArray[np.bool_]
@@ -114,6 +114,9 @@ class Masker:
     def mask(self, texts: pa.Array) -> Masked:
         """Search texts, each distinct one once; null stays null."""
         encoded = texts.dictionary_encode()
+        if not pc.any(pc.greater(pc.binary_length(encoded.dictionary), ZERO), min_count=0).as_py():
+            # Every search compiles its expressions, for a millisecond or two.
+            return Masked(texts, {})
         hits = pc.match_substring_regex(encoded.dictionary, self._any)
         if not pc.any(hits, min_count=0).as_py():
             return Masked(texts, {})
