@@ -52,6 +52,7 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/redaction.py
 
 samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
 	$(BIN)/python -m sample_traces.generate

@@ -153,7 +153,8 @@ def _replaced(texts: pa.Array, expression: Expression, replacement: str) -> tupl
     if expression.find_end is None:
         mended = pc.replace_substring_regex(texts.filter(hits), expression.text, rf"\1{replacement}")
         return pc.replace_with_mask(texts, hits, mended), marks
-    candidates, find_end = re.compile(expression.text), expression.find_end
+    # RE2 knows the words of ASCII only; Python shall see the same candidates.
+    candidates, find_end = re.compile(expression.text, re.ASCII), expression.find_end
     before = texts.filter(hits).to_pylist()
     after = [_checked(text, candidates, replacement, find_end) for text in before]
     marks = marks.copy()

@@ -155,6 +155,13 @@ def test_account_numbers_end_where_their_country_says() -> None:
     assert masked("AB12 DE89 3704 0044 0532 0130 00 and") == "AB12 [redacted:iban] and"
 
 
+@pytest.mark.parametrize("name", ["credit_card", "iban"])
+def test_letters_of_any_alphabet_end_a_number(name: str) -> None:
+    """What the check in Python looks at is what the search found, also beside letters that are not ASCII."""
+    for text in FOUND[name]:
+        assert masked(f"é{text}é", Masker((name,), {})) == f"é[redacted:{name}]é"
+
+
 def test_an_own_pattern_goes_first() -> None:
     """It is searched for before the built-in ones, with its own name."""
     masker = Masker(("email",), {"ticket": r"(?i)tck-\d+@example\.com|TCK-\d+"})
