@@ -44,22 +44,7 @@ def _texts(column: pa.Array, masker: Masker) -> tuple[pa.Array, dict[str, Marks]
 
 
 def _arrays(column: pa.Array, masker: Masker) -> tuple[pa.Array, dict[str, Marks]]:
-    if pa.types.is_binary(column.type):
-        return _packed(column, masker, ArrayValue)
-    lists = column.field(0)
-    leaves = lists.flatten()
-    offsets = lists.offsets.to_numpy(zero_copy_only=False)
-    offsets = offsets - offsets[0]
-    values, found = mask_values(AnyValues.from_struct(leaves), masker)
-    if not found:
-        return column, {}
-    struct = pa.StructArray.from_arrays(
-        [values.columns[name] for name in leaves.type.names], fields=list(leaves.type), mask=leaves.is_null()
-    )
-    rebuilt = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), struct, type=lists.type)
-    owners = np.repeat(np.arange(len(lists)), np.diff(offsets))
-    marks = {name: np.bincount(owners[one], minlength=len(lists)) > 0 for name, one in found.items()}
-    return pa.StructArray.from_arrays([rebuilt], fields=list(column.type)), marks
+    return _packed(column, masker, ArrayValue)
 
 
 def _maps(column: pa.Array, masker: Masker) -> tuple[pa.Array, dict[str, Marks]]:
@@ -76,7 +61,7 @@ _MASKS: dict[str, Callable[[pa.Array, Masker], tuple[pa.Array, dict[str, Marks]]
 def _packed(
     column: pa.Array, masker: Masker, kind: type[ArrayValue | KeyValueList]
 ) -> tuple[pa.Array, dict[str, Marks]]:
-    """Arrays or maps that the decoder left as bytes: walk each distinct one, and write those anew that change."""
+    """Arrays or maps, which the decoder leaves as bytes: walk each distinct one, and write those anew that change."""
     encoded = column.dictionary_encode()
     messages = [_parsed(packed, kind) for packed in encoded.dictionary.to_pylist()]
     texts: list[str] = []
@@ -114,7 +99,7 @@ def _parsed(packed: bytes, kind: type[ArrayValue | KeyValueList]) -> ArrayValue 
         return None
 
 
-def _places(message: ArrayValue | KeyValueList, depth: int = 1) -> Iterator[tuple[object, str]]:
+def _places(message: ArrayValue | KeyValueList, depth: int = 0) -> Iterator[tuple[object, str]]:
     """Every text in an array or a map, as its holder and the name of the field; deeper ones are not stored."""
     if depth >= MAX_NESTING:
         return
