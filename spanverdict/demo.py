@@ -28,8 +28,9 @@ from analytics.job import run_report, store_report
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render
 from analytics.report.model import Report
-from collector.otlp_json import parse
+from collector.otlp_json import to_protobuf
 from collector.sender import Sender
+from collector.signals import Signal
 from spanverdict.config import load
 from spanverdict.job_options import job_options
 from sql.access import ServerFile, open_store, server_file
@@ -138,11 +139,11 @@ def _send_all(sample: Path, server: ServerFile) -> None:
         for is_traces, line in track(lines, "Sending OTLP", console=console, disable=not console.is_terminal):
             # Parsing is this process's work; sending is waiting for commits, so only that is shared among threads.
             if is_traces:
-                traces = parse(line, ExportTraceServiceRequest())
+                traces = ExportTraceServiceRequest.FromString(to_protobuf(line, Signal.TRACES))
                 spans += sum(len(scope.spans) for item in traces.resource_spans for scope in item.scope_spans)
                 sent.append(pool.submit(sender.send, traces))
             else:
-                records = parse(line, ExportLogsServiceRequest())
+                records = ExportLogsServiceRequest.FromString(to_protobuf(line, Signal.LOGS))
                 logs += sum(len(scope.log_records) for item in records.resource_logs for scope in item.scope_logs)
                 sent.append(pool.submit(sender.send, records))
         for future in sent:
@@ -155,10 +156,10 @@ def _send_all(sample: Path, server: ServerFile) -> None:
     )
 
 
-def _lines(sample: Path) -> Iterator[tuple[bool, str]]:
+def _lines(sample: Path) -> Iterator[tuple[bool, bytes]]:
     """Every line of the OTLP files, and whether it holds traces (else log records)."""
     for path in sorted(sample.glob("*.jsonl.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
+        with gzip.open(path, "rb") as lines:
             for line in lines:
                 yield ".traces." in path.name, line
 

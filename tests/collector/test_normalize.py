@@ -12,8 +12,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode_traces
-from collector.otlp_json import parse
+from collector.otlp_json import to_protobuf
 from collector.rows import span_rows
+from collector.signals import Signal
 
 NOW = datetime(2026, 11, 22)
 SCENARIOS = (
@@ -186,7 +187,7 @@ def test_captured_spans_agree_with_the_provider(
     if not path.exists():
         pytest.skip("this instrumentation does not cover the scenario")
     truth = load_json(path.with_name("truth.json"))["truth"][scenario]
-    request = parse(path.read_text("utf-8"), ExportTraceServiceRequest())
+    request = ExportTraceServiceRequest.FromString(to_protobuf(path.read_bytes(), Signal.TRACES))
     rows = [row for row in canonical(request) if row["gen_ai_span_kind"] == "LLM"]
     rows.sort(key=lambda row: row["start_time"])
     assert len(rows) == len(truth["calls"])
