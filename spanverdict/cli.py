@@ -18,6 +18,7 @@ from analytics.report import FORMATS as REPORT_FORMATS
 from analytics.report import exit_status, render
 from spanverdict.config import check_address
 from spanverdict.demo import run_demo
+from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_file, write_rows
@@ -134,6 +135,9 @@ def sql(
     with open_store(settings.db) as store:
         rows = store.read(query or "")
     write_rows(rows, form, out)
+
+
+main.add_command(import_command)
 
 
 @main.group()

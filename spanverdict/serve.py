@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from collector.content import Content
 from collector.grpc_receiver import GrpcReceiver
 from collector.ingest import Counters, Ingest, Limits
 from collector.redact import Action, ContentPolicy, content_policy
 from spanverdict.config import Config, ConfigError, ContentConfig
+from spanverdict.export_requests import answer
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import JournaledWriter, LoadCounters
@@ -83,7 +86,13 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     ingest.start()
     try:
         port = await receiver.start()
-        flight = _start_flight(store, config.server.sql, token, lambda: writer.flush(FLUSH_SECONDS))
+        flight = _start_flight(
+            store,
+            config.server.sql,
+            token,
+            flush=lambda: writer.flush(FLUSH_SECONDS),
+            export=lambda body: answer(ingest, body),
+        )
         told = ServerFile(
             pid=os.getpid(),
             grpc=f"{_host(config.server.grpc)}:{port}",
@@ -148,10 +157,12 @@ def _stop_flight(store: Store, flight: FlightServer) -> bool:
     return not stopping.is_alive()
 
 
-def _start_flight(store: Store, address: str, token: str, flush: Callable[[], object]) -> FlightServer:
+def _start_flight(
+    store: Store, address: str, token: str, flush: Callable[[], object], export: Callable[[pa.Buffer], bytes]
+) -> FlightServer:
     # It answers from here on; its serve() would only take the signals away from the event loop.
     try:
-        return FlightServer(store, address, token, flush)
+        return FlightServer(store, address, token, flush, export)
     except Exception as error:
         # pyarrow reports a taken port as a bare ArrowException subclass whose text is gRPC's.
         raise OSError(f"SQL cannot listen on {address}: is the port taken?") from error

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import QueryError, StoreError, StoreUnavailableError
-from sql.flight_server import FLUSH, statement_ticket
+from sql.flight_server import EXPORT, FLUSH, statement_ticket
 from sql.journal import pending
 from sql.journaled_writer import JournaledWriter
 from sql.store import Store
@@ -145,6 +145,18 @@ class RemoteStore:
                     stored |= json.loads(answers.read().to_pybytes())
         return stored
 
+    def export(self, body: bytes) -> bytes:
+        """Hand export requests to the server; when it answers they are stored, each as the answer says.
+
+        Raises:
+            StoreError: the server cannot store them now.
+            StoreUnavailableError: the server does not answer.
+        """
+        with self._translated(StoreError):
+            (answer,) = self._client.do_action(flight.Action(EXPORT, body), self._options)
+            data: bytes = answer.body.to_pybytes()
+            return data
+
     @contextlib.contextmanager
     def _translated(self, failure: type[StoreError]) -> Iterator[None]:
         try:
@@ -200,7 +212,7 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
     Raises:
         StoreUnavailableError: neither works.
     """
-    remote = _connect(path)
+    remote = connect(path)
     if remote:
         try:
             yield remote
@@ -219,8 +231,8 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         yield store
 
 
-def _connect(path: Path) -> RemoteStore | None:
-    """The server of a store, if one answers.
+def connect(path: Path) -> RemoteStore | None:
+    """The server of a store, if one answers; to be closed.
 
     A server that was killed leaves its file, and another process may have its number by now: what decides is whether
     it answers. If it does not and yet holds the store, opening the file will say so.

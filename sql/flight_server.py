@@ -18,12 +18,15 @@ from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.store import Store
 
-REMOTE_WRITES = frozenset({"feedback", "promotions", "promotion_ends", "reports"})
-"""Writes that clients may ask for; telemetry comes in by OTLP alone."""
+REMOTE_WRITES = frozenset({"feedback", "promotions", "promotion_ends", "reports", "imports"})
+"""Writes that clients may ask for; telemetry comes in as OTLP alone."""
 
 
 FLUSH = "Flush"
 """The action after which a query sees all that was acknowledged before."""
+
+EXPORT = "Export"
+"""The action that takes OTLP export requests; what its body and its answer are is agreed between the two ends."""
 
 
 class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]
@@ -45,12 +48,21 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         address: host:port; port 0 takes a free one (see ``port``).
         token: what callers must present.
         flush: waits until what was acknowledged before is in the store.
+        export: takes the body of an EXPORT and gives its answer, or raises StoreError; None where nothing is taken.
     """
 
-    def __init__(self, store: Store, address: str, token: str, flush: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        address: str,
+        token: str,
+        flush: Callable[[], object] = lambda: None,
+        export: Callable[[pa.Buffer], bytes] | None = None,
+    ) -> None:
         super().__init__(f"grpc://{address}", middleware={"token": _Token(token)})
         self._store = store
         self._flush = flush
+        self._export = export
 
     def get_flight_info(
         self, _context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
@@ -77,11 +89,18 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         return flight.GeneratorStream(schema, batches)
 
     def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> Iterator[flight.Result]:
-        """Flight SQL prepared statements (the handle is the text itself, so nothing is kept per client), and FLUSH."""
+        """Flight SQL prepared statements (the handle is the text itself: nothing is kept per client), FLUSH, EXPORT."""
         if action.type == "ClosePreparedStatement":
             return
         if action.type == FLUSH:
             self._flush()
+            return
+        if action.type == EXPORT and self._export:
+            try:
+                answer = self._export(action.body)
+            except StoreError as error:
+                raise flight.FlightServerError(str(error)) from None
+            yield flight.Result(answer)
             return
         if action.type != "CreatePreparedStatement":
             raise flight.FlightServerError(f"The action {action.type} is not supported.")
@@ -103,6 +122,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             ("CreatePreparedStatement", "Prepare a query"),
             ("ClosePreparedStatement", "Forget a query"),
             (FLUSH, "Wait until what was acknowledged before is in the store"),
+            (EXPORT, "Take OTLP export requests"),
         ]
 
     def do_put(

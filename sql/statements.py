@@ -21,6 +21,7 @@ WRITES = frozenset(
         "promotions",
         "promotion_ends",
         "reports",
+        "imports",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

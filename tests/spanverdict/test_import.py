@@ -1,0 +1,260 @@
+"""`spanverdict import`: with a server and without, once each, interrupted and grown."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import Result
+
+from collector.decode import decode_traces
+from collector.otlp_json import to_protobuf
+from collector.signals import Signal
+from spanverdict.import_files import REFUSALS_TOLD
+from spanverdict.output import records
+from sql.access import RemoteStore, open_store
+from sql.errors import StoreError
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "sample_traces"
+AT = 1_793_000_000_000_000_000
+
+
+def spans(first: int, number: int = 1) -> str:
+    """A line of spans known by their numbers."""
+    found = [
+        {"traceId": f"{first + n + 1:032x}", "spanId": f"{first + n + 1:016x}", "name": "a", "startTimeUnixNano": AT}
+        for n in range(number)
+    ]
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": found}]}]}) + "\n"
+
+
+def logs(number: int) -> str:
+    """A line of one log record."""
+    record = {"timeUnixNano": str(AT + number), "body": {"stringValue": f"entry {number}"}}
+    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}) + "\n"
+
+
+def ask(db: Path, query: str) -> list[dict[str, Any]]:
+    """Rows of the store."""
+    with open_store(db) as store:
+        return list(records(store.read(query)))
+
+
+def counts(db: Path) -> tuple[int, int]:
+    """Spans and log records in the store."""
+    (row,) = ask(db, "SELECT (SELECT count(*) FROM spans) AS spans, (SELECT count(*) FROM log_records) AS logs")
+    return row["spans"], row["logs"]
+
+
+def test_a_file_is_imported_once(workdir: Path, cli: Callable[..., Result]) -> None:
+    """Without a store or a server: the store is made, both signals go in, a second time changes nothing."""
+    (workdir / "f.jsonl").write_text(spans(0, 3) + logs(1) + spans(3) + logs(2) + '{"resourceMetrics": [{}]}\n')
+    done = cli("import", "f.jsonl", "--db", "s.duckdb")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == (
+        "Imported 1 file: 6 records stored, 0 were there already, 0 rejected; 0 lines or messages refused."
+        " Metrics are not kept: 1 lines or messages of them.\n"
+    )
+    assert counts(Path("s.duckdb")) == (4, 2)
+    (row,) = ask(Path("s.duckdb"), "SELECT path, records_done, finished_at FROM imports")
+    assert (row["path"], row["records_done"], row["finished_at"] is not None) == ("f.jsonl", 5, True)
+    again = cli("import", "f.jsonl", "--db", "s.duckdb")
+    assert (again.exit_code, "was imported already" in again.stderr, "1 passed over" in again.stderr) == (0, True, True)
+    forced = cli("import", "f.jsonl", "--again", "--db", "s.duckdb")
+    assert (forced.exit_code, "0 records stored, 6 were there already" in forced.stderr) == (0, True)
+    assert counts(Path("s.duckdb")) == (4, 2)
+
+
+def test_a_file_under_another_name_is_known(workdir: Path, cli: Callable[..., Result]) -> None:
+    """A file is known by its content, wherever it lies."""
+    (workdir / "f.jsonl").write_text(spans(0))
+    cli("import", "f.jsonl")
+    (workdir / "f.jsonl").rename(workdir / "g.jsonl")
+    assert "g.jsonl was imported already" in cli("import", "g.jsonl").stderr
+
+
+def test_a_file_that_has_grown_is_read_from_where_it_ended(workdir: Path, cli: Callable[..., Result]) -> None:
+    """Only the lines that were added are taken, the one among them that was half written before."""
+    file = workdir / "f.jsonl"
+    file.write_text(spans(0, 2) + logs(1) + spans(2)[:30])
+    first = cli("import", "f.jsonl")
+    assert (first.exit_code, "f.jsonl, line 3: This is not OTLP/JSON" in first.stderr) == (1, True)
+    file.write_text(spans(0, 2) + logs(1) + spans(2) + logs(2))
+    second = cli("import", "f.jsonl")
+    assert (second.exit_code, "2 records stored, 0 were there already" in second.stderr) == (0, True)
+    assert counts(Path("spanverdict.duckdb")) == (3, 2)
+
+
+def test_refusals_are_named_and_the_rest_goes_in(workdir: Path, cli: Callable[..., Result]) -> None:
+    """Lines that cannot be read and spans that cannot be stored are told by file and line; the status is 1."""
+    (workdir / "f.jsonl").write_text(
+        spans(0)
+        + "{oops\n"
+        + spans(1).replace(f"{2:032x}", "abcd")
+        + spans(2).replace("traceId", "trace_id")
+        + spans(3)
+    )
+    done = cli("import", "f.jsonl")
+    assert done.exit_code == 1
+    told = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in told[:3]] == [f"f.jsonl, line {number}" for number in (2, 3, 4)]
+    assert "1 of 1 were refused: spans need a non-zero 16-byte trace id" in told[1]
+    assert "2 records stored, 0 were there already, 2 rejected; 1 line or message refused." in told[3]
+    assert counts(Path("spanverdict.duckdb")) == (2, 0)
+
+
+def test_many_refusals_are_counted(workdir: Path, cli: Callable[..., Result]) -> None:
+    """A file of something else does not fill the terminal, and its content does not steer it."""
+    (workdir / "f\x1b[31m.jsonl").write_text('{"name": "\x1b[2J"}\n' * 500)
+    done = cli("import", ".")
+    told = done.stderr.splitlines()
+    assert (done.exit_code, len(told)) == (1, REFUSALS_TOLD + 2)
+    assert f"{500 - REFUSALS_TOLD} more were refused" in told[-2]
+    assert "\x1b" not in done.stderr
+
+
+def test_what_is_not_there_is_a_usage_error(workdir: Path, cli: Callable[..., Result]) -> None:
+    """A path without a file ends before anything is done."""
+    done = cli("import", "missing.json")
+    assert (done.exit_code, "missing.json: there is no such file or folder." in done.stderr) == (2, True)
+    os.mkfifo(workdir / "pipe")
+    assert "it is neither a file nor a folder" in cli("import", "pipe").stderr
+    assert cli("import").exit_code == 2
+    assert not (workdir / "spanverdict.duckdb").exists()
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(workdir: Path, cli: Callable[..., Result]) -> None:
+    """A damaged file is told and the ones after it are imported."""
+    (workdir / "a.json.gz").write_bytes(gzip.compress(spans(0).encode())[:-6])
+    (workdir / "b.jsonl").write_text(spans(1))
+    done = cli("import", ".")
+    assert (done.exit_code, "a.json.gz, after 1: It cannot be read further: it is cut off." in done.stderr) == (1, True)
+    assert counts(Path("spanverdict.duckdb")) == (2, 0)
+    assert "a.json.gz was imported" not in cli("import", ".").stderr
+
+
+def test_through_the_running_server(server: Any, command: Callable[..., Any]) -> None:
+    """With a server the same goes through it: what is refused is told, a second time changes nothing."""
+    folder = server.db.parent / "files"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(spans(0, 50) + logs(1) + spans(90).replace(f"{91:032x}", "0" * 32))
+    (folder / "b.json").write_text(json.dumps(json.loads(spans(50, 50)), indent=2))
+    done = command("import", folder, "--db", server.db)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{folder / 'a.jsonl'}, line 3: 1 of 1 were refused" in done.stderr
+    assert "Imported 2 files: 101 records handed to the server" in done.stderr
+    again = command("import", folder, "--again", "--db", server.db)
+    assert again.returncode == 1
+    assert counts(server.db) == (100, 1)
+    assert "2 passed over" in command("import", folder, "--db", server.db).stderr
+    assert server.stop() == 0
+
+
+def test_the_samples_with_and_without_a_server(
+    start_server: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    """The sample files give the same rows either way."""
+    files = sorted(SAMPLE.glob("support-email.*.gz"))
+    alone, shared = tmp_path / "alone.duckdb", tmp_path / "shared.duckdb"
+    start_server(shared)
+    for db in (alone, shared):
+        assert command("import", *files, "--db", db).returncode == 0
+    held = 0
+    with gzip.open(SAMPLE / "support-email.traces.jsonl.gz", "rb") as lines:
+        for line in lines:
+            held += len(decode_traces([to_protobuf(line, Signal.TRACES)]))
+    assert counts(alone) == counts(shared)
+    assert counts(alone)[0] == held
+    query = "SELECT * EXCLUDE (received_at) FROM spans ORDER BY trace_id, span_id LIMIT 200"
+    assert ask(alone, query) == ask(shared, query)
+
+
+@pytest.mark.parametrize("with_server", [False, True])
+def test_a_killed_import_goes_on_where_it_was(
+    start_server: Callable[..., Any], tmp_path: Path, command: Callable[..., Any], *, with_server: bool
+) -> None:
+    """Killed in the middle: the next one goes on behind what was written down, and every record is stored once."""
+    file, db = tmp_path / "f.jsonl", tmp_path / "s.duckdb"
+    number = 1500
+    file.write_text("".join(spans(n * 100, 100) + logs(n) for n in range(number)))
+    if with_server:
+        start_server(db)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "spanverdict", "import", str(file), "--db", str(db)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    if with_server:
+        deadline = time.monotonic() + 60
+        while not ask(db, "FROM imports") and time.monotonic() < deadline:
+            time.sleep(0.02)
+    else:
+        journal = db.with_name(db.name + ".journal")
+        while not journal.exists():
+            time.sleep(0.02)
+        time.sleep(1.8)
+    running.kill()
+    assert running.wait() != 0, "it must not have come to its end"
+    (row,) = ask(db, "SELECT records_done, finished_at FROM imports")
+    assert 0 < row["records_done"] < 2 * number
+    assert row["finished_at"] is None
+    done = command("import", file, "--db", db)
+    assert done.returncode == 0, done.stderr
+    taken = int(re.search(r": (\d+) records", done.stderr)[1])  # type: ignore[index]
+    assert taken <= (2 * number - row["records_done"]) // 2 * 101 + 101
+    assert counts(db) == (number * 100, number)
+    (row,) = ask(db, "SELECT records_done, finished_at FROM imports")
+    assert (row["records_done"], row["finished_at"] is not None) == (2 * number, True)
+
+
+def test_an_interrupted_import_ends_cleanly(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Ctrl-C ends with its own status, everything acknowledged is in the store, and the next one goes on."""
+    file, db = tmp_path / "f.jsonl", tmp_path / "s.duckdb"
+    file.write_text("".join(spans(n * 100, 100) for n in range(2000)))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "spanverdict", "import", str(file), "--db", str(db)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    journal = db.with_name(db.name + ".journal")
+    while not journal.exists():
+        time.sleep(0.02)
+    running.send_signal(2)
+    told = running.communicate(timeout=60)[1]
+    assert (running.returncode, told) == (130, "Interrupted.\n")
+    assert not journal.exists()
+    assert 0 < counts(db)[0] < 200_000
+    assert command("import", file, "--db", db).returncode == 0
+    assert counts(db)[0] == 200_000
+
+
+def test_a_server_that_stops_is_told(server: Any, workdir: Path, cli: Callable[..., Result]) -> None:
+    """Without an answer the import ends in one sentence; what came in stays."""
+    (workdir / "f.jsonl").write_text(spans(0))
+    assert cli("import", "f.jsonl", "--db", server.db).exit_code == 0
+    server.stop(9)
+    (workdir / "f.jsonl").write_text(spans(1))
+    assert cli("import", "f.jsonl", "--db", server.db).exit_code == 0
+    assert counts(server.db) == (2, 0)
+
+
+def test_what_is_no_batch_of_requests_is_refused(server: Any) -> None:
+    """The server's end takes no other bytes for requests, and says so in a sentence."""
+    remote = RemoteStore(server.told.sql, server.told.token)
+    sink = pa.BufferOutputStream()
+    table = pa.table({"signal": ["metrics"], "payload": [b""]})
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    for body in (b"", b"nonsense", sink.getvalue().to_pybytes()):
+        with pytest.raises(StoreError, match="This is not a batch of export requests"):
+            remote.export(body)
+    remote.close()
