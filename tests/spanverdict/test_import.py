@@ -98,13 +98,8 @@ def test_a_file_that_has_grown_is_read_from_where_it_ended(workdir: Path, cli: C
 
 def test_refusals_are_named_and_the_rest_goes_in(workdir: Path, cli: Callable[..., Result]) -> None:
     """Lines that cannot be read and spans that cannot be stored are told by file and line; the status is 1."""
-    (workdir / "f.jsonl").write_text(
-        spans(0)
-        + "{oops\n"
-        + spans(1).replace(f"{2:032x}", "abcd")
-        + spans(2).replace("traceId", "trace_id")
-        + spans(3)
-    )
+    without_ids = spans(1).replace(f"{2:032x}", "abcd") + spans(2).replace("traceId", "trace_id")
+    (workdir / "f.jsonl").write_text(spans(0) + "{oops\n" + without_ids + spans(3))
     done = cli("import", "f.jsonl")
     assert done.exit_code == 1
     told = done.stderr.splitlines()
@@ -115,8 +110,8 @@ def test_refusals_are_named_and_the_rest_goes_in(workdir: Path, cli: Callable[..
 
 
 def test_many_refusals_are_counted(workdir: Path, cli: Callable[..., Result]) -> None:
-    """A file of something else does not fill the terminal, and its content does not steer it."""
-    (workdir / "f\x1b[31m.jsonl").write_text('{"name": "\x1b[2J"}\n' * 500)
+    """A file of something else does not fill the terminal, and its name does not steer it."""
+    (workdir / "f\x1b[31m.jsonl").write_text('{"name": "a"}\n' * 500)
     done = cli("import", ".")
     told = done.stderr.splitlines()
     assert (done.exit_code, len(told)) == (1, REFUSALS_TOLD + 2)
@@ -180,6 +175,14 @@ def test_the_samples_with_and_without_a_server(
     assert ask(alone, query) == ask(shared, query)
 
 
+SAVES_ALWAYS = """
+from spanverdict import import_files
+from spanverdict.cli import main
+import_files.SAVE_SECONDS = 0
+main()
+"""
+
+
 @pytest.mark.parametrize("with_server", [False, True])
 def test_a_killed_import_goes_on_where_it_was(
     start_server: Callable[..., Any], tmp_path: Path, command: Callable[..., Any], *, with_server: bool
@@ -191,7 +194,7 @@ def test_a_killed_import_goes_on_where_it_was(
     if with_server:
         start_server(db)
     running = subprocess.Popen(
-        [sys.executable, "-m", "spanverdict", "import", str(file), "--db", str(db)],
+        [sys.executable, "-c", SAVES_ALWAYS, "import", str(file), "--db", str(db)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     if with_server:
@@ -202,7 +205,7 @@ def test_a_killed_import_goes_on_where_it_was(
         journal = db.with_name(db.name + ".journal")
         while not journal.exists():
             time.sleep(0.02)
-        time.sleep(1.8)
+        time.sleep(1)
     running.kill()
     assert running.wait() != 0, "it must not have come to its end"
     (row,) = ask(db, "SELECT records_done, finished_at FROM imports")
