@@ -18,6 +18,7 @@ import pytest
 from click.testing import Result
 
 from collector.decode import decode_traces
+from collector.ingest import Ingest, OverloadedError
 from collector.otlp_json import to_protobuf
 from collector.signals import Signal
 from spanverdict.import_files import REFUSALS_TOLD
@@ -242,8 +243,30 @@ def test_an_interrupted_import_ends_cleanly(tmp_path: Path, command: Callable[..
     assert counts(db)[0] == 100_000
 
 
-def test_a_server_that_stops_is_told(server: Any, workdir: Path, cli: Callable[..., Result]) -> None:
-    """Without an answer the import ends in one sentence; what came in stays."""
+def test_an_overloaded_collector_is_offered_it_again(
+    workdir: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When more waits than may, the import waits too, and everything goes in."""
+    monkeypatch.setenv("SPANVERDICT_INGEST__WAITING_MIB", "1")
+    refused: list[Exception] = []
+    submit = Ingest.submit
+
+    def watched(ingest: Ingest, signal: Signal, payload: bytes) -> Any:
+        try:
+            return submit(ingest, signal, payload)
+        except OverloadedError as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(Ingest, "submit", watched)
+    (workdir / "f.jsonl").write_text("".join(spans(n * 1000, 1000) for n in range(60)))
+    assert cli("import", "f.jsonl").exit_code == 0
+    assert counts(Path("spanverdict.duckdb")) == (60_000, 0)
+    assert refused
+
+
+def test_a_server_that_was_killed_is_done_without(server: Any, workdir: Path, cli: Callable[..., Result]) -> None:
+    """Where a server died the next import goes into the store itself; what came in before stays."""
     (workdir / "f.jsonl").write_text(spans(0))
     assert cli("import", "f.jsonl", "--db", server.db).exit_code == 0
     server.stop(signal.SIGKILL)

@@ -103,6 +103,30 @@ def test_unknown_commands_are_refused(served: str) -> None:
     client.close()
 
 
+def test_export_requests_are_handed_on(tmp_path: Path) -> None:
+    """The body goes to the collector as it is, its answer comes back; what it cannot store is one sentence."""
+
+    def export(body: pa.Buffer) -> bytes:
+        if body.to_pybytes() == b"too much":
+            raise StoreUnavailableError("The collector is shutting down.")
+        return body.to_pybytes()[::-1]
+
+    with Store(tmp_path / "e.duckdb") as store:
+        server = FlightServer(store, "127.0.0.1:0", "secret", export=export)
+        client = RemoteStore(f"127.0.0.1:{server.port}", "secret")
+        assert client.export(b"abc") == b"cba"
+        with pytest.raises(StoreError, match=r"^The collector is shutting down\.$"):
+            client.export(b"too much")
+        client.close()
+        server.shutdown()
+
+
+def test_a_server_without_a_collector_takes_no_export(remote: RemoteStore) -> None:
+    """Where nothing takes requests the action is not there."""
+    with pytest.raises(StoreError, match="Export is not supported"):
+        remote.export(b"")
+
+
 @pytest.mark.parametrize("query", ["EXPLAIN ANALYZE DELETE FROM promotions", "DROP TABLE spans"])
 def test_preparing_a_write_changes_nothing(served: str, query: str) -> None:
     """Asking for a statement's columns, or preparing it, runs nothing."""
