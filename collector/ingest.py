@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -120,7 +121,9 @@ class _Group:
 def _as_malformed(error: BaseException) -> MalformedRequestError:
     if isinstance(error, MalformedRequestError):
         return error
-    _LOG.error("A request could not be decoded", exc_info=error)
+    # Where, and not what: the error's own words may quote a prompt.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _LOG.error("A request could not be decoded (%s):\n%s", type(error).__name__, where)
     return MalformedRequestError("its content could not be decoded")
 
 

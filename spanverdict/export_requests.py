@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from collector.decode import MalformedRequestError
-from collector.ingest import Ingest, Limits, Outcome, OverloadedError, StoppedError
+from collector.ingest import Ingest, Outcome, OverloadedError, StoppedError
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 from spanverdict.config import Config
+from spanverdict.ingest_path import open_ingest_path
 from sql.access import Access, RemoteStore, connect
 from sql.errors import StoreUnavailableError
-from sql.journaled_writer import COUNTED, JournaledWriter
-from sql.store import Store
+from sql.journaled_writer import COUNTED
 
 RETRY_SECONDS = 0.1
 """How long an overloaded collector is left alone before a request is offered again."""
@@ -71,6 +71,7 @@ def open_destination(config: Config, path: Path) -> Iterator[Destination]:
     """The server of a store if one runs, else the store itself, made if absent, and a collector for the time.
 
     Raises:
+        ConfigError: content is to be hashed, and there is no key.
         StoreUnavailableError: neither can be reached.
     """
     remote = connect(path)
@@ -80,23 +81,17 @@ def open_destination(config: Config, path: Path) -> Iterator[Destination]:
         finally:
             remote.close()
         return
-    server, limits = config.server, config.ingest
-    with Store(path, memory_limit=server.memory_limit, query_seconds=server.query_seconds) as store:
-        writer = JournaledWriter(store, reserve_bytes=limits.reserve_mib * 2**20)
-        before = writer.counters.duplicates.copy()
-        duplicates: Counter[str] = Counter()
-        ingest = Ingest(
-            writer,
-            Limits(waiting_bytes=limits.waiting_mib * 2**20, linger_seconds=limits.linger_ms / 1000),
-            writer.last_received_at(),
-        )
-        ingest.start()
-        try:
-            yield Destination(store, lambda requests: _in_process(ingest, requests), duplicates)
-        finally:
-            ingest.stop()
-            writer.close()
-            duplicates.update({signal: writer.counters.duplicates[signal] - before[signal] for signal in COUNTED})
+    opened = open_ingest_path(config, path)
+    store, writer, ingest = opened.store, opened.writer, opened.ingest
+    before = writer.counters.duplicates.copy()
+    duplicates: Counter[str] = Counter()
+    try:
+        yield Destination(store, lambda requests: _in_process(ingest, requests), duplicates)
+    finally:
+        ingest.stop()
+        writer.close()
+        store.close()
+        duplicates.update({signal: writer.counters.duplicates[signal] - before[signal] for signal in COUNTED})
 
 
 def answer(ingest: Ingest, body: pa.Buffer) -> bytes:

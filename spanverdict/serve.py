@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from collector.content import Content
 from collector.grpc_receiver import GrpcReceiver
-from collector.ingest import Counters, Ingest, Limits
-from collector.redact import Action, ContentPolicy, content_policy
-from spanverdict.config import Config, ConfigError, ContentConfig
+from collector.ingest import Counters
+from spanverdict.config import Config
 from spanverdict.export_requests import answer
+from spanverdict.ingest_path import open_ingest_path
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
-from sql.journaled_writer import JournaledWriter, LoadCounters
+from sql.journaled_writer import LoadCounters
 from sql.store import Store
 
 _LOG = logging.getLogger("spanverdict.serve")
@@ -67,23 +66,13 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    content = _content_policy(config.content)
-    store = await asyncio.to_thread(
-        Store, path, memory_limit=config.server.memory_limit, query_seconds=config.server.query_seconds
-    )
-    limits = Limits(
-        waiting_bytes=config.ingest.waiting_mib * 2**20,
-        backlog_bytes=config.ingest.backlog_mib * 2**20,
-        linger_seconds=config.ingest.linger_ms / 1000,
-    )
-    writer = await asyncio.to_thread(_open_writer, store, config.ingest.reserve_mib * 2**20)
-    ingest = Ingest(writer, limits, writer.last_received_at(), content)
+    opened = await asyncio.to_thread(open_ingest_path, config, path)
+    store, writer, ingest = opened.store, opened.writer, opened.ingest
     receiver = GrpcReceiver(ingest, config.server.grpc)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
     file: Path | None = None
-    ingest.start()
     try:
         port = await receiver.start()
         flight = _start_flight(
@@ -113,33 +102,6 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
-
-
-def _content_policy(config: ContentConfig) -> ContentPolicy | None:
-    actions: dict[str, str] = {kind: getattr(config, kind) for kind in Content}
-    if Action.HASH in actions.values() and config.hash_key is None:
-        # Checked here, not with the file: only the server needs to know the key.
-        raise ConfigError(
-            "Content is to be hashed, but 'content.hash_key' is not set; give at least 16 characters that nobody can "
-            "guess, such as with SPANVERDICT_CONTENT__HASH_KEY."
-        )
-    return content_policy(
-        actions,
-        truncate_characters=config.truncate_characters,
-        hash_key=config.hash_key.get_secret_value() if config.hash_key else None,
-        attributes=config.attributes,
-        patterns=config.patterns,
-        custom_patterns=config.custom_patterns,
-        unmasked=config.unmasked_attributes,
-    )
-
-
-def _open_writer(store: Store, reserve_bytes: int) -> JournaledWriter:
-    try:
-        return JournaledWriter(store, reserve_bytes=reserve_bytes)
-    except BaseException:
-        store.close()
-        raise
 
 
 def _host(address: str) -> str:

@@ -201,7 +201,6 @@ class JournaledWriter:
                 continue
             with self._changed:
                 self._loading_size = 0
-                self._failure = None
                 self._last_loaded = time.monotonic()
                 self._changed.notify_all()
             self._journal.drop_through(self._loaded)
@@ -276,7 +275,9 @@ class JournaledWriter:
             self.counters.entries_refused += 1
             _LOG.error("The database refuses rows that were acknowledged: %s They are kept in %s.", error, path)
             stored = self._store_tables({ARRIVALS: _numbered(refused, batch[0])})
-        self._loaded = batch[-1].sequence
+        with self._changed:
+            self._loaded = batch[-1].sequence
+            self._failure = None
         self.counters.loads += 1
         self.counters.seconds += time.monotonic() - started
         self.counters.last_load_at = time.time()

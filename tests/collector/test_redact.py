@@ -14,12 +14,11 @@ from typing import Any
 import polars as pl
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.content import ANALYSED, NOTHING, SETTINGS, Content, kinds_of_attribute
 from collector.decode import MalformedRequestError, decode_logs, decode_traces
 from collector.ingest import Ingest
-from collector.otlp_json import parse
+from collector.otlp_json import to_protobuf
 from collector.redact import ContentPolicy, content_policy
 from collector.rows import log_rows, span_rows
 from collector.signals import Signal
@@ -102,8 +101,7 @@ def captured(folder: Path) -> Iterator[tuple[str, Signal, bytes]]:
     for pattern in CAPTURED:
         for path in sorted(folder.glob(pattern)):
             signal = Signal.LOGS if ".logs." in path.name else Signal.TRACES
-            message = ExportLogsServiceRequest() if signal is Signal.LOGS else ExportTraceServiceRequest()
-            yield path.name, signal, parse(path.read_text("utf-8"), message).SerializeToString()
+            yield path.name, signal, to_protobuf(path.read_bytes(), signal)
 
 
 def phrases(name: str) -> tuple[str, ...]:
