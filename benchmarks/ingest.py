@@ -86,6 +86,8 @@ def spanverdict(directory: Path) -> Iterator[tuple[str, psutil.Process]]:
         str(store),
         "--grpc",
         address,
+        "--http",
+        "127.0.0.1:0",
         "--sql",
         "127.0.0.1:0",
     ]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+class UnauthenticatedError(Exception):
+    """A request without a token that is known here."""
 
 
 @dataclass(frozen=True)
@@ -17,3 +23,47 @@ class Credential:
 
     name: str
     attributes: Mapping[str, str]
+
+
+def token_hash(token: str) -> str:
+    """What is kept of a token: the SHA-256 of its UTF-8 text, as 64 lowercase hex digits.
+
+    A fast hash is enough: tokens are drawn at random, so there is nothing to guess.
+    """
+    # Headers reach Python as text in which octets that are not UTF-8 are surrogates; no token has such, none may fail.
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Credentials:
+    """The known tokens, by their hashes.
+
+    Args:
+        known: token hash → whom it stands for. Empty: anybody may send.
+    """
+
+    def __init__(self, known: Mapping[str, Credential] | None = None) -> None:
+        self._known = dict(known or {})
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def find(self, authorization: str | None) -> Credential | None:
+        """Whom an `authorization` header stands for (RFC 6750, section 2.1); None where anybody may send.
+
+        Raises:
+            UnauthenticatedError: tokens are asked for and this is none that is known.
+        """
+        if not self._known:
+            return None
+        scheme, _, token = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise UnauthenticatedError("A bearer token is needed: authorization: Bearer TOKEN.")
+        digest = token_hash(token.strip())
+        found = None
+        # All are compared, each in constant time: how long it takes tells nothing of any of them.
+        for known, credential in self._known.items():
+            if hmac.compare_digest(known, digest):
+                found = credential
+        if found is None:
+            raise UnauthenticatedError("The bearer token is not known here.")
+        return found

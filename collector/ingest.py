@@ -21,7 +21,8 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from collector.credentials import Credential
-from collector.decode import decode_logs, decode_traces
+from collector.decode import decode_logs
+from collector.misdirected import decode_sent_traces
 from collector.redact import ContentPolicy
 from collector.rows import Rows, arrivals, log_rows, span_rows
 from collector.signals import Signal
@@ -84,6 +85,7 @@ class Counters:
         refused: requests that were not acknowledged, by reason.
         redacted: values of those that were not stored as they came, by what was done: ``truncated``, ``hashed``,
             ``dropped``, ``masked:NAME`` of the pattern.
+        ignored: requests acknowledged of which nothing is kept, by signal.
         groups: groups acknowledged.
         group_seconds: time from taking a group to its acknowledgement.
     """
@@ -94,6 +96,7 @@ class Counters:
     rejected: Counter[tuple[Signal, str]] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[Signal] = field(default_factory=Counter)
     groups: int = 0
     group_seconds: float = 0.0
 
@@ -131,7 +134,7 @@ _Decoded = tuple[Rows, Counter[str]]
 
 
 def _trace_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
-    columns = decode_traces([request.payload for request in requests])
+    columns = decode_sent_traces([request.payload for request in requests])
     columns, redacted = content.apply_to_spans(columns) if content else (columns, Counter())
     return span_rows(columns, [request.credential for request in requests], received_at), redacted
 
@@ -242,6 +245,15 @@ class Ingest:
             self._waiting.append(_Request(signal, payload, credential, done))
             self._arrived.notify()
         return done
+
+    def ignore(self, signal: Signal) -> Outcome:
+        """Take a request of a signal that is not kept; exporters send all signals unless told otherwise."""
+        if not self.counters.ignored[signal]:
+            _LOG.warning(
+                "Somebody sends %s, which are taken and not kept; OTEL_METRICS_EXPORTER=none saves it.", signal
+            )
+        self.counters.ignored[signal] += 1
+        return Outcome(0, 0, "")
 
     def _decode_groups(self) -> None:
         while (requests := self._next_requests()) is not None:

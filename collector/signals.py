@@ -6,7 +6,8 @@ from enum import StrEnum
 
 
 class Signal(StrEnum):
-    """What a request carries, named as in OTLP/HTTP's paths."""
+    """What a request carries, named as in OTLP/HTTP's paths; metrics are taken and not kept."""
 
     TRACES = "traces"
     LOGS = "logs"
+    METRICS = "metrics"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from analytics.job import run_report, store_report
 from analytics.promotions import DESIGNS, Promotion, end_row, find_promotion, promotion_row
 from analytics.report import FORMATS as REPORT_FORMATS
 from analytics.report import exit_status, render
+from collector.credentials import token_hash
 from spanverdict.config import check_address
 from spanverdict.demo import run_demo
 from spanverdict.import_command import import_command
@@ -52,14 +55,15 @@ def demo(settings: Settings, directory: Path, *, no_browser: bool) -> None:
 
 @main.command()
 @click.option("--grpc", help="OTLP/gRPC address, host:port; default 127.0.0.1:4317. Port 0 takes a free one.")
+@click.option("--http", help="OTLP/HTTP address, host:port; default 127.0.0.1:4318. Port 0 takes a free one.")
 @click.option("--sql", "sql_address", help="SQL (Arrow Flight SQL) address; default 127.0.0.1:4319.")
 @store_options
-def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None:
+def serve(settings: Settings, grpc: str | None, http: str | None, sql_address: str | None) -> None:
     """Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    given = {"grpc": grpc, "sql": sql_address}
+    given = {"grpc": grpc, "http": http, "sql": sql_address}
     server = settings.config.server.model_copy(update={key: value for key, value in given.items() if value})
-    for name, address in (("--grpc", server.grpc), ("--sql", server.sql)):
+    for name, address in (("--grpc", server.grpc), ("--http", server.http), ("--sql", server.sql)):
         try:
             check_address(address)
         except ValueError as error:
@@ -68,7 +72,8 @@ def serve(settings: Settings, grpc: str | None, sql_address: str | None) -> None
 
     def ready(told: ServerFile) -> None:
         click.echo(
-            f"Receiving OTLP/gRPC on {told.grpc}, answering SQL on {told.sql}, storing in {settings.db}.",
+            f"Receiving OTLP/gRPC on {told.grpc} and OTLP/HTTP on {told.http}, answering SQL on {told.sql}, "
+            f"storing in {settings.db}.",
             err=True,
         )
 
@@ -138,6 +143,25 @@ def sql(
 
 
 main.add_command(import_command)
+
+
+@main.group()
+def token() -> None:
+    """Tokens of senders."""
+
+
+@token.command("new")
+@click.argument("name")
+def token_new(name: str) -> None:
+    """Draw a token for a sender: the token itself is shown once, the lines for the configuration hold only its hash."""
+    if not name.strip() or not name.isprintable():
+        raise click.UsageError("NAME is empty or not printable.")
+    drawn = secrets.token_urlsafe(32)
+    click.echo(f"The token of {name}, shown this once: {drawn}", err=True)
+    click.echo(f"OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{drawn}", err=True)
+    click.echo("For the configuration:", err=True)
+    # A TOML basic string and a JSON string of printable characters are written alike.
+    click.echo(f'[[tokens]]\nname = {json.dumps(name, ensure_ascii=False)}\nsha256 = "{token_hash(drawn)}"')
 
 
 @main.group()

@@ -61,7 +61,14 @@ def _check_hash_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _check_sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("it is not a SHA-256 in 64 hex digits, such as `spanverdict token new` prints")
+    return text.lower()
+
+
 Address = Annotated[str, AfterValidator(check_address)]
+Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
@@ -75,10 +82,21 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TlsConfig(_Section):
+    """``[server.tls]``: the certificate that OTLP is served with, and whose clients are let in."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
 class ServerConfig(_Section):
     """``[server]``: where the server listens and how much memory the database may take."""
 
     grpc: Address = "127.0.0.1:4317"
+    http: Address = "127.0.0.1:4318"
+    max_request_mib: Annotated[int, Field(gt=0, lt=2048)] = 64
+    tls: TlsConfig | None = None
     sql: Address = "127.0.0.1:4319"
     query_seconds: Positive = 600.0
     memory_limit: Size = "1GB"
@@ -111,6 +129,24 @@ class ContentConfig(_Section):
         Annotated[str, AfterValidator(check_name)], Annotated[str, AfterValidator(check_expression)]
     ] = Field(default_factory=dict)
     unmasked_attributes: tuple[str, ...] = ()
+
+
+class TokenConfig(_Section):
+    """``[[tokens]]``: a sender, known by the hash of its token, and what its resources are known to be."""
+
+    name: Annotated[str, Field(min_length=1)]
+    sha256: Sha256
+    attributes: dict[str, str] = Field(default_factory=dict)
+
+
+def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
+    for number, token in enumerate(tokens):
+        for other in tokens[:number]:
+            if other.name == token.name:
+                raise ValueError(f"two have the name {token.name!r}")
+            if other.sha256 == token.sha256:
+                raise ValueError(f"{other.name!r} and {token.name!r} have the same sha256")
+    return tokens
 
 
 class PriceConfig(_Section):
@@ -163,6 +199,7 @@ class Config(BaseSettings):
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
     content: ContentConfig = ContentConfig()
+    tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(_check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
@@ -233,7 +270,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    if location[-1] in _SECRETS:
+    if location[0] == "tokens" or location[-1] in _SECRETS:
+        # What stands there may be a secret, or a token that was meant to be a hash: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 

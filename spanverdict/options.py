@@ -17,6 +17,7 @@ from analytics.feedback_file import FeedbackFileError
 from analytics.job import JobOptionsError
 from analytics.promotions import NoPromotionError
 from collector.sender import SendError
+from collector.tls import TlsError
 from spanverdict.config import Config, ConfigError, load
 from sql.errors import QueryError, StoreError
 
@@ -50,7 +51,7 @@ def store_options(command: _Function) -> _Function:
     def wrapped(config_file: Path | None, db: Path | None, **arguments: Any) -> Any:  # noqa: ANN401 (click's values)
         try:
             return command(settings=_settings(config_file, db), **arguments)
-        except (ConfigError, FeedbackFileError, JobOptionsError, NoPromotionError, QueryError) as error:
+        except (ConfigError, FeedbackFileError, JobOptionsError, NoPromotionError, QueryError, TlsError) as error:
             raise _Failure(str(error), EXIT_USAGE) from error
         except BrokenPipeError:
             raise  # The reader of the output has enough; click ends quietly.

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from collector.grpc_receiver import GrpcReceiver
 from collector.ingest import Counters
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.ingest_path import open_ingest_path
+from spanverdict.listeners import Receivers, host, warn_of_exposure
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
@@ -58,6 +58,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     Raises:
         ConfigError: content is to be hashed, and there is no key.
         StoreUnavailableError: the store cannot be opened.
+        TlsError: the certificates cannot be used.
         OSError: an address cannot be bound.
     """
     # Whatever is written beside the store from here on, its log among it, is for its owner alone.
@@ -68,13 +69,14 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         loop.add_signal_handler(number, stopping.set)
     opened = await asyncio.to_thread(open_ingest_path, config, path)
     store, writer, ingest = opened.store, opened.writer, opened.ingest
-    receiver = GrpcReceiver(ingest, config.server.grpc)
+    receivers: Receivers | None = None
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
     file: Path | None = None
     try:
-        port = await receiver.start()
+        receivers = Receivers(config, ingest)
+        grpc, http = await receivers.start(GRACE_SECONDS)
         flight = _start_flight(
             store,
             config.server.sql,
@@ -84,16 +86,19 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         )
         told = ServerFile(
             pid=os.getpid(),
-            grpc=f"{_host(config.server.grpc)}:{port}",
-            sql=f"{_host(config.server.sql)}:{flight.port}",
+            grpc=grpc,
+            http=http,
+            sql=f"{host(config.server.sql)}:{flight.port}",
             token=token,
         )
         file = told.write(path)
+        warn_of_exposure(config)
         ready(told)
         await stopping.wait()
         _LOG.info("Stopping: requests in flight are committed first.")
     finally:
-        await receiver.stop(GRACE_SECONDS)
+        if receivers:
+            await receivers.stop(GRACE_SECONDS)
         await asyncio.to_thread(ingest.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
@@ -104,8 +109,6 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     return Totals(ingest.counters, writer.counters), released
 
 
-def _host(address: str) -> str:
-    return address.rpartition(":")[0]
 
 
 def _stop_flight(store: Store, flight: FlightServer) -> bool:

@@ -44,12 +44,14 @@ class ServerFile:
     Attributes:
         pid: the server's process.
         grpc: its OTLP/gRPC address, host:port.
+        http: its OTLP/HTTP address, host:port.
         sql: its Flight SQL address, host:port.
         token: what Flight SQL calls must present.
     """
 
     pid: int
     grpc: str
+    http: str
     sql: str
     token: str
 

@@ -131,10 +131,10 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers on free loopback ports; whatever still runs at the end is killed."""
     started: list[Server] = []
 
-    def start(db: Path | None = None) -> Server:
+    def start(db: Path | None = None, *options: str) -> Server:
         store = db or tmp_path / "store.duckdb"
         command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store),
-                   "--grpc", "127.0.0.1:0", "--sql", "127.0.0.1:0"]  # fmt: skip
+                   "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", *options]  # fmt: skip
         log = tmp_path / f"server-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -74,6 +74,7 @@ def refused(result: Result, status: int, said: str) -> None:
         (("sql", "SELECT 1", "--db", "."), ". is a folder; name a file for the store."),
         (("serve", "--grpc", "localhost"), "'localhost' cannot be used: it is not host:port, such as 127.0.0.1:4317."),
         (("serve", "--grpc", "127.0.0.1:70000"), "is not host:port"),
+        (("serve", "--http", "127.0.0.1"), "is not host:port"),
         (("serve", "--sql", ":4319"), "is not host:port"),
         (("serve", "--sql", "127.0.0.1:²"), "is not host:port"),
         (("nonsense",), "No such command 'nonsense'"),
@@ -153,7 +154,9 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
         cli("promotion", "list", "--db", "other.duckdb"), 4, "other.duckdb is a DuckDB file but not a spanverdict store"
     )
     refused(
-        cli("serve", "--db", "none/s.duckdb", "--grpc", "127.0.0.1:0", "--sql", "127.0.0.1:0"), 4, "none of the store"
+        cli("serve", "--db", "none/s.duckdb", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0"),
+        4,
+        "none of the store",
     )
     assert (workdir / "notes.txt").read_text() == "notes" * 1000
     with duckdb.connect(str(workdir / "other.duckdb")) as other:
@@ -162,7 +165,7 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
 
 def test_a_server_that_does_not_answer(db: Path, cli: Cli, start_server: Callable[..., Any]) -> None:
     """What a killed server left is passed over; a server that holds the store and does not answer exits with 4."""
-    gone = ServerFile(pid=os.getpid(), grpc="127.0.0.1:1", sql="127.0.0.1:1", token="t")
+    gone = ServerFile(pid=os.getpid(), grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", token="t")
     gone.write(db)
     assert cli("sql", "SELECT 1 AS one", "--format", "csv").stdout == "one\n1\n"
     server_file(db).unlink()

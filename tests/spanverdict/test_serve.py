@@ -30,6 +30,7 @@ from sql.access import server_file
 from sql.flight_server import statement_ticket
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0")
 APP = Path(__file__).parent / "apps" / "support_app.py"
 
 
@@ -245,14 +246,12 @@ def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
 
 def test_one_server_per_store_and_port(server: Any, tmp_path: Path) -> None:
     """A second server on the same store says who holds it; one on a taken port says so; both exit with 4."""
-    second = spanverdict("serve", "--db", str(server.db), "--grpc", "127.0.0.1:0", "--sql", "127.0.0.1:0")
+    second = spanverdict("serve", "--db", str(server.db), *FREE_PORTS)
     assert second.returncode == 4
     assert str(server.process.pid) in second.stderr
-    for option in ("--grpc", "--sql"):
-        addresses = {"--grpc": "127.0.0.1:0", "--sql": "127.0.0.1:0", option: server.told.grpc}
-        third = spanverdict(
-            "serve", "--db", str(tmp_path / "b.duckdb"), *(part for pair in addresses.items() for part in pair)
-        )
+    for option in ("--grpc", "--http", "--sql"):
+        taken = option, server.told.grpc
+        third = spanverdict("serve", "--db", str(tmp_path / "b.duckdb"), *FREE_PORTS, *taken)
         assert third.returncode == 4
         assert "is the port taken" in third.stderr
         assert "Traceback" not in third.stderr
