@@ -1,8 +1,9 @@
 """How many bytes of requests may be on their way in at once, over both transports.
 
 What is received is in memory before the ingest path can count it. HTTP tells a request's size before its body; gRPC
-does not, so a gRPC message is presumed to come at a fixed rate, up to the largest size taken, until it is there. Past
-the budget, whoever has been sending for longest is cut off, so that senders that stall or crawl hold nobody else up.
+does not, so only a few gRPC messages begin to be read at once. Most are there when their turn comes; one that is not
+passes its turn on and is presumed to come at a fixed rate, up to the largest size taken. Past the budget, whoever has
+been sending for longest is cut off, so that senders that stall or crawl hold nobody else up.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ PATIENCE_SECONDS = 2.0
 PRESUMED_RATE = 32 * 2**20
 """Bytes a second that a message of unknown size is presumed to come at."""
 
-_SWEEP_SECONDS = 0.1
-"""How often what is presumed is looked at."""
+TURN_SECONDS = 0.1
+"""How long a message of unknown size has the turn while others wait for theirs."""
+
+TURN_WAIT_SECONDS = 3.0
+"""How long a message of unknown size may wait for its turn."""
 
 
 class SlowSenderError(Exception):
@@ -42,6 +46,7 @@ class Reading:
         self._admission = admission
         self._limit: asyncio.Timeout | None = None
         self._cut = False
+        self.has_turn = False
         self.started = started
         self.held = 0
 
@@ -103,16 +108,16 @@ class Admission:
         self._message_bytes = message_bytes
         self._readings: dict[Reading, None] = {}
         self._presumed: dict[Reading, None] = {}
+        self._turns = asyncio.Semaphore(max(2, budget_bytes // message_bytes))
         self._sweeping: asyncio.TimerHandle | None = None
         self.held_bytes = 0
 
     @contextlib.contextmanager
-    def reading(self, declared: int | None = None, *, presumed: bool = False) -> Iterator[Reading]:
+    def reading(self, declared: int | None = None) -> Iterator[Reading]:
         """Count a request from here to the end of the block.
 
         Args:
             declared: its size in bytes, where the sender tells.
-            presumed: nobody will tell how much of it is there; what it may hold by now is presumed.
 
         Raises:
             OverloadedError: it does not fit into the budget.
@@ -120,14 +125,33 @@ class Admission:
         reading = Reading(self, asyncio.get_running_loop().time())
         reading.grow(declared or 0)
         self._readings[reading] = None
-        if presumed:
-            self._presumed[reading] = None
-            self._sweep_later()
         try:
             yield reading
         finally:
             del self._readings[reading]
-            self._presumed.pop(reading, None)
+            reading.hold(0)
+
+    @contextlib.asynccontextmanager
+    async def reading_unsized(self) -> AsyncIterator[Reading]:
+        """Wait for a turn, then count a request of which nobody tells how much is there, to the end of the block.
+
+        Raises:
+            OverloadedError: too many others are being read.
+        """
+        try:
+            async with asyncio.timeout(TURN_WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise OverloadedError("Too many requests arrive at once; send this again in a moment.") from None
+        reading = Reading(self, asyncio.get_running_loop().time())
+        reading.has_turn = True
+        self._readings[reading] = self._presumed[reading] = None
+        self._sweep_later()
+        try:
+            yield reading
+        finally:
+            del self._readings[reading], self._presumed[reading]
+            self._pass_turn(reading)
             reading.hold(0)
 
     def make_room(self, size: int, reading: Reading) -> None:
@@ -152,12 +176,17 @@ class Admission:
         others = self.held_bytes - reading.held
         return not size or not others or self.held_bytes + size <= self._budget
 
+    def _pass_turn(self, reading: Reading) -> None:
+        if reading.has_turn:
+            reading.has_turn = False
+            self._turns.release()
+
     def _sweep_later(self) -> None:
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+            self._sweeping = asyncio.get_running_loop().call_later(TURN_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Presume anew, and cut off the oldest until the rest fits."""
+        """Presume anew, cut off the oldest until the rest fits, and pass on the turns of those that take long."""
         self._sweeping = None
         now = asyncio.get_running_loop().time()
         arriving = [reading for reading in self._presumed if reading.arriving]
@@ -167,5 +196,8 @@ class Admission:
             if self.held_bytes <= self._budget:
                 break
             reading.cut()
+        for reading in arriving:
+            if now - reading.started >= TURN_SECONDS:
+                self._pass_turn(reading)
         if self._presumed:
             self._sweep_later()

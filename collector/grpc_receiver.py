@@ -137,7 +137,7 @@ class GrpcReceiver:
         return export
 
     async def _export(self, signal: Signal, messages: AsyncIterator[bytes], credential: Credential | None) -> Outcome:
-        with self._admission.reading(presumed=True) as reading:
+        async with self._admission.reading_unsized() as reading:
             async with reading.limited():
                 message = await anext(messages, None)
             if message is None:
