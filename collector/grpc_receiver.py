@@ -126,21 +126,22 @@ class GrpcReceiver:
             await self._health.set(service, status)
 
     def _handler(self, signal: Signal) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]:
-        async def export(messages: AsyncIterator[bytes], context: _Context) -> bytes:
+        async def export(_messages: AsyncIterator[bytes], context: _Context) -> bytes:
             try:
                 credential = self._credentials.find(_authorization(context))
-                outcome = await self._export(signal, messages, credential)
+                outcome = await self._export(signal, context, credential)
             except REFUSED as error:
                 await _abort(context, refusal(signal, error))
             return response(signal, outcome).SerializeToString()
 
         return export
 
-    async def _export(self, signal: Signal, messages: AsyncIterator[bytes], credential: Credential | None) -> Outcome:
+    async def _export(self, signal: Signal, context: _Context, credential: Credential | None) -> Outcome:
         async with self._admission.reading_unsized() as reading:
             async with reading.limited():
-                message = await anext(messages, None)
-            if message is None:
+                # Not by the iterator: it would hold the message until the garbage collector finds it.
+                message = await context.read()
+            if not isinstance(message, bytes):
                 raise MalformedRequestError("it has no message")
             if signal is Signal.METRICS:
                 return self._ingest.ignore(signal)
