@@ -137,6 +137,7 @@ class GrpcReceiver:
         return export
 
     async def _export(self, signal: Signal, context: _Context, credential: Credential | None) -> Outcome:
+        self._ingest.check_room()
         async with self._admission.reading_unsized() as reading:
             async with reading.limited():
                 # Not by the iterator: it would hold the message until the garbage collector finds it.

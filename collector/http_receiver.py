@@ -7,9 +7,11 @@ throttling), RFC 9110 (methods, codings), RFC 6750 (bearer tokens).
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
@@ -32,6 +34,8 @@ from collector.signals import Signal
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
+
+_LOG = logging.getLogger("spanverdict.http")
 
 _LINGER_SECONDS = 2.0
 """How long what a refused sender still sends is read and dropped, so that it sees the answer."""
@@ -79,6 +83,7 @@ class HttpReceiver:
         server = web.Server(
             self._handle,
             access_log=None,
+            logger=_LOG,
             # Bodies are decompressed here, within a limit.
             auto_decompress=False,
             lingering_time=_LINGER_SECONDS,
@@ -122,11 +127,20 @@ class HttpReceiver:
         declared = request.content_length
         if declared is not None and declared > self._max_bytes:
             raise TooLargeError(self._max_bytes)
+        self._ingest.check_room(declared or 1)
         gzip = _coding(request) == "gzip"
         with self._admission.reading(declared) as reading:
             payload = await self._bodies.read(request, reading, signal, gzip=gzip, json=json)
             stored = self._ingest.submit(signal, payload, credential)
         return await asyncio.wrap_future(stored)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Leave out of the log, where it would stand with a traceback, that somebody does not speak HTTP."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_LOG.addFilter(_is_our_fault)
 
 
 def _coding(request: web.BaseRequest) -> str:

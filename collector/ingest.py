@@ -230,21 +230,30 @@ class Ingest:
         done: Future[Outcome] = Future()
         # A client that gives up must not cancel what the group will answer.
         done.set_running_or_notify_cancel()
-        failure = self._writer.failure
         with self._arrived:
-            if not self._open or failure:
-                self.counters.refused["stopped"] += 1
-                raise StoppedError(failure or "The collector is shutting down.")
-            backlog = self._writer.backlog_bytes
-            full = self._bytes and self._bytes + len(payload) > self._limits.waiting_bytes
-            if full or backlog > self._limits.backlog_bytes:
-                self.counters.refused["overloaded"] += 1
-                waiting = self._bytes + backlog
-                raise OverloadedError(f"{waiting} bytes wait for the disk already; send this again in a moment.")
+            self.check_room(len(payload))
             self._bytes += len(payload)
             self._waiting.append(_Request(signal, payload, credential, done))
             self._arrived.notify()
         return done
+
+    def check_room(self, size: int = 1) -> None:
+        """See whether a request of ``size`` bytes would be queued now; receivers ask before they read one.
+
+        Raises:
+            OverloadedError: too many bytes wait already.
+            StoppedError: the collector is shutting down or cannot write.
+        """
+        failure = self._writer.failure
+        if not self._open or failure:
+            self.counters.refused["stopped"] += 1
+            raise StoppedError(failure or "The collector is shutting down.")
+        backlog = self._writer.backlog_bytes
+        full = self._bytes and self._bytes + size > self._limits.waiting_bytes
+        if full or backlog > self._limits.backlog_bytes:
+            self.counters.refused["overloaded"] += 1
+            waiting = self._bytes + backlog
+            raise OverloadedError(f"{waiting} bytes wait for the disk already; send this again in a moment.")
 
     def ignore(self, signal: Signal) -> Outcome:
         """Take a request of a signal that is not kept; exporters send all signals unless told otherwise."""
