@@ -12,10 +12,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest
 
 from collector.admission import Reading
-from collector.decode import MalformedRequestError
 from collector.otlp_json import OtlpJsonError, to_protobuf
 from collector.protocol import TooLargeError
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 
 _LOG = logging.getLogger("spanverdict.http")
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from collector.decode import MalformedRequestError, SpanColumns, decode_logs, decode_traces
+from collector.decode import SpanColumns, decode_logs, decode_traces
+from collector.wire import MalformedRequestError
 
 _HINT = "it holds log records; they are sent to /v1/logs or to the LogsService"
 

@@ -20,10 +20,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.admission import SlowSenderError
 from collector.credentials import UnauthenticatedError
-from collector.decode import MalformedRequestError
 from collector.ingest import Outcome, OverloadedError, StoppedError
 from collector.otlp_json import OtlpJsonError
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 
 MAX_REQUEST_BYTES = 64 * 2**20
 """Largest request taken, after decompression (the specification's recommended default)."""

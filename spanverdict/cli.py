@@ -57,23 +57,27 @@ def demo(settings: Settings, directory: Path, *, no_browser: bool) -> None:
 @click.option("--grpc", help="OTLP/gRPC address, host:port; default 127.0.0.1:4317. Port 0 takes a free one.")
 @click.option("--http", help="OTLP/HTTP address, host:port; default 127.0.0.1:4318. Port 0 takes a free one.")
 @click.option("--sql", "sql_address", help="SQL (Arrow Flight SQL) address; default 127.0.0.1:4319.")
+@click.option("--monitoring", help="Address of health and metrics pages; default 127.0.0.1:4320.")
 @store_options
-def serve(settings: Settings, grpc: str | None, http: str | None, sql_address: str | None) -> None:
+def serve(
+    settings: Settings, grpc: str | None, http: str | None, sql_address: str | None, monitoring: str | None
+) -> None:
     """Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    given = {"grpc": grpc, "http": http, "sql": sql_address}
-    server = settings.config.server.model_copy(update={key: value for key, value in given.items() if value})
-    for name, address in (("--grpc", server.grpc), ("--http", server.http), ("--sql", server.sql)):
+    options = {"grpc": grpc, "http": http, "sql": sql_address, "monitoring": monitoring}
+    given = {name: address for name, address in options.items() if address}
+    for name, address in given.items():
         try:
             check_address(address)
         except ValueError as error:
-            raise click.BadParameter(f"{address!r} cannot be used: {error}.", param_hint=name) from error
+            raise click.BadParameter(f"{address!r} cannot be used: {error}.", param_hint=f"--{name}") from error
+    server = settings.config.server.model_copy(update=given)
     config = settings.config.model_copy(update={"server": server})
 
     def ready(told: ServerFile) -> None:
         click.echo(
             f"Receiving OTLP/gRPC on {told.grpc} and OTLP/HTTP on {told.http}, answering SQL on {told.sql}, "
-            f"storing in {settings.db}.",
+            f"health and metrics on {told.monitoring}, storing in {settings.db}.",
             err=True,
         )
 

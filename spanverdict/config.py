@@ -98,6 +98,7 @@ class ServerConfig(_Section):
     max_request_mib: Annotated[int, Field(gt=0, lt=2048)] = 64
     tls: TlsConfig | None = None
     sql: Address = "127.0.0.1:4319"
+    monitoring: Address = "127.0.0.1:4320"
     query_seconds: Positive = 600.0
     memory_limit: Size = "1GB"
 

@@ -106,7 +106,7 @@ def _server(store: Path, config: Path) -> Iterator[ServerFile]:
     """A real `spanverdict serve` in its own process, on free loopback ports, ended by SIGTERM."""
     command = [
         sys.executable, "-m", "spanverdict", "serve", "--db", str(store), "--config", str(config),
-        "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0",
+        "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0",
     ]  # fmt: skip
     log = store.with_name("server.log")
     with log.open("wb") as output:

@@ -6,7 +6,7 @@ Each metric is described for people in docs/operations.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -23,10 +23,9 @@ from sql.journaled_writer import COUNTED, JournaledWriter
 class _Metrics(Collector):
     """The counters of the ingest path, read when they are asked for."""
 
-    def __init__(self, ingest: Ingest, writer: JournaledWriter, ignored: Callable[[], int]) -> None:
+    def __init__(self, ingest: Ingest, writer: JournaledWriter) -> None:
         self._ingest = ingest
         self._writer = writer
-        self._ignored = ignored
 
     def collect(self) -> Iterator[Metric]:
         received, loaded = self._ingest.counters, self._writer.counters
@@ -34,7 +33,7 @@ class _Metrics(Collector):
         stored = {signals[table]: rows for table, rows in dict(loaded.stored).items() if table in signals}
         yield _counter("requests", "Requests acknowledged.", ("signal",), dict(received.requests))
         yield _counter("requests_refused", "Requests not acknowledged.", ("reason",), dict(received.refused))
-        yield _counter("requests_ignored", "Requests for metrics, acknowledged and dropped.", (), {(): self._ignored()})
+        yield _counter("requests_ignored", "Requests acknowledged and not kept.", ("signal",), dict(received.ignored))
         yield _counter("received_bytes", "Bytes of acknowledged requests.", (), {(): received.received_bytes})
         yield _counter("records_accepted", "Records of acknowledged requests.", ("signal",), dict(received.accepted))
         yield _counter("records_stored", "Records that the store gained.", ("signal",), stored)
@@ -65,15 +64,14 @@ class Monitoring:
         ingest: the path whose state it tells.
         writer: the path's writer.
         address: host:port; port 0 takes a free one.
-        ignored: how many requests for metrics were acknowledged and dropped.
     """
 
-    def __init__(self, ingest: Ingest, writer: JournaledWriter, address: str, ignored: Callable[[], int]) -> None:
+    def __init__(self, ingest: Ingest, writer: JournaledWriter, address: str) -> None:
         self._ingest = ingest
         self._writer = writer
         self._address = address
         self._registry = CollectorRegistry()
-        self._registry.register(_Metrics(ingest, writer, ignored))
+        self._registry.register(_Metrics(ingest, writer))
         ProcessCollector(registry=self._registry)
         self._runner: web.AppRunner | None = None
 

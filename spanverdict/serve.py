@@ -19,6 +19,7 @@ from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.ingest_path import open_ingest_path
 from spanverdict.listeners import Receivers, host, warn_of_exposure
+from spanverdict.monitoring import Monitoring
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
@@ -70,6 +71,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     opened = await asyncio.to_thread(open_ingest_path, config, path)
     store, writer, ingest = opened.store, opened.writer, opened.ingest
     receivers: Receivers | None = None
+    monitoring = Monitoring(ingest, writer, config.server.monitoring)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -77,6 +79,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     try:
         receivers = Receivers(config, ingest)
         grpc, http = await receivers.start(GRACE_SECONDS)
+        monitoring_port = await monitoring.start()
         flight = _start_flight(
             store,
             config.server.sql,
@@ -88,6 +91,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
             pid=os.getpid(),
             grpc=grpc,
             http=http,
+            monitoring=f"{host(config.server.monitoring)}:{monitoring_port}",
             sql=f"{host(config.server.sql)}:{flight.port}",
             token=token,
         )
@@ -99,6 +103,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     finally:
         if receivers:
             await receivers.stop(GRACE_SECONDS)
+        await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
@@ -107,8 +112,6 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
-
-
 
 
 def _stop_flight(store: Store, flight: FlightServer) -> bool:

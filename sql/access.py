@@ -45,6 +45,7 @@ class ServerFile:
         pid: the server's process.
         grpc: its OTLP/gRPC address, host:port.
         http: its OTLP/HTTP address, host:port.
+        monitoring: the address of its health and metrics pages, host:port.
         sql: its Flight SQL address, host:port.
         token: what Flight SQL calls must present.
     """
@@ -52,6 +53,7 @@ class ServerFile:
     pid: int
     grpc: str
     http: str
+    monitoring: str
     sql: str
     token: str
 

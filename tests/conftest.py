@@ -24,6 +24,8 @@ from sql.access import ServerFile, open_store
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("repeatable")
 
+FREE_PORTS = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "fixtures"
 
@@ -134,7 +136,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     def start(db: Path | None = None, *options: str) -> Server:
         store = db or tmp_path / "store.duckdb"
         command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store),
-                   "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", *options]  # fmt: skip
+                   *FREE_PORTS, *options]  # fmt: skip
         log = tmp_path / f"server-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -16,12 +16,13 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.content import ANALYSED, NOTHING, SETTINGS, Content, kinds_of_attribute
-from collector.decode import MalformedRequestError, decode_logs, decode_traces
+from collector.decode import decode_logs, decode_traces
 from collector.ingest import Ingest
 from collector.otlp_json import to_protobuf
 from collector.redact import ContentPolicy, content_policy
 from collector.rows import log_rows, span_rows
 from collector.signals import Signal
+from collector.wire import MalformedRequestError
 from sql.journaled_writer import JournaledWriter, LoadLimits
 from sql.store import Store
 

@@ -22,6 +22,9 @@ HEADER = "time,name,value,trace_id\n"
 GOOD = "2026-11-02,thumbs_down,1,0123456789abcdef0123456789abcdef\n"
 
 
+FREE_PORTS = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]
+
+
 def count(db: Path, table: str) -> int:
     """How many rows a table has."""
     with Store(db, read_only=True) as store:
@@ -154,7 +157,19 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
         cli("promotion", "list", "--db", "other.duckdb"), 4, "other.duckdb is a DuckDB file but not a spanverdict store"
     )
     refused(
-        cli("serve", "--db", "none/s.duckdb", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0"),
+        cli(
+            "serve",
+            "--db",
+            "none/s.duckdb",
+            "--grpc",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--sql",
+            "127.0.0.1:0",
+            "--monitoring",
+            "127.0.0.1:0",
+        ),
         4,
         "none of the store",
     )
@@ -165,7 +180,9 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
 
 def test_a_server_that_does_not_answer(db: Path, cli: Cli, start_server: Callable[..., Any]) -> None:
     """What a killed server left is passed over; a server that holds the store and does not answer exits with 4."""
-    gone = ServerFile(pid=os.getpid(), grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", token="t")
+    gone = ServerFile(
+        pid=os.getpid(), grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", monitoring="127.0.0.1:1", token="t"
+    )
     gone.write(db)
     assert cli("sql", "SELECT 1 AS one", "--format", "csv").stdout == "one\n1\n"
     server_file(db).unlink()

@@ -279,7 +279,7 @@ def test_what_is_no_batch_of_requests_is_refused(server: Any) -> None:
     """The server's end takes no other bytes for requests, and says so in a sentence."""
     remote = RemoteStore(server.told.sql, server.told.token)
     sink = pa.BufferOutputStream()
-    table = pa.table({"signal": ["metrics"], "payload": [b""]})
+    table = pa.table({"signal": ["profiles"], "payload": [b""]})
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
     for body in (b"", b"nonsense", sink.getvalue().to_pybytes()):

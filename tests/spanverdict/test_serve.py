@@ -30,7 +30,7 @@ from sql.access import server_file
 from sql.flight_server import statement_ticket
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0")
+FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")
 APP = Path(__file__).parent / "apps" / "support_app.py"
 
 
@@ -249,7 +249,7 @@ def test_one_server_per_store_and_port(server: Any, tmp_path: Path) -> None:
     second = spanverdict("serve", "--db", str(server.db), *FREE_PORTS)
     assert second.returncode == 4
     assert str(server.process.pid) in second.stderr
-    for option in ("--grpc", "--http", "--sql"):
+    for option in ("--grpc", "--http", "--sql", "--monitoring"):
         taken = option, server.told.grpc
         third = spanverdict("serve", "--db", str(tmp_path / "b.duckdb"), *FREE_PORTS, *taken)
         assert third.returncode == 4

@@ -81,7 +81,9 @@ def test_each_listener_open_to_others_is_warned_of(workdir: Path, address: str) 
 def test_certificates_that_cannot_be_used_end_the_start(workdir: Path, cli: Callable[..., Result]) -> None:
     """One sentence with the file, and a status; nothing listens."""
     (workdir / "spanverdict.toml").write_text("[server.tls]\ncertificate = 'no.pem'\nkey = 'no.key'\n")
-    ended = cli("serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0")
+    ended = cli(
+        "serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0"
+    )
     assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (
         2, "Error: no.pem cannot be read: No such file or directory.",
     )  # fmt: skip

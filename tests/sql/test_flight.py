@@ -172,7 +172,9 @@ def test_a_dead_servers_file_is_passed_over(tmp_path: Path) -> None:
     """A server that was killed leaves its file; the store is then opened directly."""
     path = tmp_path / "s.duckdb"
     Store(path).close()
-    ServerFile(pid=2**22 - 1, grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", token="t").write(path)
+    ServerFile(
+        pid=2**22 - 1, grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", monitoring="127.0.0.1:1", token="t"
+    ).write(path)
     assert server_file(path).stat().st_mode & 0o777 == 0o600
     with open_store(path) as store:
         assert store.read("SELECT 1 AS one")["one"].to_pylist() == [1]
