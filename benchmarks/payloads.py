@@ -9,6 +9,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 
 START_NANOS = 1_793_000_000_000_000_000
 COHORTS = ("chargeback", "identity_verification", "out_of_domain", "policy_exception")
+CONTENT_BYTES = (2_000, 20_000)
+"""How long prompts and completions of real applications are, least and most."""
+
 MODELS = ("gpt-4o-mini-2024-07-18", "ft:gpt-4o-mini-2024-07-18:acme:refunds:1")
 
 
@@ -28,13 +31,14 @@ def _attributes(values: dict[str, object]) -> list[KeyValue]:
     return [KeyValue(key=key, value=_value(value)) for key, value in values.items()]
 
 
-def trace_request(seed: int, spans: int, *, content_bytes: int = 0) -> ExportTraceServiceRequest:
+def trace_request(seed: int, spans: int, *, content_bytes: tuple[int, int] | None = None) -> ExportTraceServiceRequest:
     """One export request of ``spans`` spans in traces of three, with ids and values drawn from ``seed``.
 
     Args:
         seed: requests of different seeds have different trace ids.
         spans: number of spans.
-        content_bytes: length of the prompt and of the completion on each LLM span; 0 leaves them out.
+        content_bytes: least and greatest length of the prompt and of the completion on each LLM span; None leaves
+            them out.
     """
     random_source = random.Random(seed)  # noqa: S311 (a payload, not a secret)
     request = ExportTraceServiceRequest()
@@ -84,7 +88,7 @@ def trace_request(seed: int, spans: int, *, content_bytes: int = 0) -> ExportTra
                 "gen_ai.response.finish_reasons": ["stop"],
             }
             if content_bytes:
-                text = " ".join(random_source.choices(words, k=content_bytes // 7))
+                text = " ".join(random_source.choices(words, k=random_source.randint(*content_bytes) // 8))
                 common["gen_ai.input.messages"] = f'[{{"role":"user","parts":[{{"type":"text","content":"{text}"}}]}}]'
                 common["gen_ai.output.messages"] = f'[{{"role":"assistant","parts":[{{"content":"{text[::-1]}"}}]}}]'
         else:
@@ -106,8 +110,10 @@ def trace_request(seed: int, spans: int, *, content_bytes: int = 0) -> ExportTra
     return request
 
 
-def encoded(count: int, spans: int, *, first_seed: int = 0, content_bytes: int = 0) -> list[bytes]:
-    """``count`` serialized requests of ``spans`` spans each."""
+def encoded(
+    count: int, spans: int, *, first_seed: int = 0, content_bytes: tuple[int, int] | None = None
+) -> list[bytes]:
+    """``count`` serialized requests of ``spans`` spans each, see trace_request."""
     return [
         trace_request(first_seed + number, spans, content_bytes=content_bytes).SerializeToString()
         for number in range(count)

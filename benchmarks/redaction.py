@@ -62,7 +62,7 @@ def payloads(requests: int, spans: int, content_bytes: int) -> list[bytes]:
     source = random.Random(7)  # noqa: S311 (a payload, not a secret)
     made = []
     for number in range(requests):
-        request = trace_request(number, spans, content_bytes=10)
+        request = trace_request(number, spans, content_bytes=(10, 10))
         for span in request.resource_spans[0].scope_spans[0].spans:
             for attribute in span.attributes:
                 if attribute.key.endswith(".messages"):

@@ -31,6 +31,11 @@ MAX_NESTING = 32
 
 _RARE_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+"""What JSON escapes by a letter (RFC 8259, section 7); the backslash comes first."""
+
+_COMMON = frozenset(map(ord, _ESCAPES))
+
 _RADIX_NAMES = 2**15
 
 _ARRAYS = ptars.HandlerPool([wire.ARRAY.file]).get_for_message(wire.ARRAY)
@@ -45,14 +50,16 @@ def json_strings(texts: pa.Array) -> pa.Array:
 
 
 def _escape(texts: pa.Array) -> pa.Array:
-    hits = _to_be_escaped(texts)
-    if hits is None:
+    marked = _to_be_escaped(texts)
+    if marked is None:
         return texts
+    hits, octets = marked
     found = texts.filter(hits)
-    for plain, quoted in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        found = pc.replace_substring(found, plain, quoted)
-    rare = pc.match_substring_regex(found, _RARE_CONTROL)
-    if pc.any(rare, min_count=0).as_py():
+    for plain, quoted in _ESCAPES.items():
+        if ord(plain) in octets:
+            found = pc.replace_substring(found, plain, quoted)
+    if not octets <= _COMMON:
+        rare = pc.match_substring_regex(found, _RARE_CONTROL)
         mended = [
             "".join(f"\\u{ord(c):04x}" if c < " " else c for c in found_text)
             for found_text in found.filter(rare).to_pylist()
@@ -61,8 +68,8 @@ def _escape(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(texts, hits, found)
 
 
-def _to_be_escaped(texts: pa.Array) -> pa.Array | None:
-    """Which texts hold a character that JSON escapes; None if none does (most batches of ids and names)."""
+def _to_be_escaped(texts: pa.Array) -> tuple[pa.Array, frozenset[int]] | None:
+    """Which texts hold a character that JSON escapes, and which characters; None if none does."""
     data = texts.buffers()[2]
     if len(texts) == 0 or data is None:
         return None
@@ -76,7 +83,7 @@ def _to_be_escaped(texts: pa.Array) -> pa.Array | None:
         return None
     hits = np.zeros(len(texts), dtype=bool)
     hits[np.searchsorted(offsets - offsets[0], places, side="right") - 1] = True
-    return pa.array(hits)
+    return pa.array(hits), frozenset(np.flatnonzero(np.bincount(octets[places])).tolist())
 
 
 def plain_value(value: AnyValue, depth: int = 0) -> Any:  # noqa: ANN401 (JSON has many types)
@@ -345,7 +352,7 @@ class AttributeLists:
         codes = self.keys.indices.to_numpy(zero_copy_only=False)
         shape = follows_text + 2 * first + 4 * np.where(texts, 1, np.where(absent, 2, 0))
         prefixes = _member_prefixes(self.keys.dictionary).take(pa.array(codes + shape * len(self.keys.dictionary)))
-        end = pa.concat_arrays([pa.nulls(rows - 1, pa.string()), pa.array(['"}' if texts[-1] else "}"])])
+        end = pa.concat_arrays([pa.nulls(rows - 1, pa.string()), pa.repeat(text('"}' if texts[-1] else "}"), 1)])
         parts = [prefixes, _escape(self.values.strings), *([] if bare is None else [bare]), end]
         members = pc.binary_join_element_wise(*parts, EMPTY, null_handling="replace", null_replacement="")
         starts = _offsets_of(members)

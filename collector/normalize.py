@@ -24,6 +24,8 @@ from collector.literals import NO_TEXT, text, unless_empty
 from collector.read_values import READERS, map_distinct, texts
 from collector.tokens import settle_tokens
 
+_FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
+
 _TYPES = {
     **dict.fromkeys(TEXT_COLUMNS, pa.string()),
     **dict.fromkeys(INTEGER_COLUMNS, pa.int64()),
@@ -92,7 +94,7 @@ def _exception_types(events: EventColumns, spans: int) -> pa.Array:
 def _first_token_ms(spans: SpanColumns) -> pa.Array:
     """Time from a span's start to its first token event; null for spans without such an event."""
     names = spans.events.name
-    marks = pc.is_in(names, pa.array(list(FIRST_TOKEN_EVENTS))).to_numpy(zero_copy_only=False)
+    marks = pc.is_in(names, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False)
     found = np.flatnonzero(marks)
     if len(found) == 0:
         return pa.nulls(len(spans), pa.float64())

@@ -17,7 +17,7 @@ from collector.conventions import Convention, Reader, Source
 from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
-from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, unless_empty
+from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, text, unless_empty
 from collector.normalize import canonical_columns, event_names, first_usable
 from collector.signals import Signal
 from sql.batches import IDENTITY, first_of_each
@@ -154,7 +154,7 @@ def arrivals(signal: Signal, rows: Rows, received_at: datetime) -> pa.Table:
     counted = [(service, *counts) for service, counts in rows.arrived.items() if counts[0]]
     return pa.table(
         {
-            "signal": pa.repeat(pa.scalar(str(signal)), len(counted)),
+            "signal": pa.repeat(text(str(signal)), len(counted)),
             "service_name": pa.array([service for service, _, _ in counted], pa.string()),
             "accepted": pa.array([accepted for _, accepted, _ in counted], pa.int64()),
             "rejected": pa.array([rejected for _, _, rejected in counted], pa.int64()),

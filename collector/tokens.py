@@ -23,6 +23,8 @@ RULES = (
 )
 CLAMPED = "; reasoning clamped to output"
 
+_NAMES = pa.array([*RULES, *(name + CLAMPED for name in RULES)])
+
 
 def settle_tokens(columns: dict[str, pa.Array], scope_name: pa.Array) -> dict[str, pa.Array]:
     """Decide for each span whether its input count includes cached tokens, and make it inclusive.
@@ -57,11 +59,10 @@ def settle_tokens(columns: dict[str, pa.Array], scope_name: pa.Array) -> dict[st
     inclusive = np.where(excludes, given + cached, given)
     reasoning, reasoning_known = _filled(columns["reasoning_tokens"])
     clamped = reasoning_known & output_known & (reasoning > output)
-    names = pa.array([*RULES, *(name + CLAMPED for name in RULES)])
     return {
         "input_tokens": pa.array(inclusive, mask=~known),
         "reasoning_tokens": pa.array(np.where(clamped, output, reasoning), mask=~reasoning_known),
-        "token_rule": names.take(pa.array(rule + len(RULES) * clamped, mask=~known)),
+        "token_rule": _NAMES.take(pa.array(rule + len(RULES) * clamped, mask=~known)),
     }
 
 
