@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+
+MARK_BYTES = 4
+"""Bytes of an id that tell repetitions of a request apart."""
 
 START_NANOS = 1_793_000_000_000_000_000
 COHORTS = ("chargeback", "identity_verification", "out_of_domain", "policy_exception")
@@ -118,3 +122,35 @@ def encoded(
         trace_request(first_seed + number, spans, content_bytes=content_bytes).SerializeToString()
         for number in range(count)
     ]
+
+
+class Pattern:
+    """A request that can be sent again and again as new spans, for the price of a copy.
+
+    Args:
+        payload: a request of `trace_request`.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        spans = ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans
+        self._payload = np.frombuffer(payload, np.uint8)
+        ids, starts, ends, place = [], [], [], 0
+        for span in spans:
+            ids.append(payload.index(span.trace_id, place))
+            place = ids[-1] + len(span.trace_id)
+            ids.append(payload.index(span.span_id, place))
+            if span.parent_span_id:
+                ids.append(payload.index(span.parent_span_id, place))
+            starts.append(payload.index(span.start_time_unix_nano.to_bytes(8, "little"), place))
+            ends.append(payload.index(span.end_time_unix_nano.to_bytes(8, "little"), place))
+        self._ids = np.array(ids)[:, None] + np.arange(MARK_BYTES)
+        self._times = np.array(starts + ends)[:, None] + np.arange(8)
+        times = [span.start_time_unix_nano for span in spans] + [span.end_time_unix_nano for span in spans]
+        self._nanos = np.array(times, dtype="<i8")
+
+    def numbered(self, number: int) -> bytes:
+        """The request with other ids and times; requests of different numbers hold different spans."""
+        data = self._payload.copy()
+        data[self._ids] = np.frombuffer(number.to_bytes(MARK_BYTES, "big"), np.uint8)
+        data[self._times] = (self._nanos + number * 1_000_000_000).view(np.uint8).reshape(-1, 8)
+        return data.tobytes()

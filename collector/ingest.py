@@ -57,7 +57,7 @@ class Limits:
         linger_seconds: how long the first request of a group waits for others.
     """
 
-    waiting_bytes: int = 128 * 2**20
+    waiting_bytes: int = 64 * 2**20
     backlog_bytes: int = 1024 * 2**20
     group_bytes: int = 8 * 2**20
     group_requests: int = 4096

@@ -100,13 +100,13 @@ class ServerConfig(_Section):
     sql: Address = "127.0.0.1:4319"
     monitoring: Address = "127.0.0.1:4320"
     query_seconds: Positive = 600.0
-    memory_limit: Size = "1GB"
+    memory_limit: Size = "512MB"
 
 
 class IngestConfig(_Section):
     """``[ingest]``: what may wait for a commit and how long a commit waits for company."""
 
-    waiting_mib: Annotated[int, Field(gt=0)] = 128
+    waiting_mib: Annotated[int, Field(gt=0)] = 64
     backlog_mib: Annotated[int, Field(gt=0)] = 1024
     linger_ms: NotNegative = 20.0
     reserve_mib: Annotated[int, Field(ge=0)] = 128
