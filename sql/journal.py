@@ -9,7 +9,9 @@ of the files: sql/journal_segment.py.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ import pyarrow as pa
 from sql import journal_segment
 from sql.errors import StoreUnavailableError
 from sql.journal_segment import SEGMENT_BYTES, Place, Segment
+
+_LOG = logging.getLogger("spanverdict.journal")
 
 SPARE_SEGMENTS = 12
 """How many segments are kept to be written over: that needs no new memory and no new blocks of the disk."""
@@ -77,24 +81,32 @@ class Journal:
         self._current: Segment | None = None
         self._ended: list[tuple[Path, int]] = []
         """Segments that are written no more, each with its last sequence."""
+        self._ending = threading.Lock()
         self._last = after
 
     def entries(self) -> Iterator[Entry]:
         """What an earlier process left that the store does not hold yet, oldest first.
 
         A tail that was cut off in the middle of a write was never acknowledged and is passed over. A segment whose
-        content does not agree with its checksums is kept as ``*.damaged`` and said in the log.
+        content does not agree with its checksums is kept as ``*.damaged`` and said in the log. So is an entry that the
+        store has lost again after it was let go of here.
         """
-        journal_segment.remove_spares(self._directory)
         after = self._last
+        spares = journal_segment.spare_sequences(self._directory)
+        journal_segment.remove_spares(self._directory)
         for path in journal_segment.segments(self._directory):
-            last = after
+            last = 0
             for sequence, rows, place in journal_segment.scan(path):
+                last = max(last, sequence)
                 if sequence > after:
-                    last = self._last = max(self._last, sequence)
+                    self._tell_missing(sequence - 1)
+                    self._last = max(self._last, sequence)
                     yield Entry(sequence, rows, place)
-            if path.exists():
+            if last and path.exists():
                 self._ended.append((path, last))
+            elif not last:
+                journal_segment.remove(path)
+        self._tell_missing(max(spares, default=0))
 
     def append(self, tables: Mapping[str, pa.Table]) -> Entry:
         """Put rows on disk; when this returns they are there.
@@ -117,13 +129,29 @@ class Journal:
         return Entry(sequence, rows, place)
 
     def tables(self, entry: Entry) -> dict[str, pa.Table]:
-        """The rows of an entry: name of the write (sql/writes) → table, read in place."""
-        return _tables(journal_segment.content(entry.place))
+        """The rows of an entry: name of the write (sql/writes) → table, read in place.
+
+        Raises:
+            StoreUnavailableError: the file is gone, or the disk gives something else back.
+        """
+        try:
+            return _tables(journal_segment.content(entry.place))
+        except OSError as error:
+            raise StoreUnavailableError(f"{entry.place.path} cannot be read: {error.strerror}.") from error
+        except pa.ArrowException as error:
+            raise StoreUnavailableError(f"{entry.place.path} is damaged at byte {entry.place.offset}.") from error
 
     def set_aside(self, entry: Entry) -> Path:
-        """Keep an entry that the database refuses in a file of its own, for a person to look at."""
+        """Keep an entry that the database refuses in a file of its own, for a person to look at.
+
+        Raises:
+            JournalError: it could not be written.
+        """
         path = self._directory / f"{entry.sequence:020d}.refused"
-        path.write_bytes(journal_segment.content(entry.place))
+        try:
+            path.write_bytes(journal_segment.content(entry.place))
+        except OSError as error:
+            raise JournalError(f"{path} cannot be written: {error.strerror}.") from error
         return path
 
     def check(self) -> None:
@@ -143,8 +171,9 @@ class Journal:
 
     def drop_through(self, sequence: int) -> None:
         """Let go of segments that the store holds whole."""
-        held = [ended for ended in self._ended if ended[1] <= sequence]
-        self._ended = [ended for ended in self._ended if ended not in held]
+        with self._ending:
+            held = [ended for ended in self._ended if ended[1] <= sequence]
+            self._ended = [ended for ended in self._ended if ended not in held]
         for path, _ in held:
             journal_segment.make_spare(path, SPARE_SEGMENTS)
 
@@ -156,6 +185,15 @@ class Journal:
         with contextlib.suppress(OSError):
             # Only an empty directory goes.
             self._directory.rmdir()
+
+    def _tell_missing(self, through: int) -> None:
+        """Say which entries are nowhere between the last that is known and one that has been written."""
+        if through > self._last:
+            _LOG.error(
+                "%s: what was acknowledged as entries %d to %d is neither here nor in the store: part of its file, its "
+                "log (.wal) or this folder was lost. Restore the store from a copy.",
+                self._directory, self._last + 1, through,
+            )  # fmt: skip
 
     def _segment(self, sequence: int, size: int) -> Segment:
         """The segment that is written to; a new one where the last is full."""
@@ -169,7 +207,9 @@ class Journal:
     def _end_segment(self) -> None:
         if self._current:
             self._current.close()
-            self._ended = [*self._ended, (self._current.path, self._last)]
+            if self._current.size:
+                with self._ending:
+                    self._ended.append((self._current.path, self._last))
         self._current = None
 
 

@@ -57,13 +57,19 @@ class Segment:
     def __init__(self, directory: Path, sequence: int) -> None:
         self.path = directory / f"{sequence:020d}{_SUFFIX}"
         self.size = 0
+        self._torn = False
+        """Whether a write failed that may have put a header behind the end."""
         spare = next(directory.glob(f"*{_SPARE}"), None)
         if spare:
             with spare.open("r+b") as file:
                 file.write(_EMPTY)
             spare.rename(self.path)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _sync_directory(directory)
+        try:
+            _sync_directory(directory)
+        except OSError:
+            os.close(self._file)
+            raise
 
     def append(self, sequence: int, rows: int, content: pa.Buffer) -> Place:
         """Write an entry and wait until it is on disk.
@@ -75,18 +81,24 @@ class Segment:
         padding = bytes(-(_HEADER_BYTES + content.size) % _ALIGNMENT)
         _write_all(self._file, content, start)
         _write_all(self._file, padding + _EMPTY, start + content.size)
+        self._torn = True
         _write_all(self._file, _header(sequence, rows, content), self.size)
         os.fdatasync(self._file)
+        self._torn = False
         self.size = start + content.size + len(padding)
         return Place(self.path, start, content.size)
 
     def close(self) -> None:
         """Write no more; what a failed write left behind the end is taken back."""
         try:
-            _write_all(self._file, _EMPTY, self.size)
+            if self._torn:
+                _write_all(self._file, _EMPTY, self.size)
         except OSError as error:
             _LOG.warning("%s: its end could not be written: %s.", self.path, error.strerror)
         os.close(self._file)
+        if not self.size:
+            # The next one has the same name, and must not be taken for one that has ended.
+            remove(self.path)
 
 
 def segments(directory: Path) -> list[Path]:
@@ -96,16 +108,32 @@ def segments(directory: Path) -> list[Path]:
 
 def make_spare(path: Path, limit: int) -> None:
     """Keep a segment to be written over, or remove it where ``limit`` of them are kept already."""
-    if len(list(path.parent.glob(f"*{_SPARE}"))) < limit and path.stat().st_size <= 2 * SEGMENT_BYTES:
-        path.rename(path.with_suffix(_SPARE))
-    else:
-        path.unlink(missing_ok=True)
+    try:
+        if len(list(path.parent.glob(f"*{_SPARE}"))) < limit and path.stat().st_size <= 2 * SEGMENT_BYTES:
+            path.rename(path.with_suffix(_SPARE))
+            return
+    except OSError as error:
+        _LOG.warning("%s could not be kept to be written over: %s.", path, error.strerror)
+    remove(path)
+
+
+def spare_sequences(directory: Path) -> list[int]:
+    """The first sequence of each segment that is kept to be written over: the store held it."""
+    return [int(path.stem) for path in directory.glob(f"*{_SPARE}")]
 
 
 def remove_spares(directory: Path) -> None:
     """Remove what is kept to be written over."""
     for path in directory.glob(f"*{_SPARE}"):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that holds nothing any more; where that fails, the next start tries again."""
+    try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        _LOG.warning("%s could not be removed: %s.", path, error.strerror)
 
 
 def content(place: Place) -> pa.Buffer:

@@ -36,6 +36,9 @@ COUNTED = {"traces": "spans", "logs": "log_records"}
 RETRY_SECONDS = 1.0
 """How long a load that failed waits before it is tried again."""
 
+APPEND_FAILURE_SECONDS = 5.0
+"""How long after a failed append nothing is taken to be writable, unless one succeeds."""
+
 KNOWN_RESOURCES = 100_000
 """How many resource ids are remembered so that a resource is not looked up again at every load."""
 
@@ -110,6 +113,7 @@ class JournaledWriter:
         self._journal = Journal(journal_directory(store.path), self._loaded, reserve_bytes)
         self.counters = LoadCounters()
         self._failure: StoreError | None = None
+        self._append_failure: tuple[float, JournalError] | None = None
         self._stopping = False
         self._recover()
         self._thread = threading.Thread(target=self._load_batches, name="ingest-load")
@@ -136,6 +140,9 @@ class JournaledWriter:
             self._journal.check()
         except JournalError as error:
             return str(error)
+        if self.failure is None and self._append_failure:
+            failed_at, append_failure = self._append_failure
+            return str(append_failure) if time.monotonic() - failed_at < APPEND_FAILURE_SECONDS else None
         return self.failure
 
     def append(self, tables: Mapping[str, pa.Table]) -> None:
@@ -147,7 +154,12 @@ class JournaledWriter:
         Raises:
             JournalError: they could not be written; nothing of them was kept.
         """
-        entry = self._journal.append(tables)
+        try:
+            entry = self._journal.append(tables)
+        except JournalError as error:
+            self._append_failure = time.monotonic(), error
+            raise
+        self._append_failure = None
         with self._changed:
             if not self._pending:
                 self._first_added = time.monotonic()

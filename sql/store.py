@@ -36,7 +36,14 @@ REOPEN_SECONDS = 5.0
 _USUALLY_NEW = {"spans": "known_spans"}
 """Writes that rarely find a row stored already, and the query that tells: an insert costs two thirds of a MERGE."""
 
-_FATAL = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.ConnectionException)
+_FATAL = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.ConnectionException,
+    # A full disk at COMMIT comes as this. No row brings it about: there is one writer, and no index.
+    duckdb.TransactionException,
+)
 
 
 class Store:
@@ -193,7 +200,9 @@ class Store:
                 finally:
                     cursor.close()
             except _FATAL as error:
-                raise StoreFailedError(f"{self.path} can no longer be written: {first_line(error)}") from error
+                raise StoreFailedError(
+                    f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
+                ) from error
             except duckdb.OutOfMemoryException as error:
                 raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
             except duckdb.Error as error:
@@ -316,4 +325,10 @@ def _opening_message(path: Path, error: duckdb.Error) -> str:
         holder = text.partition("held in ")[2].partition(" by ")[0].split(". See")[0]
         by = f" ({holder})" if holder else ""
         return f"{path} is held by another process{by}; stop it or name another store with --db."
+    if "replaying WAL" in text:
+        return (
+            f"{path}.wal is damaged, and holds what was stored last: restore it and {path} from a copy. Without one, "
+            f"move it away, keep it, and start again: what came since the last checkpoint is then missing. "
+            f"DuckDB says: {first_line(error)}"
+        )
     return f"{path} cannot be opened as a store: {first_line(error)}"

@@ -130,6 +130,44 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
     assert numbers(Journal(tmp_path / "j")) == [(1, [1]), (2, [2])]
 
 
+def test_a_segment_that_took_nothing_is_forgotten(tmp_path: Path) -> None:
+    """After writes that failed at the start of a segment, letting go of what is stored does not take the next entry."""
+    journal = Journal(tmp_path / "j")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        for _ in range(2):
+            with pytest.raises(JournalError, match="cannot be written"):
+                journal.append(rows(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    entry = journal.append(rows(1))
+    journal.drop_through(entry.sequence - 1)
+    assert journal.tables(entry)["first"]["n"].to_pylist() == [1]
+    assert numbers(Journal(tmp_path / "j")) == [(1, [1])]
+
+
+def test_what_the_store_lost_again_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that has gone back behind what the journal let go of is said, at the next start, and once."""
+    journal = written(tmp_path / "j", (1,), (2,))
+    journal._end_segment()
+    journal.drop_through(2)
+    journal.append(rows(3))
+    assert numbers(Journal(tmp_path / "j", after=2)) == [(3, [3])]
+    assert not caplog.text
+    assert numbers(Journal(tmp_path / "j", after=1)) == [(3, [3])]
+    assert "entries 2 to 2" in caplog.text
+
+
+def test_that_the_store_lost_is_told_without_a_new_entry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is known from what is kept to be written over, too."""
+    journal = written(tmp_path / "j", (1,), (2,))
+    journal._end_segment()
+    journal.drop_through(2)
+    assert numbers(Journal(tmp_path / "j")) == []
+    assert "entries 1 to 1" in caplog.text
+
+
 def test_the_reserve_is_left_free(tmp_path: Path) -> None:
     """With less room than the reserve nothing is written, and the message says what to do."""
     with pytest.raises(JournalError, match=r"nearly full.*make room"):
