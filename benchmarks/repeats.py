@@ -1,0 +1,65 @@
+"""What it costs to know a repeated span again: batches of new spans, beside the same batches sent again.
+
+python benchmarks/repeats.py [--batches 5] [--spans 122880]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+from payloads import Pattern, encoded
+
+from collector.decode import decode_traces
+from collector.rows import span_rows
+from sql.store import Store, utc_now
+
+REQUEST_SPANS = 512
+
+
+PATTERNS = [Pattern(payload) for payload in encoded(16, REQUEST_SPANS)]
+
+
+def batch(number: int, spans: int) -> pa.Table:
+    """The rows of new spans."""
+    requests = -(-spans // REQUEST_SPANS)
+    first = number * requests
+    payloads = [PATTERNS[place % len(PATTERNS)].numbered(place) for place in range(first, first + requests)]
+    return span_rows(decode_traces(payloads), [None] * requests, utc_now()).tables["spans"].slice(0, spans)
+
+
+def seconds(store: Store, rows: pa.Table) -> float:
+    """Processor time of one write."""
+    started = time.process_time()
+    store.write({"spans": rows})
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Write each batch twice; print microseconds a span and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=5)
+    parser.add_argument("--spans", type=int, default=122_880)
+    options = parser.parse_args()
+    new, again, partly = [], [], []
+    with tempfile.TemporaryDirectory() as directory, Store(Path(directory) / "bench.duckdb") as store:
+        for number in range(options.batches):
+            rows = batch(number, options.spans)
+            first = rows.slice(0, options.spans // 100)
+            store.write({"spans": first})
+            partly.append(seconds(store, rows))
+            again.append(seconds(store, rows))
+            new.append(seconds(store, batch(options.batches + number, options.spans)))
+    for name, taken in (("new", new), ("one in a hundred known", partly), ("all known", again)):
+        print(f"{name:22} {statistics.median(taken) / options.spans * 1e6:.2f} us of processor time a span")
+    for name, taken in (("one in a hundred known", partly), ("all known", again)):
+        ratios = [one / other for one, other in zip(taken, new, strict=True)]
+        print(f"ratio of {name} to new: median {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
