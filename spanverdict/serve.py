@@ -108,10 +108,19 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
         if file:
-            file.unlink(missing_ok=True)
+            _remove(file)
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
+
+
+def _remove(file: Path) -> None:
+    """Take back the file that says where the server is; one that stays is passed over once nobody answers there."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        # On a file system gone read-only the store has to be closed all the same.
+        _LOG.warning("%s could not be removed: %s.", file, error.strerror)
 
 
 def _stop_flight(store: Store, flight: FlightServer) -> bool:
