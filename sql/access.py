@@ -65,6 +65,9 @@ class ServerFile:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(self), file)
+            file.flush()
+            # Else a power failure may leave the name without the content.
+            os.fsync(file.fileno())
         draft.replace(path)
         return path
 
