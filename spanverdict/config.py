@@ -100,7 +100,7 @@ class ServerConfig(_Section):
     sql: Address = "127.0.0.1:4319"
     monitoring: Address = "127.0.0.1:4320"
     query_seconds: Positive = 600.0
-    memory_limit: Size = "512MB"
+    memory_limit: Size = "256MB"
 
 
 class IngestConfig(_Section):
