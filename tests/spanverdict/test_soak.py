@@ -13,7 +13,6 @@ import itertools
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -166,24 +165,15 @@ class Sender(threading.Thread):
             self.rejected += invalid
 
 
-def fixed_port() -> int:
-    """A port that no client is given by chance while the server is down: outside of those the kernel hands out."""
-    for port in random.sample(range(12_000, 30_000), 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    return pytest.fail("no port is free")
-
-
-def soak(start_server: Callable[..., Any], otlp: Any, folder: Path, ends: list[str], seed: int) -> None:
+def soak(
+    start_server: Callable[..., Any], otlp: Any, fixed_port: Callable[[], int], folder: Path, ends: list[str], seed: int
+) -> None:
     """Send from eight exporters while the server meets its ends one after another, then look at every record.
 
     Args:
         start_server: the fixture.
         otlp: the request builder.
+        fixed_port: draws a port.
         folder: where the store lies.
         ends: of each server: ``kill``, ``term``, or ``kill starting``, before it answers.
         seed: of the moments of the ends and of what is sent.
@@ -260,14 +250,16 @@ def check(server: Any, senders: dict[str, Sender]) -> None:
         assert row["rejected"] >= sender.rejected
 
 
-def test_a_short_soak(start_server: Callable[..., Any], otlp: Any, tmp_path: Path) -> None:
+def test_a_short_soak(
+    start_server: Callable[..., Any], otlp: Any, fixed_port: Callable[[], int], tmp_path: Path
+) -> None:
     """Two kills, one of them at the start, and one clean stop under load: all is stored once and accounted for."""
-    soak(start_server, otlp, tmp_path, ["kill", "kill starting", "term", "kill"], seed=1)
+    soak(start_server, otlp, fixed_port, tmp_path, ["kill", "kill starting", "term", "kill"], seed=1)
 
 
 @pytest.mark.slow
-def test_soak(start_server: Callable[..., Any], otlp: Any, tmp_path: Path) -> None:
+def test_soak(start_server: Callable[..., Any], otlp: Any, fixed_port: Callable[[], int], tmp_path: Path) -> None:
     """Two dozen kills and clean stops in random order under load: all is stored once and accounted for."""
     ends = ["kill"] * 22 + ["kill starting"] * 6 + ["term"] * 5
     random.Random(2).shuffle(ends)  # noqa: S311 (repeatable, not secret)
-    soak(start_server, otlp, tmp_path, ends, seed=2)
+    soak(start_server, otlp, fixed_port, tmp_path, ends, seed=2)
