@@ -76,6 +76,8 @@ class Form(Enum):
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """The files themselves, and those of the directories: sorted, hidden ones and other suffixes left out.
 
+    In a directory, what is not a file (a pipe, a link to nothing) is left out too: reading it might never end.
+
     Raises:
         FileNotFoundError: there is nothing at a path, or neither a file nor a folder.
     """
@@ -97,7 +99,7 @@ def _walk(directory: Path) -> Iterator[Path]:
         for name in names:
             path = Path(root, name)
             kind = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
-            if not name.startswith(".") and kind.lower() in SUFFIXES:
+            if not name.startswith(".") and kind.lower() in SUFFIXES and path.is_file():
                 yield path
 
 

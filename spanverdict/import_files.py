@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -251,7 +252,7 @@ class Importer:
         if self._unsaved:
             now = utc_now()
             rows = [
-                (file.content_id, str(file.path), file.size, file.done, file.started_at, now,
+                (file.content_id, _name(file.path), file.size, file.done, file.started_at, now,
                  now if file.finished else None)
                 for file in self._unsaved.values()
             ]  # fmt: skip
@@ -259,3 +260,8 @@ class Importer:
             self._destination.store.write({"imports": pa.table(columns, schema=_ROW)})
             self._unsaved.clear()
         self._saved_at = time.monotonic()
+
+
+def _name(path: Path) -> str:
+    """A path as text; names of files may hold bytes that are not UTF-8, a table may not."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

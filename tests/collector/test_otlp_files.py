@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -277,6 +278,8 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
 
 def test_folders_are_walked(tmp_path: Path) -> None:
     """Files of known suffixes, in the order of their names; hidden ones and others are left out; each one once."""
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "dangling.json").symlink_to("nothing")
     for name in ("b.jsonl", "a.json.gz", "c.txt", ".d.json", ".git/e.json", "sub/f.BINPB.ZST", "g.gz", "sub/h.pb"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -130,6 +130,18 @@ def test_what_is_not_there_is_a_usage_error(workdir: Path, cli: Callable[..., Re
     assert not (workdir / "spanverdict.duckdb").exists()
 
 
+def test_any_name_of_a_file_will_do(workdir: Path, cli: Callable[..., Result]) -> None:
+    """A name that is not UTF-8 is written down readably; a pipe and a dangling link in a folder are passed by."""
+    folder = workdir / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"a\xff.jsonl")).write_text(spans(0))
+    (folder / "b.jsonl").symlink_to("nothing")
+    os.mkfifo(folder / "c.jsonl")
+    assert cli("import", "in").exit_code == 0
+    assert counts(Path("spanverdict.duckdb")) == (1, 0)
+    assert r"in/a\xff.jsonl" in cli("sql", "SELECT * FROM imports", "--format", "json").stdout.replace("\\\\", "\\")
+
+
 def test_a_file_that_cannot_be_read_holds_up_no_other(workdir: Path, cli: Callable[..., Result]) -> None:
     """A damaged file is told and the ones after it are imported."""
     (workdir / "a.json.gz").write_bytes(gzip.compress(spans(0).encode())[:-6])
