@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import secrets
@@ -26,6 +28,8 @@ from sql.journaled_writer import LoadCounters
 from sql.store import Store
 
 _LOG = logging.getLogger("spanverdict.serve")
+
+_ARENA_MAX = -8
 
 FLIGHT_SECONDS = 3
 """How long clients of SQL may take to let go at shutdown."""
@@ -64,6 +68,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     """
     # Whatever is written beside the store from here on, its log among it, is for its owner alone.
     os.umask(0o077)
+    _share_heaps()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,6 +117,12 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
+
+
+def _share_heaps() -> None:
+    """Let threads share two heaps (mallopt(3), M_ARENA_MAX): one for each thread keeps what each once needed."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def _remove(file: Path) -> None:
