@@ -131,7 +131,9 @@ class GrpcReceiver:
                 credential = self._credentials.find(_authorization(context))
                 outcome = await self._export(signal, context, credential)
             except REFUSED as error:
-                await _abort(context, refusal(signal, error))
+                refused = refusal(signal, error)
+                self._ingest.count_refused(refused.reason)
+                await _abort(context, refused)
             return response(signal, outcome).SerializeToString()
 
         return export

@@ -25,6 +25,7 @@ from collector.protocol import (
     PATHS,
     REFUSED,
     RETRY_SECONDS,
+    UNSUPPORTED,
     Refusal,
     TooLargeError,
     refusal,
@@ -111,13 +112,17 @@ class HttpReceiver:
         signal = PATHS.get(request.path)
         if signal is None:
             message = f"There is nothing at {request.path[:100]}; OTLP is posted to {', '.join(PATHS)}."
+            self._ingest.count_refused(UNSUPPORTED)
             return _refused(json, Refusal(Code.UNIMPLEMENTED, 404, message))
-        if refused := _misused(request):
-            return refused
+        if misused := _misused(request):
+            self._ingest.count_refused(UNSUPPORTED)
+            return misused
         try:
             outcome = await self._export(request, signal, json=json)
         except REFUSED as error:
-            return _refused(json, refusal(signal, error))
+            refused = refusal(signal, error)
+            self._ingest.count_refused(refused.reason)
+            return _refused(json, refused)
         return _answer(json, 200, response(signal, outcome))
 
     async def _export(self, request: web.BaseRequest, signal: Signal, *, json: bool) -> Outcome:

@@ -82,7 +82,7 @@ class Counters:
         received_bytes: serialized bytes of those.
         accepted: records of those requests.
         rejected: those records among them that were refused, by signal and reason.
-        refused: requests that were not acknowledged, by reason.
+        refused: requests that a receiver did not acknowledge, by reason.
         redacted: values of those that were not stored as they came, by what was done: ``truncated``, ``hashed``,
             ``dropped``, ``masked:NAME`` of the pattern.
         ignored: requests acknowledged of which nothing is kept, by signal.
@@ -246,12 +246,10 @@ class Ingest:
         """
         failure = self._writer.failure
         if not self._open or failure:
-            self.counters.refused["stopped"] += 1
             raise StoppedError(failure or "The collector is shutting down.")
         backlog = self._writer.backlog_bytes
         full = self._bytes and self._bytes + size > self._limits.waiting_bytes
         if full or backlog > self._limits.backlog_bytes:
-            self.counters.refused["overloaded"] += 1
             waiting = self._bytes + backlog
             raise OverloadedError(f"{waiting} bytes wait for the disk already; send this again in a moment.")
 
@@ -263,6 +261,10 @@ class Ingest:
             )
         self.counters.ignored[signal] += 1
         return Outcome(0, 0, "")
+
+    def count_refused(self, reason: str) -> None:
+        """Count a request that its receiver answered with an error; most never come as far as the queue."""
+        self.counters.refused[reason] += 1
 
     def _decode_groups(self) -> None:
         while (requests := self._next_requests()) is not None:
@@ -354,7 +356,6 @@ class Ingest:
         self._release(group.requests)
 
     def _refuse(self, requests: Sequence[_Request], error: Exception) -> None:
-        self.counters.refused["malformed" if isinstance(error, MalformedRequestError) else "stopped"] += len(requests)
         for request in requests:
             request.done.set_exception(error)
         self._release(requests)

@@ -41,6 +41,9 @@ SERVICES: Mapping[str, Signal] = {
 PATHS: Mapping[str, Signal] = {f"/v1/{signal}": signal for signal in Signal}
 """HTTP path → what is posted to it."""
 
+UNSUPPORTED = "unsupported"
+"""What requests are counted as that are no exports: another path, method, type or coding."""
+
 _MESSAGE_CHARACTERS = 1000
 """Longest sentence sent: far below the 4 MiB that a response may have, and below the 8 KiB of gRPC's trailers."""
 
@@ -64,12 +67,14 @@ class Refusal:
         http_status: HTTP's.
         message: one sentence for whoever runs the sender.
         retry: the same request may be sent again after RETRY_SECONDS.
+        reason: what it is counted as.
     """
 
     code: int
     http_status: int
     message: str
     retry: bool = False
+    reason: str = UNSUPPORTED
 
     def status(self) -> Status:
         """The error as google.rpc.Status, with RetryInfo where a retry may help, BadRequest where none will."""
@@ -88,14 +93,14 @@ def retry_info() -> RetryInfo:
     return RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
 
 
-_KINDS: Mapping[type[Exception], tuple[int, int]] = {
-    OverloadedError: (Code.UNAVAILABLE, 503),
-    StoppedError: (Code.UNAVAILABLE, 503),
-    MalformedRequestError: (Code.INVALID_ARGUMENT, 400),
-    OtlpJsonError: (Code.INVALID_ARGUMENT, 400),
-    UnauthenticatedError: (Code.UNAUTHENTICATED, 401),
-    SlowSenderError: (Code.DEADLINE_EXCEEDED, 408),
-    TooLargeError: (Code.RESOURCE_EXHAUSTED, 413),
+_KINDS: Mapping[type[Exception], tuple[int, int, str]] = {
+    OverloadedError: (Code.UNAVAILABLE, 503, "overloaded"),
+    StoppedError: (Code.UNAVAILABLE, 503, "stopped"),
+    MalformedRequestError: (Code.INVALID_ARGUMENT, 400, "malformed"),
+    OtlpJsonError: (Code.INVALID_ARGUMENT, 400, "malformed"),
+    UnauthenticatedError: (Code.UNAUTHENTICATED, 401, "unauthenticated"),
+    SlowSenderError: (Code.DEADLINE_EXCEEDED, 408, "slow"),
+    TooLargeError: (Code.RESOURCE_EXHAUSTED, 413, "too_large"),
 }
 """503 and not 429: older exporters do not retry the latter."""
 
@@ -105,11 +110,11 @@ REFUSED = tuple(_KINDS)
 
 def refusal(signal: Signal, error: Exception) -> Refusal:
     """What to answer to a request that ended in one of REFUSED."""
-    code, http_status = next(kind for known, kind in _KINDS.items() if isinstance(error, known))
+    code, http_status, reason = next(kind for known, kind in _KINDS.items() if isinstance(error, known))
     message = str(error)
     if code == Code.INVALID_ARGUMENT:
         message = f"This is not an OTLP {signal} export request: {message.rstrip('.')}. Sending it again will not help."
-    return Refusal(code, http_status, _short(message), retry=code == Code.UNAVAILABLE)
+    return Refusal(code, http_status, _short(message), retry=code == Code.UNAVAILABLE, reason=reason)
 
 
 def response(signal: Signal, outcome: Outcome) -> Message:

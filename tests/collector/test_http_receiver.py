@@ -368,3 +368,20 @@ def test_many_senders_at_once(server: Any, otlp: Any) -> None:
     assert statuses == [200] * 40
     assert len(names(server)) == 40
     assert server.stop() == 0
+
+
+def test_each_refusal_is_counted_by_its_reason(configured: Callable[[str], Any]) -> None:
+    """Whatever is answered with an error stands on the metrics page, also what never reached the queue."""
+    server = configured("[server]\nmax_request_mib = 1")
+    post(server, b"\xff" * 9)
+    post(server, b"{", Content_Type=JSON)
+    post(server, b"no gzip", Content_Encoding="gzip")
+    post(server, gzip.compress(bytes(2**21)), Content_Encoding="gzip")
+    post(server, b"", method="PUT")
+    post(server, b"", path="/elsewhere")
+    connection = http.client.HTTPConnection(server.told.monitoring, timeout=30)
+    connection.request("GET", "/metrics")
+    page = connection.getresponse().read().decode()
+    connection.close()
+    for reason, number in {"malformed": 3, "too_large": 1, "unsupported": 2}.items():
+        assert f'spanverdict_requests_refused_total{{reason="{reason}"}} {number}.0' in page
