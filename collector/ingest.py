@@ -34,6 +34,9 @@ from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.ingest")
 
+_GROUPS_AT_ONCE = 3
+"""Groups of the usual size in memory: one is written, one is decoded, one waits between the two."""
+
 _TICK = timedelta(microseconds=1)
 
 
@@ -114,6 +117,7 @@ class _Group:
     """Requests that are acknowledged together, decoded: their rows and each one's outcome."""
 
     taken_at: float
+    size: int = 0
     requests: list[_Request] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     rejections: Counter[tuple[Signal, str]] = field(default_factory=Counter)
@@ -181,7 +185,7 @@ class Ingest:
         self._content = content
         self._waiting: deque[_Request] = deque()
         self._arrived = threading.Condition()
-        self._bytes = 0
+        self._bytes = self._unwritten = 0
         self._open = True
         self._decoded: queue.Queue[_Group | None] = queue.Queue(maxsize=1)
         self.counters = Counters()
@@ -268,15 +272,32 @@ class Ingest:
 
     def _decode_groups(self) -> None:
         while (requests := self._next_requests()) is not None:
+            size = sum(len(request.payload) for request in requests)
+            self._wait_for_earlier(size)
             try:
                 group = self._decode(requests)
+                group.size = size
             except Exception:  # noqa: BLE001 (nothing may end the thread: what is not answered yet is refused)
                 _LOG.exception("A group of %d requests could not be put together", len(requests))
                 unanswered = [request for request in requests if not request.done.done()]
                 self._refuse(unanswered, StoppedError("The request could not be stored now."))
+                self._group_done(size)
                 continue
             self._decoded.put(group)
         self._decoded.put(None)
+
+    def _wait_for_earlier(self, size: int) -> None:
+        """Begin a group; a large one waits until those before it are written: decoded, it is many times its size."""
+        with self._arrived:
+            self._arrived.wait_for(
+                lambda: not self._unwritten or self._unwritten + size <= _GROUPS_AT_ONCE * self._limits.group_bytes
+            )
+            self._unwritten += size
+
+    def _group_done(self, size: int) -> None:
+        with self._arrived:
+            self._unwritten -= size
+            self._arrived.notify_all()
 
     def _next_requests(self) -> list[_Request] | None:
         """Wait for a request, then a little longer for more; None when stopped and empty."""
@@ -341,6 +362,8 @@ class Ingest:
                 self._refuse(group.requests, StoppedError("The request could not be stored now."))
             else:
                 self._acknowledge(group)
+            size, group = group.size, None
+            self._group_done(size)
 
     def _acknowledge(self, group: _Group) -> None:
         counters = self.counters

@@ -193,6 +193,22 @@ def test_overload_is_said_and_passes(gated: GatedWriter, otlp: Any) -> None:
         ingest.submit(Signal.TRACES, data).result(timeout=10)
 
 
+def test_large_groups_follow_one_another(gated: GatedWriter, otlp: Any) -> None:
+    """A group far larger than usual is not decoded before those ahead of it are written."""
+    data = [payload(otlp, number) for number in range(3)]
+    with running(gated, Limits(group_bytes=len(data[0]) // 4)) as ingest:
+        futures = [ingest.submit(Signal.TRACES, each) for each in data]
+        with pytest.raises(TimeoutError):
+            futures[0].result(timeout=0.3)
+        assert ingest._decoded.empty()
+        assert len(ingest._waiting) == 1
+        gated.gate.set()
+        for future in futures:
+            future.result(timeout=10)
+        assert ingest._unwritten == 0
+    assert gated.spans() == 3
+
+
 def test_stop_writes_what_waits(gated: GatedWriter, otlp: Any) -> None:
     """Stopping writes what was admitted and admits nothing more."""
     ingest = Ingest(gated)
