@@ -200,7 +200,9 @@ class Journal:
         if self._current and self._current.size + size <= SEGMENT_BYTES:
             return self._current
         self._end_segment()
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        if not self._directory.exists():
+            self._directory.mkdir(mode=0o700)
+            journal_segment.sync_directory(self._directory.parent)
         self._current = Segment(self._directory, sequence)
         return self._current
 

@@ -66,7 +66,7 @@ class Segment:
             spare.rename(self.path)
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _sync_directory(directory)
+            sync_directory(directory)
         except OSError:
             os.close(self._file)
             raise
@@ -136,6 +136,19 @@ def remove(path: Path) -> None:
         _LOG.warning("%s could not be removed: %s.", path, error.strerror)
 
 
+def sync_directory(directory: Path) -> None:
+    """Put the names in a directory on disk, as syncing the files does not.
+
+    Raises:
+        OSError: they are not.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def content(place: Place) -> pa.Buffer:
     """The content of an entry, mapped and not copied."""
     with pa.memory_map(str(place.path)) as file:
@@ -189,11 +202,3 @@ def _write_all(file: int, content: bytes | pa.Buffer, offset: int) -> None:
     while rest:
         written = os.pwrite(file, rest, offset)
         rest, offset = rest[written:], offset + written
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
