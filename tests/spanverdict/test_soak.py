@@ -39,8 +39,8 @@ FINISH_SECONDS = 60
 RECORDS = {1: 60, 20: 30, 400: 9, 4000: 1}
 """Records of a request → how often of a hundred."""
 
-SENT_AGAIN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", 408, 429, 502, 503, 504}
-"""What OTLP lets an exporter send again, as gRPC and as HTTP say it."""
+SENT_AGAIN = {"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", 408, 429, 502, 503, 504}
+"""What of OTLP's retryable statuses may come of ends; CANCELLED is gRPC's own, of a call that meets the shutdown."""
 
 SERVICES = {"traces": "trace.v1.TraceService", "logs": "logs.v1.LogsService"}
 
