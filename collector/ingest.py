@@ -350,12 +350,17 @@ class Ingest:
         return [part for half in halves for part in self._decode_together(signal, half, received_at)]
 
     def _write_groups(self) -> None:
+        said = ""
         while (group := self._decoded.get()) is not None:
             try:
                 if ARRIVALS in group.tables:
                     self._writer.append(group.tables)
+                said = ""
             except JournalError as error:
-                _LOG.error("%s", error)
+                # Once, and not for each group that a full disk turns away.
+                if said != str(error):
+                    said = str(error)
+                    _LOG.error("%s Requests are refused meanwhile.", error)
                 self._refuse(group.requests, StoppedError(str(error)))
             except Exception:  # noqa: BLE001 (as above: nothing may end the thread)
                 _LOG.exception("A group of %d requests could not be stored", len(group.requests))
