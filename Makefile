@@ -52,6 +52,10 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/repeats.py
+	$(BIN)/python benchmarks/queries.py --spans 500000 --queries 50
+	$(BIN)/python benchmarks/otlp_json.py
 	$(BIN)/python benchmarks/redaction.py
 
 samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
