@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.calls import find_calls, is_work
-from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, attempt_chains, chain_counts
+from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, chain_counts
+from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.outcomes import (
     EvaluatorRule,
     failed_evaluations,
@@ -137,25 +137,22 @@ def trace_frame(
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
-    spans = _with_resource_values(_ordered(spans), resources, promotion.cohort_by, feedback_key)
+    spans = _with_resource_values(_told(spans), resources, promotion.cohort_by, feedback_key)
     tree = SpanTree.of(spans)
-    spans = _with_work(spans, tree)
+    spans = with_work(spans, tree)
     traces = _times(spans).filter(pl.col("end_time") <= now)
     ended = pl.col("trace_id").is_in(traces["trace_id"].implode())
     known = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
     given = feedback.filter(pl.col("event_time") <= now)
 
-    calls = prices.price(find_calls(spans, tree)).filter(ended)
+    calls = derived_calls(spans, tree, known, prices=prices, validation_evaluators=validation_evaluators).filter(ended)
     spans = spans.filter(ended)
-    llm_calls = calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))
-    validations = known.filter(pl.col("name").is_in(list(validation_evaluators)) & ~pl.col("passed"))
-    chains = attempt_chains(_with_validation(llm_calls, validations))
 
     parts = (
         _descriptions(spans),
         _models(calls, promotion),
         _usage(calls),
-        chain_counts(chains),
+        chain_counts(calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))),
         failed_evaluations(known, spans),
         outcomes_by_trace(given, spans, traces, as_of=as_of, maturity=outcome_maturity),
     )
@@ -206,15 +203,10 @@ _FRAME_COLUMNS = (
 )
 
 
-def _ordered(spans: pl.DataFrame) -> pl.DataFrame:
-    """Each span once (of two reports of one span id the later), by trace and start time."""
-    empty_is_absent = pl.col("parent_span_id", "user_id", "conversation_id", "cohort_value", "key_value")
-    return (
-        spans.select(SPAN_COLUMNS)
-        .with_columns(empty_is_absent.replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns")))
-        .sort("trace_id", "start_time", "span_id", "end_time")
-        .unique(["trace_id", "span_id"], keep="last", maintain_order=True)
-    )
+def _told(spans: pl.DataFrame) -> pl.DataFrame:
+    """The spans in order, each once, where an empty text says nothing."""
+    empty_is_absent = pl.col("user_id", "conversation_id", "cohort_value", "key_value")
+    return ordered(spans.select(SPAN_COLUMNS).with_columns(empty_is_absent.replace("", None)))
 
 
 def _with_resource_values(
@@ -242,12 +234,6 @@ def _text(value: object) -> str | None:
     if value is None or value == "":
         return None
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _with_work(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
-    """Mark the application's own spans; a trace of nothing but judgements is work of its own."""
-    spans = spans.with_columns(work=pl.Series(is_work(spans, tree)), is_top=pl.Series(tree.parent < 0))
-    return spans.with_columns(work=pl.col("work") | ~pl.col("work").any().over("trace_id"))
 
 
 def _times(spans: pl.DataFrame) -> pl.DataFrame:
@@ -357,20 +343,6 @@ def _usage(calls: pl.DataFrame) -> pl.DataFrame:
     instrumentation = _listed(emitters, "instrumentation", _versioned("scope_name", "scope_version"))
     rules = _listed(read, "token_rules", pl.col("token_rule"))
     return sums.join(instrumentation, on="trace_id", how="left").join(rules, on="trace_id", how="left")
-
-
-def _with_validation(calls: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
-    """Mark the calls whose own output failed a validation, named by span id or by response id."""
-    ids = calls.select("trace_id", "span_id", "response_id")
-    by_span = ids.join(
-        failures.select("span_id", stated_trace="trace_id").filter(pl.col("span_id").is_not_null()).unique(),
-        on="span_id",
-    ).filter(pl.col("stated_trace").is_null() | (pl.col("stated_trace") == pl.col("trace_id")))
-    by_response = ids.join(failures.filter(pl.col("span_id").is_null()), on="response_id", how="semi")
-    failed = pl.concat([by_span.select("trace_id", "span_id"), by_response.select("trace_id", "span_id")]).unique()
-    return calls.join(
-        failed.with_columns(failed_validation=pl.lit(value=True)), on=["trace_id", "span_id"], how="left"
-    ).with_columns(pl.col("failed_validation").fill_null(value=False))
 
 
 def _listed(frame: pl.DataFrame, name: str, value: pl.Expr) -> pl.DataFrame:

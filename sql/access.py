@@ -238,18 +238,25 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         yield store
 
 
-def connect(path: Path) -> RemoteStore | None:
+def connect(path: Path, *, flush: bool = True) -> RemoteStore | None:
     """The server of a store, if one answers; to be closed.
 
     A server that was killed leaves its file, and another process may have its number by now: what decides is whether
     it answers. If it does not and yet holds the store, opening the file will say so.
+
+    Args:
+        path: the database file.
+        flush: let the server first load what it has acknowledged; without, it loads when it sees fit.
     """
     server = ServerFile.read(path)
     if server is None:
         return None
     remote = RemoteStore(server.sql, server.token)
     try:
-        remote.flush()
+        if flush:
+            remote.flush()
+        else:
+            remote.read("SELECT 1")
     except StoreUnavailableError:
         remote.close()
         return None

@@ -18,7 +18,12 @@ from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.store import Store
 
-REMOTE_WRITES = frozenset({"feedback", "promotions", "promotion_ends", "reports", "imports"})
+REMOTE_WRITES = frozenset(
+    {
+        "feedback", "promotions", "promotion_ends", "reports", "imports",
+        "derived_calls", "stale_traces", "renormalized_spans",
+    }
+)  # fmt: skip
 """Writes that clients may ask for; telemetry comes in as OTLP alone."""
 
 

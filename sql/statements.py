@@ -7,7 +7,17 @@ from importlib.resources import files
 
 _ROOT = files("sql")
 
-VIEWS = ("llm_calls", "evaluations_by_trace", "feedback_by_trace", "trace_totals", "ingest_ledger")
+VIEWS = (
+    "llm_calls",
+    "attempt_chains",
+    "trace_costs",
+    "unpriced_tokens",
+    "derivation_progress",
+    "evaluations_by_trace",
+    "feedback_by_trace",
+    "trace_totals",
+    "ingest_ledger",
+)
 """The views, in the order in which they are created."""
 
 WRITES = frozenset(
@@ -22,6 +32,9 @@ WRITES = frozenset(
         "promotion_ends",
         "reports",
         "imports",
+        "derived_calls",
+        "stale_traces",
+        "renormalized_spans",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

@@ -42,6 +42,7 @@ CREATE TABLE calls (
     response_model VARCHAR,
     is_call BOOLEAN NOT NULL,
     is_counted BOOLEAN NOT NULL,
+    not_counted_because VARCHAR,
     is_error BOOLEAN NOT NULL,
     error_type VARCHAR,
     failed_validation BOOLEAN NOT NULL,
@@ -74,9 +75,13 @@ CREATE TABLE stale_traces (
     marked_at TIMESTAMP NOT NULL
 );
 
--- How far calls have been derived from what arrived: one row, replaced.
+-- How far calls have been derived from what arrived: one row. Its number goes up with each derivation, so that of two
+-- processes that derive at once one finds that it was overtaken.
 CREATE TABLE derivations (
+    number BIGINT NOT NULL,
     spans_through TIMESTAMP NOT NULL,
     evaluations_through TIMESTAMP NOT NULL,
     derived_at TIMESTAMP NOT NULL
 );
+
+INSERT INTO derivations VALUES (0, '1970-01-01', '1970-01-01', '1970-01-01');

@@ -1,0 +1,258 @@
+"""The derivation job: keeps the table of calls (each once, chained, priced) in step with what has arrived.
+
+What arrived since the last derivation decides which traces are looked at again, whole. Each step replaces the calls of
+some traces and says how far it came in one transaction, so that a process that dies, or two that derive at once, leave
+nothing half done: the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from analytics.derived_calls import derived_calls, ordered, with_work
+from analytics.job import JobOptions
+from analytics.outcomes import with_passed
+from analytics.span_tree import SpanTree
+from sql import statements
+from sql.access import Access
+from sql.store import utc_now
+
+_LOG = logging.getLogger("spanverdict.derive")
+
+SPANS_AT_ONCE = 100_000
+"""Spans read and arrivals looked at in one step: what bounds the job's memory."""
+
+TRACES_AT_ONCE = 20_000
+"""Marked traces looked at in one step."""
+
+LARGEST_TRACE = 100_000
+"""Spans of a trace beyond which its calls are not derived: a sender that never ends a trace must not end the job."""
+
+CALL_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "start_time",
+    "end_time",
+    "service_name",
+    "gen_ai_span_kind",
+    "provider",
+    "request_model",
+    "response_model",
+    "is_call",
+    "is_counted",
+    "not_counted_because",
+    "is_error",
+    "error_type",
+    "failed_validation",
+    "chain_id",
+    "attempt",
+    "reason",
+    "is_last",
+    "hidden_attempts",
+    "hidden_fallback",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "token_rule",
+    "token_conflict",
+    "cost_usd",
+    "priced_cost_usd",
+    "priced_tokens",
+    "unpriced_tokens",
+    "price_source",
+    "price_name",
+    "reported_cost_usd",
+)
+"""The columns of the table of calls, without the time of the derivation."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did, and what was left to do before it.
+
+    Attributes:
+        traces: traces looked at.
+        calls: calls written.
+        spans_left: spans that had arrived and were not looked at yet when the step began.
+        traces_left: traces marked to be derived anew when the step began.
+    """
+
+    traces: int
+    calls: int
+    spans_left: int
+    traces_left: int
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What a step looks at: arrivals after one moment up to another, and marked traces up to an id."""
+
+    number: int
+    spans_after: datetime
+    evaluations_after: datetime
+    spans_through: datetime
+    evaluations_through: datetime
+    stale_through: str | None
+    marked_through: datetime | None
+    spans_left: int
+    traces_left: int
+
+    @property
+    def is_empty(self) -> bool:
+        arrived = self.spans_through > self.spans_after or self.evaluations_through > self.evaluations_after
+        return not arrived and self.stale_through is None
+
+
+def derive(store: Access, options: JobOptions, progress: Callable[[Step], object] = lambda _: None) -> Step:
+    """Bring the table of calls up to date with what is in the store.
+
+    Args:
+        store: where spans and evaluations are, and where calls go.
+        options: prices and how validators' results are read.
+        progress: told after each step.
+
+    Returns:
+        The sum of all steps: traces looked at and calls written; nothing is left.
+
+    Raises:
+        StoreError: the store could not answer or could not be written; what was derived before stays.
+    """
+    traces = calls = 0
+    while not (window := _window(store)).is_empty:
+        step = _derive_window(store, options, window)
+        if step is None:
+            # Another process derived meanwhile: what it left is looked at anew.
+            continue
+        traces, calls = traces + step.traces, calls + step.calls
+        progress(step)
+    return Step(traces, calls, 0, 0)
+
+
+def mark_stale(store: Access, *, since: datetime | None = None, model: str | None = None) -> int:
+    """Mark traces so that the next derivation looks at them anew, for example because prices have changed.
+
+    Args:
+        store: the store.
+        since: only traces with a call from this moment on (UTC, naive); None for all.
+        model: only traces with a call that asked for, or was answered by, this model; None for all.
+
+    Returns:
+        How many traces were marked.
+    """
+    schema = pa.schema({"since": pa.timestamp("ns"), "model": pa.string()})
+    row = pa.Table.from_pylist([{"since": since, "model": model}], schema)
+    return store.write({"stale_traces": row})["stale_traces"]
+
+
+def _window(store: Access) -> _Window:
+    at = _first(store, "derivation")
+    found = _first(
+        store,
+        "derive_window",
+        {
+            "spans_after": at["spans_through"],
+            "evaluations_after": at["evaluations_through"],
+            "most_spans": SPANS_AT_ONCE,
+            "most_traces": TRACES_AT_ONCE,
+        },
+    )
+    return _Window(
+        number=at["number"],
+        spans_after=at["spans_through"],
+        evaluations_after=at["evaluations_through"],
+        spans_through=found["spans_through"] or at["spans_through"],
+        evaluations_through=found["evaluations_through"] or at["evaluations_through"],
+        stale_through=found["stale_through"],
+        marked_through=found["marked_through"],
+        spans_left=found["spans_left"],
+        traces_left=found["traces_left"],
+    )
+
+
+def _first(store: Access, query: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+    row: dict[str, Any] = store.read(statements.read(query), parameters).to_pylist()[0]
+    return row
+
+
+def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step | None:
+    """Derive the traces of a window, part by part; None if another process derived meanwhile."""
+    validators = list(options.validation_evaluators)
+    found = store.read(
+        statements.read("derive_traces"),
+        {
+            "spans_after": window.spans_after,
+            "spans_through": window.spans_through,
+            "evaluations_after": window.evaluations_after,
+            "evaluations_through": window.evaluations_through,
+            "stale_through": window.stale_through,
+            "validators": validators,
+        },
+    )
+    parts = list(_parts(found)) or [[]]
+    written = 0
+    for number, trace_ids in enumerate(parts):
+        calls = _calls_of(store, options, trace_ids, validators)
+        is_last = number == len(parts) - 1
+        # A row for each trace, also where it has no call left: its earlier calls go.
+        looked_at = pl.DataFrame({"trace_id": trace_ids or [None]}, schema={"trace_id": pl.String})
+        rows = pl.concat([calls, looked_at.join(calls, on="trace_id", how="anti")], how="diagonal").with_columns(
+            after_number=pl.lit(window.number + number, pl.Int64),
+            spans_through=_moment(window.spans_through if is_last else window.spans_after),
+            evaluations_through=_moment(window.evaluations_through if is_last else window.evaluations_after),
+            marked_through=_moment(window.marked_through),
+            derived_at=_moment(utc_now()),
+        )
+        if not store.write({"derived_calls": rows.to_arrow()})["derived_calls"]:
+            return None
+        written += len(calls)
+    return Step(found.num_rows, written, window.spans_left, window.traces_left)
+
+
+def _parts(traces: pa.Table) -> Iterator[list[str]]:
+    """The ids of traces in parts that are not too large to read at once; traces too large to read at all are told."""
+    part: list[str] = []
+    size = 0
+    for trace_id, spans in zip(traces["trace_id"].to_pylist(), traces["spans"].to_pylist(), strict=True):
+        if spans > LARGEST_TRACE:
+            _LOG.warning("The trace %s has %d spans; calls are derived up to %d.", trace_id, spans, LARGEST_TRACE)
+            continue
+        if part and size + spans > SPANS_AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(trace_id)
+        size += spans
+    if part:
+        yield part
+
+
+def _calls_of(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
+    """The calls of some traces, in the columns of the table."""
+    given: dict[str, Any] = {"trace_ids": trace_ids}
+    spans = ordered(_frame(store, "derive_spans", given))
+    evaluations = _frame(store, "derive_evaluations", given | {"validators": validators})
+    tree = SpanTree.of(spans)
+    calls = derived_calls(
+        with_work(spans, tree),
+        tree,
+        with_passed(evaluations, options.evaluator_rules),
+        prices=options.prices,
+        validation_evaluators=options.validation_evaluators,
+    )
+    return calls.select(CALL_COLUMNS)
+
+
+def _frame(store: Access, query: str, parameters: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(store.read(statements.read(query), parameters)))
+
+
+def _moment(moment: datetime | None) -> pl.Expr:
+    return pl.lit(moment, pl.Datetime("us"))

@@ -1,0 +1,23 @@
+-- The traces of a window, with their number of spans.
+WITH judged AS (
+    SELECT trace_id, span_id, response_id
+    FROM evaluations
+    WHERE
+        received_at > $evaluations_after::TIMESTAMP
+        AND received_at <= $evaluations_through::TIMESTAMP
+        AND name IN (SELECT unnest($validators::VARCHAR[]))
+),
+changed AS (
+    SELECT trace_id FROM spans
+    WHERE received_at > $spans_after::TIMESTAMP AND received_at <= $spans_through::TIMESTAMP
+    UNION
+    SELECT trace_id FROM stale_traces WHERE trace_id <= $stale_through::VARCHAR
+    UNION
+    SELECT trace_id FROM judged WHERE trace_id IS NOT NULL
+    UNION
+    SELECT spans.trace_id FROM spans INNER JOIN judged ON judged.trace_id IS NULL AND spans.span_id = judged.span_id
+    UNION
+    SELECT spans.trace_id FROM spans INNER JOIN judged
+        ON judged.trace_id IS NULL AND judged.span_id IS NULL AND spans.response_id = judged.response_id
+)
+SELECT trace_id, count(*) AS spans FROM spans SEMI JOIN changed USING (trace_id) GROUP BY trace_id ORDER BY trace_id

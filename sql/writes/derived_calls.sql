@@ -1,0 +1,23 @@
+-- The calls of some traces, derived anew. Nothing is written if another process has derived since (`after_number`). A row
+-- without a span id only says that its trace was looked at.
+DELETE FROM calls
+WHERE trace_id IN (SELECT trace_id FROM incoming) AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
+
+INSERT INTO calls BY NAME
+SELECT * EXCLUDE (after_number, spans_through, evaluations_through, marked_through)
+FROM incoming
+WHERE span_id IS NOT NULL AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
+
+DELETE FROM stale_traces
+WHERE
+    trace_id IN (SELECT trace_id FROM incoming)
+    AND marked_at <= (SELECT max(marked_through) FROM incoming)
+    AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
+
+UPDATE derivations SET
+    number = number + 1,
+    spans_through = told.spans_through,
+    evaluations_through = told.evaluations_through,
+    derived_at = told.derived_at
+FROM (SELECT DISTINCT after_number, spans_through, evaluations_through, derived_at FROM incoming) AS told
+WHERE number = told.after_number
