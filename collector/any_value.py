@@ -240,23 +240,28 @@ def _array_texts(column: pa.Array) -> pa.Array:
     return json_list(offsets - offsets[0], members.json_texts(), "[", "]").take(encoded.indices)
 
 
+def _double_json_texts(doubles: pa.Array) -> pa.Array:
+    return double_texts(doubles, '"')
+
+
 def _base64_texts(column: pa.Array) -> pa.Array:
     return pa.array([f'"{base64.b64encode(raw).decode("ascii")}"' for raw in column.to_pylist()], pa.string())
 
 
-def _double_texts(doubles: pa.Array) -> pa.Array:
+def double_texts(doubles: pa.Array, quote: str = "") -> pa.Array:
+    """Doubles as texts; NaN and the infinities, which JSON has no numbers for, by name within quotes."""
     texts = pc.cast(doubles, pa.string())
     finite = pc.is_finite(doubles)
     if pc.all(finite, min_count=0).as_py():
         return texts
-    special = [f'"{_special_double(number)}"' for number in doubles.filter(pc.invert(finite)).to_pylist()]
+    special = [f"{quote}{_special_double(number)}{quote}" for number in doubles.filter(pc.invert(finite)).to_pylist()]
     return pc.replace_with_mask(texts, pc.fill_null(pc.invert(finite), FALSE), pa.array(special, pa.string()))
 
 
 _BARE_TEXTS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
     "int_value": _plain_texts,
     "bool_value": _plain_texts,
-    "double_value": _double_texts,
+    "double_value": _double_json_texts,
     "array_value": _array_texts,
     "kvlist_value": _map_texts,
     "bytes_value": _base64_texts,

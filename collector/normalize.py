@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +25,7 @@ from collector.conventions import (
 from collector.decode import EventColumns, LogColumns, SpanColumns
 from collector.literals import NO_TEXT, text, unless_empty
 from collector.read_values import READERS, map_distinct, texts
+from collector.stored_attributes import attributes_from_json, events_from_json
 from collector.tokens import settle_tokens
 
 _FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
@@ -34,6 +38,79 @@ _TYPES = {
 }
 _EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
 _SOURCES = {**TEXT_COLUMNS, **INTEGER_COLUMNS, **NUMBER_COLUMNS, **LIST_COLUMNS}
+
+
+NORMALIZER_VERSION = 1
+"""Stored with each row. Raise it with every change after which a stored span could get other canonical values (new
+names count, documentation does not): what an older version wrote is then normalised anew.
+"""
+
+
+@dataclass(frozen=True)
+class NormalizerInput:
+    """What normalising needs of spans, whether they were just decoded or come from the store; one row for each span.
+
+    Attributes:
+        names: the spans' names.
+        start: when they started, nanoseconds since 1970.
+        scope_name: their instrumentation scopes; null or empty for none.
+        scope_version: the scopes' versions; null or empty for none.
+        attributes: their attributes.
+        events: their events.
+    """
+
+    names: pa.Array
+    start: npt.NDArray[np.uint64]
+    scope_name: pa.Array
+    scope_version: pa.Array
+    attributes: AttributeLists
+    events: EventColumns
+
+    @classmethod
+    def of(cls, spans: SpanColumns) -> NormalizerInput:
+        """Take decoded spans."""
+        return cls(
+            spans.fields["name"],
+            spans.start,
+            spans.envelope.scope_name,
+            spans.envelope.scope_version,
+            spans.attributes,
+            spans.events,
+        )
+
+    @classmethod
+    def of_stored(cls, rows: pa.Table) -> NormalizerInput:
+        """Take rows of the table `spans`: columns name, start_time, scope_name, scope_version, attributes, events.
+
+        Raises:
+            ValueError: attributes or events are not the JSON that the store writes.
+        """
+        columns = {name: rows[name].combine_chunks() for name in STORED_COLUMNS}
+        start = pc.cast(columns["start_time"], pa.timestamp("ns")).view(pa.int64())
+        return cls(
+            columns["name"],
+            start.to_numpy(zero_copy_only=False).astype(np.uint64),
+            columns["scope_name"],
+            columns["scope_version"],
+            attributes_from_json(columns["attributes"], read_keys()),
+            events_from_json(columns["events"], EVENT_KEYS),
+        )
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attributes", "events")
+"""Columns of the table `spans` that normalising reads."""
+
+EVENT_KEYS = frozenset({"exception.type"})
+"""Attributes of span events that normalising reads."""
+
+
+@cache
+def read_keys() -> frozenset[str]:
+    """Names of the span attributes that normalising reads; what else a span has does not matter to it."""
+    return frozenset(source.key for sources in _SOURCES.values() for source in sources)
 
 
 def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:
@@ -63,13 +140,13 @@ def event_names(logs: LogColumns) -> pa.Array:
     return pc.coalesce(unless_empty(logs.fields["event_name"]), told)
 
 
-def canonical_columns(spans: SpanColumns) -> dict[str, pa.Array]:
+def canonical_columns(spans: NormalizerInput) -> dict[str, pa.Array]:
     """The canonical GenAI columns of the spans table (docs/data-model.md), null where a span does not tell."""
     columns = {name: first_usable(spans.attributes, sources, _TYPES[name]) for name, sources in _SOURCES.items()}
     columns["gen_ai_span_kind"] = _span_kinds(columns)
     columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
     columns["time_to_first_token_ms"] = pc.coalesce(columns["time_to_first_token_ms"], _first_token_ms(spans))
-    settled = settle_tokens(columns, spans.envelope.scope_name)
+    settled = settle_tokens(columns, spans.scope_name)
     del columns["total_tokens"]
     return columns | settled
 
@@ -91,7 +168,7 @@ def _exception_types(events: EventColumns, spans: int) -> pa.Array:
     return types.take(pa.array(position, mask=position < 0))
 
 
-def _first_token_ms(spans: SpanColumns) -> pa.Array:
+def _first_token_ms(spans: NormalizerInput) -> pa.Array:
     """Time from a span's start to its first token event; null for spans without such an event."""
     names = spans.events.name
     marks = pc.is_in(names, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False)

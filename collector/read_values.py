@@ -6,13 +6,14 @@ that cannot be read is null, so that the next name in the order of precedence is
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.any_value import AnyValues
+from collector.any_value import AnyValues, double_texts
 from collector.conventions import DOTTED_PROVIDERS, FINISH_REASONS, PROVIDERS, SPAN_KINDS, Reader
 from collector.literals import NO_INTEGER, NO_NUMBER, ZERO, integer, unless_empty
 
@@ -34,18 +35,31 @@ def _sound(text: str | None) -> str | None:
 
 def texts(values: AnyValues) -> pa.Array:
     """Values as text; numbers and booleans as they print, an empty text as null."""
-    result = values.strings
+    result = _strings(values)
     if result.null_count:
-        for column in (values.ints, values.bools, values.doubles):
-            result = pc.coalesce(result, pc.cast(column, pa.string()))
+        for column in (values.ints, values.bools):
+            if column.null_count < len(column):
+                result = pc.coalesce(result, pc.cast(column, pa.string()))
+        if values.doubles.null_count < len(values.doubles):
+            result = pc.coalesce(result, double_texts(values.doubles))
     return unless_empty(result)
+
+
+def _strings(values: AnyValues) -> pa.Array:
+    """The texts, and octets as base64: the store keeps them as such."""
+    octets = values.columns["bytes_value"]
+    if octets.null_count == len(octets):
+        return values.strings
+    as_text = [None if raw is None else base64.b64encode(raw).decode("ascii") for raw in octets.to_pylist()]
+    return pc.coalesce(values.strings, pa.array(as_text, pa.string()))
 
 
 def numbers(values: AnyValues) -> pa.Array:
     """Values as doubles: integers, doubles, and texts that hold a number, quoted or not."""
     result = pc.coalesce(pc.cast(values.ints, pa.float64(), safe=False), values.doubles)
-    if values.strings.null_count < len(values.strings):
-        parsed = [_number(text) for text in values.strings.to_pylist()]
+    strings = _strings(values)
+    if strings.null_count < len(strings):
+        parsed = [_number(text) for text in strings.to_pylist()]
         result = pc.coalesce(result, pa.array(parsed, pa.float64()))
     return pc.if_else(pc.is_finite(result), result, NO_NUMBER)
 

@@ -18,7 +18,7 @@ from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
 from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, text, unless_empty
-from collector.normalize import canonical_columns, event_names, first_usable
+from collector.normalize import NormalizerInput, canonical_columns, event_names, first_usable
 from collector.signals import Signal
 from sql.batches import IDENTITY, first_of_each
 
@@ -84,7 +84,7 @@ def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], rece
         "service_name": resources.service_names.take(by_record),
         "scope_name": unless_empty(scope_name),
         "scope_version": unless_empty(scope_version),
-        **canonical_columns(spans),
+        **canonical_columns(NormalizerInput.of(spans)),
         "attributes": spans.attributes.json_objects(),
         "events": _events_json(spans.events),
         "links": _links_json(spans.links),
