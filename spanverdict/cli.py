@@ -21,6 +21,8 @@ from analytics.report import exit_status, render
 from collector.credentials import token_hash
 from spanverdict.config import check_address
 from spanverdict.demo import run_demo
+from spanverdict.derivation import tell_what_is_missing
+from spanverdict.derive_command import derive_command
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
@@ -81,7 +83,7 @@ def serve(
             err=True,
         )
 
-    totals, released = asyncio.run(run_server(config, settings.db, ready))
+    totals, released = asyncio.run(run_server(config, settings.db, ready, settings.config_file))
     click.echo(
         f"Stopped. {totals.received.requests.total()} requests in {totals.loaded.loads} loads; stored "
         f"{totals.loaded.stored['spans']} spans, {totals.loaded.stored['log_records']} log records; "
@@ -143,10 +145,12 @@ def sql(
         query = statements.query(named)
     with open_store(settings.db) as store:
         rows = store.read(query or "")
+        tell_what_is_missing(store, query or "")
     write_rows(rows, form, out)
 
 
 main.add_command(import_command)
+main.add_command(derive_command)
 
 
 @main.group()

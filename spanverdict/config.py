@@ -101,6 +101,7 @@ class ServerConfig(_Section):
     monitoring: Address = "127.0.0.1:4320"
     query_seconds: Positive = 600.0
     memory_limit: Size = "256MB"
+    derive_seconds: Positive = 10.0
 
 
 class IngestConfig(_Section):

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from rich.console import Console
 from rich.progress import track
 
+from analytics.derive import derive
 from analytics.feedback_file import read_feedback
 from analytics.job import run_report, store_report
 from analytics.promotions import Promotion, promotion_row
@@ -177,6 +178,7 @@ def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> Report:
         stored = access.write({"feedback": rows})["feedback"]
         click.echo(f"Imported {stored} outcomes from feedback.csv.", err=True)
         access.write({"promotions": promotion_row(promotion, utc_now())})
+        derive(access, options)
         report = run_report(access, promotion.name, options, as_of=_time(truth["as_of"]), now=utc_now())
         store_report(access, report)
     return report

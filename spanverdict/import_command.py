@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from collector.otlp_files import find_files
+from spanverdict.derivation import bring_up_to_date
 from spanverdict.export_requests import open_destination
 from spanverdict.import_files import Importer, Summary
+from spanverdict.job_options import job_options
 from spanverdict.options import Settings, store_options
 from spanverdict.output import printable
+from sql.access import open_store
 
 EXIT_REFUSED = 1
 
@@ -32,6 +35,7 @@ def import_command(settings: Settings, paths: tuple[Path, ...], *, again: bool) 
         total = sum(path.stat().st_size for path in files)
     except FileNotFoundError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}.") from error
+    options = job_options(settings.config)
     console = Console(stderr=True)
     columns = (TextColumn("Importing"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with (
@@ -42,6 +46,10 @@ def import_command(settings: Settings, paths: tuple[Path, ...], *, again: bool) 
         with Importer(destination, _tell, lambda size: progress.advance(bar, size), again=again) as importer:
             for path in files:
                 importer.take(path)
+    if destination.duplicates is not None:
+        # With a server running, the server derives.
+        with open_store(settings.db, write=True) as store:
+            bring_up_to_date(store, options)
     click.echo(_summary(importer.summary, destination.duplicates), err=True)
     if importer.summary.refused or importer.summary.rejected:
         raise SystemExit(EXIT_REFUSED)

@@ -33,10 +33,17 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``--config`` and ``--db`` came to."""
+    """What ``--config`` and ``--db`` came to.
+
+    Attributes:
+        config: what the configuration says.
+        db: the store.
+        config_file: the file named with ``--config``, None if none was named.
+    """
 
     config: Config
     db: Path
+    config_file: Path | None = None
 
 
 def store_options(command: _Function) -> _Function:
@@ -71,7 +78,7 @@ def _settings(config_file: Path | None, db: Path | None) -> Settings:
     store = db or config.db
     if store.is_dir():
         raise ConfigError(f"{store} is a folder; name a file for the store.")
-    return Settings(config, store)
+    return Settings(config, store, config_file)
 
 
 def _sentence(error: Exception) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from collector.ingest import Counters
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
+from spanverdict.follower import Follower
 from spanverdict.ingest_path import open_ingest_path
 from spanverdict.listeners import Receivers, host, warn_of_exposure
 from spanverdict.monitoring import Monitoring
@@ -49,13 +50,16 @@ class Totals:
     loaded: LoadCounters
 
 
-async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None]) -> tuple[Totals, bool]:
+async def serve(
+    config: Config, path: Path, ready: Callable[[ServerFile], None], config_file: Path | None = None
+) -> tuple[Totals, bool]:
     """Run until SIGTERM or SIGINT, then commit what was taken and close the store.
 
     Args:
         config: addresses and limits.
         path: the database file.
         ready: called once, when everything listens.
+        config_file: where the configuration was read, for the process that derives calls.
 
     Returns:
         What was received and stored, and whether every client let go; if not, only ending the process cuts it off.
@@ -77,6 +81,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
     store, writer, ingest = opened.store, opened.writer, opened.ingest
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring)
+    follower = Follower(writer, path, config_file, config.server.derive_seconds)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -101,6 +106,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
             token=token,
         )
         file = told.write(path)
+        follower.start(work_waits=writer.last_received_at() is not None)
         warn_of_exposure(config)
         ready(told)
         await stopping.wait()
@@ -110,6 +116,7 @@ async def serve(config: Config, path: Path, ready: Callable[[ServerFile], None])
             await receivers.stop(GRACE_SECONDS)
         await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
+        await asyncio.to_thread(follower.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
         if file:

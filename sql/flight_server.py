@@ -15,15 +15,11 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql import flight_messages as messages
+from sql import statements
 from sql.errors import QueryError, StoreError
 from sql.store import Store
 
-REMOTE_WRITES = frozenset(
-    {
-        "feedback", "promotions", "promotion_ends", "reports", "imports",
-        "derived_calls", "stale_traces", "renormalized_spans",
-    }
-)  # fmt: skip
+REMOTE_WRITES = statements.WRITES - {"spans", "resources", "log_records", "evaluations", "ingest_loads"}
 """Writes that clients may ask for; telemetry comes in as OTLP alone."""
 
 

@@ -35,6 +35,7 @@ WRITES = frozenset(
         "derived_calls",
         "stale_traces",
         "renormalized_spans",
+        "normalizer_versions",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
