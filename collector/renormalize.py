@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -25,7 +24,6 @@ SPANS_AT_ONCE = 2_000
 BYTES_AT_ONCE = 64 * 2**20
 """Bytes of attributes and events of one slice."""
 
-_EARLIEST = datetime(1970, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
 _IDENTITY = ["start_time", "span_id", "trace_id"]
 
 
@@ -42,16 +40,17 @@ def renormalize(store: Access, progress: Callable[[int, int], object] = lambda _
     Raises:
         StoreError: the store could not answer or could not be written; what was done before stays.
     """
-    begin = _EARLIEST
-    total = 0
+    # Nanoseconds since 1970: where to look for the next slice. The version in each row tells what is done.
+    first = total = 0
     given = {"version": NORMALIZER_VERSION, "most_spans": SPANS_AT_ONCE}
     while True:
-        window = store.read(statements.read("renormalize_window"), {"from": begin, **given}).to_pylist()[0]
+        window = store.read(statements.read("renormalize_window"), {"first": first, **given}).to_pylist()[0]
         if window["through"] is None:
             return total
+        first = window["first"]
         rows = store.read(
             statements.read("renormalize_spans"),
-            {"from": begin, "through": window["through"], "most_bytes": BYTES_AT_ONCE, **given},
+            {"first": first, "through": window["through"], "most_bytes": BYTES_AT_ONCE, **given},
         )
         _write(store, rows)
         total += rows.num_rows

@@ -3,7 +3,7 @@ WITH found AS (
     SELECT start_time, span_id, trace_id, strlen(attributes) + coalesce(strlen(events), 0) AS size
     FROM spans
     WHERE
-        start_time >= $from::TIMESTAMP_NS AND start_time <= $through::TIMESTAMP_NS
+        start_time >= make_timestamp_ns($first::BIGINT) AND start_time <= make_timestamp_ns($through::BIGINT)
         AND coalesce(normalizer_version, 0) < $version::INTEGER
     LIMIT $most_spans::BIGINT
 ),

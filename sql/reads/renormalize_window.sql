@@ -1,12 +1,11 @@
--- Where the next spans lie that an older version of the normaliser wrote, and how many there are.
+-- Where the next spans lie that an older version of the normaliser wrote (nanoseconds since 1970), and how many are left.
 SELECT
-    (
-        SELECT max(start_time)
-        FROM (
-            SELECT start_time FROM spans
-            WHERE start_time >= $from::TIMESTAMP_NS AND coalesce(normalizer_version, 0) < $version::INTEGER
-            ORDER BY start_time
-            LIMIT $most_spans::BIGINT
-        )
-    ) AS through,
+    epoch_ns(min(start_time)) AS first,
+    epoch_ns(max(start_time)) AS through,
     (SELECT count(*) FROM spans WHERE coalesce(normalizer_version, 0) < $version::INTEGER) AS spans_left
+FROM (
+    SELECT start_time FROM spans
+    WHERE start_time >= make_timestamp_ns($first::BIGINT) AND coalesce(normalizer_version, 0) < $version::INTEGER
+    ORDER BY start_time
+    LIMIT $most_spans::BIGINT
+)
