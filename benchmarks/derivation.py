@@ -1,7 +1,7 @@
 """What deriving calls, chains and costs takes of the processor, beside what storing the same spans took.
 
-Spans are stored as `spanverdict import` stores them, then the table of calls is derived from nothing; then a few requests
-more arrive and it is brought up to date.
+Spans are stored as `spanverdict import` stores them, then the table of calls is derived from nothing; then a few
+requests more arrive and it is brought up to date.
 
     python benchmarks/derivation.py [--runs 5] [--requests 400] [--spans 512]
 """
