@@ -1,44 +1,97 @@
 """Which spans are model calls, and which spans' tokens count: each call once.
 
-Frameworks repeat usage: an agent span carries the sum of its calls, a wrapper repeats the call inside it, two
-instrumentations report the same call. What counts is decided by structure alone:
+Frameworks repeat usage: an agent span carries the sum of its calls, a wrapper repeats the call inside it, a
+gateway repeats its client, two instrumentations report the same call. What counts is decided by structure:
 
-1. Reports of one call under one parent (the same response id, or a streaming request and the zero-length
-   record that carries its usage) are merged.
-2. An LLM or embedding span that carries tokens counts unless such a span below it carries tokens.
-3. Any other span that carries tokens (agent, chain) counts only if no LLM or embedding span below or above
-   it carries tokens; of several above each other, the topmost.
+1. Reports of one call that lie beside each other are merged (:mod:`analytics.call_reports`).
+2. An LLM span that carries tokens counts unless an LLM span below it carries tokens; an embedding span
+   likewise among embeddings. An LLM span without output above an embedding repeats that embedding.
+3. Any other span that carries tokens (agent, chain) sums up LLM calls where it tells output, else embeddings
+   too. It counts only if no such call below or above it carries tokens; of several above each other, the
+   topmost. Where the calls below tell less than the sum, they count, and the difference is shown
+   (:func:`account`), not added: what it consists of is not known.
 4. An innermost call that carries no tokens counts, with unknown tokens, unless a counted span stands above
    or below it. A call that the provider rejected (it ended in an error, before any answer) is not billed
    and does not count.
+5. A call that a gateway answered from its cache was not made, and does not count.
 
-So no counted span stands above another. Spans of evaluators, and all below them, are not the application's
-work.
+So no counted span stands above another of its kind. Spans of evaluators, and all below them, are not the
+application's work.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
+
+from analytics.call_reports import TOKEN_COLUMNS, carries_tokens, has_no_tokens, merge_reports
+from analytics.call_tree import CallTree
+from analytics.span_tree import NO_PARENT
 
 if TYPE_CHECKING:
     from analytics.span_tree import Mask, SpanTree
 
 CALL_KINDS = ("LLM", "EMBEDDING")
-TOKEN_COLUMNS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "token_rule",
+# What is read of a span to tell calls and their chains.
+CALL_COLUMNS = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "start_time",
+    "end_time",
+    "status_code",
+    "service_name",
+    "scope_name",
+    "gen_ai_span_kind",
+    "provider",
+    "request_model",
+    "response_model",
+    "response_id",
+    *TOKEN_COLUMNS,
+    "finish_reasons",
+    "max_tokens",
+    "time_to_first_token_ms",
+    "error_type",
+    "guardrail_result",
     "reported_cost_usd",
+    "attempt_group",
+    "gateway_attempts",
+    "gateway_fallback",
+    "gateway_cache_hit",
+    "chain_attributes",
 )
 ANNOTATION_SCOPE = "logfire.feedback"
 # After these the provider may have answered, and billed, what the client never saw.
 INTERRUPTED = "(?i)timeout|timed.?out|cancel|abort|connection|disconnect|incomplete|interrupt"
+
+JUDGEMENT = "a judgement of the work, or below one"
+OTHER_REPORT = "another report of the same call"
+REPEATS_CALL = "repeats a call below it"
+SUMS_CALLS = "sums up calls below it"
+PART_OF_CALL = "part of a call above it"
+PART_OF_SUM = "part of a sum above it"
+FROM_CACHE = "answered from a gateway's cache"
+
+
+class Account(NamedTuple):
+    """Where every token went.
+
+    Attributes:
+        calls: as :func:`find_calls` returns them.
+        reports: ``trace_id``, ``span_id``, ``response_id`` of every LLM and embedding span of the work, and
+            ``call_span_id``: the call that it is about.
+        not_counted: one row for each span that carries tokens and does not count: ``trace_id``, ``span_id``,
+            ``input_tokens``, ``output_tokens``, ``not_counted_because``, ``call_span_id`` (the span that stands
+            for it, where it is one) and ``unseen_input_tokens``, ``unseen_output_tokens``: what a sum tells
+            beyond the counted calls below it (0 for no more, null where that is not known or it is no sum).
+    """
+
+    calls: pl.DataFrame
+    reports: pl.DataFrame
+    not_counted: pl.DataFrame
 
 
 def is_work(spans: pl.DataFrame, tree: SpanTree) -> Mask:
@@ -60,113 +113,136 @@ def find_calls(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:
     """Find the model calls and the spans whose tokens count.
 
     Args:
-        spans: spans sorted by trace and start time, with ``work`` as :func:`is_work` tells.
+        spans: :data:`CALL_COLUMNS`, sorted by trace and start time, with ``work`` as :func:`is_work` tells.
         tree: the ancestry of the same rows.
 
     Returns:
         The spans that are a call or count, with merged values, and added: ``is_call`` (an innermost LLM or
-        embedding span), ``is_counted``, ``is_error``, and ``step_id``: the span that the call was made
-        under, wrappers of the call itself left out (null for none).
+        embedding span), ``is_counted``, ``is_error`` and its place among wrappers
+        (:meth:`analytics.call_tree.CallTree.places`).
     """
-    spans = spans.with_row_index("row").with_columns(is_error=pl.col("status_code").eq("ERROR").fill_null(value=False))
+    return account(spans, tree).calls
+
+
+def account(spans: pl.DataFrame, tree: SpanTree) -> Account:
+    """Find the model calls, and tell of every span with tokens that does not count why.
+
+    Args:
+        spans: as for :func:`find_calls`.
+        tree: the ancestry of the same rows.
+
+    Returns:
+        Calls and what was left out.
+    """
+    spans = spans.with_row_index("row").with_columns(
+        pl.col("chain_attributes").list.drop_nulls().list.len().fill_null(0).alias("told_attributes"),
+        is_error=pl.col("status_code").eq("ERROR").fill_null(value=False),
+    )
+    spans = spans.with_columns(
+        chain_attributes=pl.when(pl.col("told_attributes") > 0).then("chain_attributes")
+    ).drop("told_attributes")
     generating = _mask(spans, pl.col("work") & pl.col("gen_ai_span_kind").is_in(CALL_KINDS))
-    merged = _merge_reports(spans.filter(generating))
-    rows = merged["row"].to_numpy()
-    call = np.zeros(len(spans), dtype=np.bool_)
-    call[rows] = True
-    carries = _mask(spans, pl.col("work") & _carries_tokens()) & ~generating
-    carries[rows] = _mask(merged, _carries_tokens())
-    rejected = np.zeros(len(spans), dtype=np.bool_)
-    rejected[rows] = _mask(merged, _is_rejected())
-
-    call_carries = call & carries
-    counted = call_carries & ~tree.has_descendant(call_carries)
-    summary = ~call & carries & ~tree.has_descendant(call_carries) & ~tree.has_ancestor(call_carries)
-    counted |= summary & ~tree.has_ancestor(summary)
-    innermost = call & ~tree.has_descendant(call)
-    told = tree.has_ancestor(counted) | tree.has_descendant(counted)
-    counted |= innermost & ~carries & ~rejected & ~told
-
-    kept = np.flatnonzero(innermost | counted)
-    top = tree.topmost(generating)[kept]
+    carries = _mask(spans, carries_tokens())
+    tree_of_calls = CallTree(spans, tree, merge_reports(spans.filter(generating), tree))
+    found = _Decision(spans, tree_of_calls, carries & ~generating & _mask(spans, pl.col("work")))
+    kept = np.flatnonzero(found.is_call | found.counted)
     facts = pl.DataFrame(
         {
             "row": kept.astype(np.uint32),
-            "is_call": innermost[kept],
-            "is_counted": counted[kept],
-            "step_id": spans["parent_span_id"].gather(top),
+            "is_call": found.is_call[kept],
+            "is_counted": found.counted[kept],
+            "is_summary": ~generating[kept],
         }
     )
-    values = pl.concat([merged, spans.filter(pl.Series(~generating & counted))])
-    return (
-        facts.join(values, on="row", how="left", maintain_order="left")
-        .with_columns(output_tokens=_output_tokens())
-        .drop("row")
+    values = pl.concat([tree_of_calls.calls, spans.filter(pl.Series(~generating & found.counted))])
+    placed = ("attempt_group", "chain_attributes", "gateway_attempts", "gateway_fallback")
+    return Account(
+        facts.join(values.drop(placed), on="row", how="left", maintain_order="left")
+        .join(tree_of_calls.places(found.is_call, found.counted), on="row", how="left", maintain_order="left")
+        .with_columns(
+            output_tokens=_output_tokens(),
+            step_id=pl.when("is_summary").then("parent_span_id").otherwise("step_id"),
+            hidden_attempts=pl.col("hidden_attempts").fill_null(0),
+            gateway_fallback=pl.col("gateway_fallback").fill_null(value=False),
+        )
+        .drop("row", "is_summary"),
+        tree_of_calls.reports(found.is_call),
+        _not_counted(spans, tree_of_calls, found, carries),
     )
 
 
-def _merge_reports(calls: pl.DataFrame) -> pl.DataFrame:
-    """Merge the several reports of one call under one parent into the longest of them."""
-    calls = calls.with_columns(report=_report_key(calls))
-    same = ["trace_id", "parent_span_id", "report"]
-    calls = calls.with_columns(
-        repeated=pl.col("report").is_not_null() & (pl.len().over(same) > 1),
-        carries=_carries_tokens(),
-        length=pl.col("end_time") - pl.col("start_time"),
+class _Decision:
+    """The rules above, as masks over all spans of the batch (merged calls at the row where they stand)."""
+
+    def __init__(self, spans: pl.DataFrame, calls: CallTree, sums: Mask) -> None:
+        tree = calls.tree
+        carrying = calls.where(carries_tokens())
+        is_llm = calls.where(pl.col("gen_ai_span_kind").eq("LLM"))
+        is_embedding = calls.where(pl.col("gen_ai_span_kind").eq("EMBEDDING"))
+        without_output = calls.where((pl.col("output_tokens").fill_null(0) == 0) & (pl.col("input_tokens") > 0))
+        around_embedding = is_llm & without_output & calls.has_below(is_embedding & carrying)
+        llm, embedding = is_llm & ~around_embedding, is_embedding | around_embedding
+
+        self.is_call = np.zeros_like(sums)
+        self.repeats = np.zeros_like(sums)
+        for call in (llm, embedding):
+            self.is_call |= call & ~calls.has_below(call)
+            self.repeats |= call & carrying & calls.has_below(call & carrying)
+        hit = calls.where(pl.col("gateway_cache_hit"))
+        hit |= calls.generating & tree.has_ancestor(hit & llm) & ~embedding
+        made = self.is_call & ~hit
+        only_hits_below = llm & calls.has_below(hit & llm) & ~calls.has_below(made & llm)
+        self.cached = hit | only_hits_below
+        self.counted = calls.generating & carrying & ~self.repeats & ~self.cached
+
+        sums_llm = sums & _mask(spans, pl.col("output_tokens") > 0)
+        tellers = llm & carrying, calls.generating & carrying
+        below = np.where(sums_llm, *(calls.has_below(teller) for teller in tellers))
+        above = np.where(sums_llm, *(tree.has_ancestor(teller) for teller in tellers))
+        self.sums_calls = sums & below
+        self.part_of_call = sums & ~below & above
+        alone = sums & ~below & ~above
+        self.part_of_sum = alone & tree.has_ancestor(alone)
+        self.counted |= alone & ~self.part_of_sum
+
+        unknown = self.is_call & ~carrying & ~self.cached & ~calls.where(_is_rejected())
+        for call, summed in ((llm, sums), (embedding, sums & ~sums_llm)):
+            teller = self.counted & (call | summed)
+            self.counted |= unknown & call & ~tree.has_ancestor(teller) & ~calls.has_below(teller)
+
+
+def _not_counted(spans: pl.DataFrame, calls: CallTree, found: _Decision, carries: Mask) -> pl.DataFrame:
+    """Name every span that carries tokens and does not count, and why."""
+    reasons = {
+        OTHER_REPORT: calls.report_of != np.arange(len(carries)),
+        FROM_CACHE: found.cached,
+        REPEATS_CALL: found.repeats,
+        SUMS_CALLS: found.sums_calls,
+        PART_OF_CALL: found.part_of_call,
+        PART_OF_SUM: found.part_of_sum,
+    }
+    left_out = np.flatnonzero(carries & ~found.counted)
+    because = np.select([mask[left_out] for mask in reasons.values()], list(reasons), JUDGEMENT)
+    is_sum = np.isin(because, (REPEATS_CALL, SUMS_CALLS))
+    frame = spans[left_out].select("trace_id", "span_id", "input_tokens", "output_tokens")
+    stands = np.where(because == JUDGEMENT, NO_PARENT, calls.teller(found.counted)[left_out])
+    return frame.with_columns(
+        not_counted_because=pl.Series(because, dtype=pl.String),
+        call_span_id=spans["span_id"].gather(pl.Series(stands).replace(NO_PARENT, None)),
+        is_sum=pl.Series(is_sum),
+        **{
+            f"unseen_{tokens}": calls.unseen(tokens, found.counted).gather(left_out)
+            for tokens in ("input_tokens", "output_tokens")
+        },
+    ).select(
+        pl.exclude("is_sum", "^unseen_.*$"), pl.when("is_sum").then(pl.col("^unseen_.*$"))
     )
-    several = calls.filter("repeated").sort(
-        ["length", "start_time", "span_id"], descending=[True, False, False], maintain_order=True
-    )
-    described = [name for name in calls.columns if name not in {*same, *TOKEN_COLUMNS, "start_time", "end_time", "row"}]
-    one = several.group_by(same, maintain_order=True).agg(
-        pl.col("row", "span_id").first(),
-        pl.col("start_time").min(),
-        pl.col("end_time").max(),
-        pl.col(name for name in described if name not in {"span_id", "is_error"}).first(ignore_nulls=True),
-        pl.col("is_error").all(),
-        pl.col(TOKEN_COLUMNS).sort_by("carries", descending=True, maintain_order=True).first(),
-    )
-    return (
-        pl.concat([calls.filter(~pl.col("repeated")), one.select(calls.columns)])
-        .sort("row")
-        .drop("report", "repeated", "carries", "length")
-    )
-
-
-def _report_key(calls: pl.DataFrame) -> pl.Series:
-    """Name the call that each span reports, where spans of one parent may report the same one (else null).
-
-    Logfire writes a streamed call as a span without usage and a zero-length one with it, without a response
-    id: the k-th of the first kind belongs to the k-th of the second.
-    """
-    alike = ["trace_id", "parent_span_id", "scope_name", "request_model"]
-    unnamed = pl.col("response_id").is_null()
-    usage_record = unnamed & (pl.col("start_time") == pl.col("end_time")) & _carries_tokens()
-    waiting = unnamed & _has_no_tokens() & ~pl.col("is_error")
-    ordinal = (
-        pl.when(usage_record)
-        .then(usage_record.cum_sum().over(alike, order_by=["start_time", "span_id"]))
-        .when(waiting)
-        .then(waiting.cum_sum().over(alike, order_by=["start_time", "span_id"]))
-    )
-    emitter = pl.concat_str(pl.col("scope_name", "request_model").fill_null(""), separator="\x1f")
-    streamed = pl.concat_str(pl.lit("streamed"), emitter, ordinal, separator="\x1f")
-    return calls.select(key=pl.when(unnamed).then(streamed).otherwise("response_id"))["key"]
-
-
-def _carries_tokens() -> pl.Expr:
-    """A count above zero; null and zero both say nothing about who else reports the call."""
-    return ((pl.col("input_tokens") > 0) | (pl.col("output_tokens") > 0)).fill_null(value=False)
-
-
-def _has_no_tokens() -> pl.Expr:
-    return pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null()
 
 
 def _is_rejected() -> pl.Expr:
     answered = pl.col("time_to_first_token_ms").is_not_null()
     interrupted = pl.col("error_type").str.contains(INTERRUPTED).fill_null(value=False)
-    return pl.col("is_error") & _has_no_tokens() & ~answered & ~interrupted
+    return pl.col("is_error") & has_no_tokens() & ~answered & ~interrupted
 
 
 def _output_tokens() -> pl.Expr:

@@ -1,88 +1,104 @@
-"""Attempt chains: which model calls were made because an earlier one failed.
+"""Attempt chains: calls that serve one step of the work, folded into one.
 
-Calls under one parent form a chain where each was made after the one before had failed:
+A call continues the chain of an earlier one, and is its
 
-- *retry*: the same model again, after an error;
-- *fallback*: another model, after an error or a failed validation;
+- *retry*: the same model again, after an error or an answer that was cut off or filtered;
+- *fallback*: another model, after any failure;
 - *schema_repair*: the same model again, after its answer failed validation.
 
-A call that answers no failure is a step of its own. Where several calls run side by side, each call that
-starts takes the failure that has waited longest: failures queue, and a start serves the head of the queue.
-The queue's length is the reflected walk S - min(0, running minimum of S) over +1 per failure and -1 per
-start (Lindley, "The theory of queues with a single server", 1952), so the whole batch is matched by
-cumulative sums.
+What continues what is decided in this order:
+
+1. Calls with the same ``attempt_group`` in one trace are one chain, each answering the one before it: a
+   gateway, or a rule of the user's, says so.
+2. A call with a stated reason (a rule of the user's) answers the call before it in its step; with the reason
+   "none" it begins a chain, whatever came before.
+3. Below one wrapper, then in one step (under one parent, wrappers left out), a call answers an earlier failure
+   (:mod:`analytics.chain_failures`) if it began after it. One failure is answered once. Where several calls run
+   side by side, each call that starts takes the failure that has waited longest: failures queue, and a start
+   serves the head of the queue. The queue's length is the reflected walk S - min(0, running minimum of S) over
+   +1 per failure and -1 per start (Lindley, "The theory of queues with a single server", 1952), so the whole
+   batch is matched by cumulative sums.
+
+A call that answers nothing is a step of its own. Attempts that a gateway made behind a span, and tells only
+their number of, are hidden attempts of that call.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from analytics.span_tree import SpanTree
+from analytics.chain_failures import OVERLAP_TOLERANCE
+from analytics.chain_rules import NO_REASON, REASONS
+from analytics.span_tree import NO_PARENT, SpanTree
 
-# Clocks of one host may step back by about this much between the end of a call and the start of the next.
-OVERLAP_TOLERANCE = timedelta(milliseconds=1)
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from analytics.span_tree import Mask, Rows
+
 VALIDATION_EVALUATORS = ("JSONValidation", "schema_validation")
-REASONS = ("retry", "fallback", "schema_repair")
 COUNT_COLUMNS = ("retries", "fallbacks", "schema_repairs")
+# What is not known of a call where a caller has no such column.
+_DEFAULTS = {
+    "gen_ai_span_kind": pl.lit("LLM"),
+    "is_call": pl.lit(value=True),
+    "answer_failed": pl.lit(value=False),
+    "wrapper_id": pl.lit(None, dtype=pl.String),
+    "wrapper_start_time": pl.lit(None, dtype=pl.Datetime("ns")),
+    "wrapper_end_time": pl.lit(None, dtype=pl.Datetime("ns")),
+    "call_span_id": pl.lit(None, dtype=pl.String),
+    "attempt_group": pl.lit(None, dtype=pl.String),
+    "stated_reason": pl.lit(None, dtype=pl.String),
+    "hidden_attempts": pl.lit(0, dtype=pl.Int64),
+    "gateway_fallback": pl.lit(value=False),
+}
+_HELPERS = ("call", "previous", "failed_model", "failed_validation_only", "failed_at", "gateway_fallback")
 
 
 def attempt_chains(calls: pl.DataFrame, *, tolerance: timedelta = OVERLAP_TOLERANCE) -> pl.DataFrame:
     """Tell for each call which chain it belongs to and why it was made.
 
     Args:
-        calls: one row per LLM call: ``trace_id``, ``span_id``, ``step_id`` (the span it was made under,
-            null for none), ``request_model``, ``start_time``, ``end_time``, ``is_error``,
-            ``failed_validation`` (Boolean).
+        calls: one row per call: ``trace_id``, ``span_id``, ``step_id`` (the span it was made under, null for
+            none), ``request_model``, ``start_time``, ``end_time``, ``is_error``, ``failed_validation`` (Boolean).
+            Used where present: ``failed_at`` and ``answer_failed`` (:func:`analytics.chain_failures.with_failures`;
+            without them an error or a failed validation waits for an answer from the call's end on),
+            ``attempt_group`` and ``stated_reason`` (:func:`analytics.chain_rules.apply_rules`), and the other
+            columns of :func:`analytics.calls.find_calls`.
         tolerance: how much earlier than the end of a failed call its successor may start.
 
     Returns:
         The calls, sorted by trace, start time and span id, with ``chain_id`` (the span id of the chain's
         first call), ``attempt`` (1 for the first), ``reason`` ("retry", "fallback", "schema_repair"; null
-        for a first call) and ``is_last`` (no further attempt follows).
+        for a first call), ``is_last`` (no further attempt follows), ``hidden_attempts`` (Int64) and
+        ``hidden_fallback`` (Boolean: a gateway says that another model answered, and no call of the chain shows
+        it). A wrapper that counts for its calls belongs to the chain of the last of them. Wrapper times are
+        kept only where all calls of the wrapper are one chain.
     """
+    missing = {name: value for name, value in _DEFAULTS.items() if name not in calls.columns}
+    calls = calls.with_columns(**missing)
+    if "failed_at" not in calls.columns:
+        failed = pl.col("is_error") | pl.col("failed_validation")
+        calls = calls.with_columns(failed_at=pl.when(failed).then("end_time"))
     calls = calls.sort("trace_id", "start_time", "span_id").with_row_index("call")
-    links = _successors(calls, tolerance)
-    previous = np.full(len(calls), -1, dtype=np.int64)
-    previous[links["successor"].to_numpy()] = links["failure"].to_numpy()
-    tree = SpanTree(previous)
-    first = tree.topmost(np.ones(len(calls), dtype=np.bool_))
+    previous = _previous(calls, tolerance)
+    first = SpanTree(previous).topmost(np.ones(len(calls), dtype=np.bool_))
     is_last = np.ones(len(calls), dtype=np.bool_)
-    is_last[links["failure"].to_numpy()] = False
-
-    earlier = calls.select(
-        "call",
-        failed_model="request_model",
-        failed_with_error="is_error",
+    is_last[previous[previous != NO_PARENT]] = False
+    calls = calls.with_columns(
+        chain_id=calls["span_id"].gather(first), is_last=pl.Series(is_last), previous=pl.Series(previous)
     )
-    same_model = pl.col("request_model").eq_missing(pl.col("failed_model"))
-    return (
-        calls.with_columns(
-            chain_id=calls["span_id"].gather(first),
-            is_last=pl.Series(is_last),
-            previous=pl.Series(previous),
-        )
-        .join(
-            earlier.with_columns(pl.col("call").cast(pl.Int64)),
-            left_on="previous",
-            right_on="call",
-            how="left",
-            maintain_order="left",
-        )
-        .with_columns(
-            reason=pl.when(pl.col("previous") < 0)
-            .then(None)
-            .when(~same_model)
-            .then(pl.lit("fallback"))
-            .when("failed_with_error")
-            .then(pl.lit("retry"))
-            .otherwise(pl.lit("schema_repair")),
-            attempt=pl.int_range(1, pl.len() + 1).over("trace_id", "chain_id"),
-        )
-        .drop("call", "previous", "failed_model", "failed_with_error")
-    )
+    calls = _with_reasons(calls)
+    calls = _with_wrappers_in_chain(calls)
+    seen = (pl.col("reason") == "fallback").any().over("trace_id", "chain_id")
+    one_chain = pl.col("chain_id").filter("is_call").n_unique().over("trace_id", "wrapper_id") == 1
+    return calls.with_columns(
+        pl.when(one_chain).then(pl.col("wrapper_start_time", "wrapper_end_time")),
+        hidden_fallback=pl.col("gateway_fallback") & ~seen.fill_null(value=False),
+    ).drop(_HELPERS)
 
 
 def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
@@ -93,33 +109,125 @@ def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         ``trace_id``, ``retries``, ``fallbacks``, ``schema_repairs`` (Int64) and ``unrescued`` (Boolean: a
-        chain's last call ended in an error).
+        chain's last call ended in an error). A hidden attempt is a retry, or a fallback if the gateway says
+        that another model answered and no call shows it.
     """
     return chains.group_by("trace_id").agg(
-        *(
-            pl.col("reason").eq(reason).sum().cast(pl.Int64).alias(name)
-            for reason, name in zip(REASONS, COUNT_COLUMNS, strict=True)
-        ),
+        *_counts(),
         unrescued=(pl.col("is_last") & pl.col("is_error")).any(),
     )
 
 
-def _successors(calls: pl.DataFrame, tolerance: timedelta) -> pl.DataFrame:
+def _counts() -> list[pl.Expr]:
+    """How many attempts of each reason, seen and hidden."""
+    seen = {reason: pl.col("reason").eq(reason).sum().cast(pl.Int64) for reason in REASONS}
+    hidden_fallbacks = pl.col("hidden_fallback").sum().cast(pl.Int64)
+    hidden_retries = (pl.col("hidden_attempts") - pl.col("hidden_fallback").cast(pl.Int64)).clip(0).sum()
+    hidden = {"retry": hidden_retries, "fallback": hidden_fallbacks}
+    return [
+        (seen[reason] + hidden[reason] if reason in hidden else seen[reason]).alias(name)
+        for reason, name in zip(REASONS, COUNT_COLUMNS, strict=True)
+    ]
+
+
+def _previous(calls: pl.DataFrame, tolerance: timedelta) -> Rows:
+    """The row of the call that each call answers."""
+    previous = np.full(len(calls), NO_PARENT, dtype=np.int64)
+    answered = np.zeros(len(calls), dtype=np.bool_)
+
+    def link(successor: pl.Series, before: pl.Series) -> None:
+        previous[successor.to_numpy()] = before.to_numpy()
+        answered[before.to_numpy()] = True
+
+    rows = calls.filter("is_call")
+    alike = ["trace_id", "gen_ai_span_kind"]
+    for together, begins in (
+        ([*alike, "attempt_group"], pl.col("attempt_group").is_not_null()),
+        ([*alike, "step_id"], pl.col("stated_reason").is_not_null()),
+    ):
+        before = rows.with_columns(before=pl.col("call").shift(1).over(together)).filter(
+            begins & pl.col("before").is_not_null() & ~(pl.col("stated_reason") == NO_REASON).fill_null(value=False)
+        )
+        before = before.filter(pl.Series(previous[before["call"].to_numpy()] == NO_PARENT))
+        link(before["call"], before["before"])
+    closed = (pl.col("stated_reason") == NO_REASON).fill_null(value=False).to_frame if False else None
+    del closed
+    opens = rows.select(
+        "call", opens=(pl.col("stated_reason") != NO_REASON).fill_null(value=True)
+    )
+    for together, part in (
+        ([*alike, "wrapper_id"], rows.filter(pl.col("wrapper_id").is_not_null())),
+        ([*alike, "step_id"], rows),
+    ):
+        row = part["call"].to_numpy()
+        may_answer: Mask = (previous[row] == NO_PARENT) & part.join(opens, on="call", how="left", maintain_order="left")["opens"].to_numpy()
+        links = _successors(
+            part.with_columns(
+                failed_at=pl.when(~pl.Series(answered[row])).then("failed_at"), may_answer=pl.Series(may_answer)
+            ),
+            together,
+            tolerance,
+        )
+        link(links["successor"], links["failure"])
+    return previous
+
+
+def _with_reasons(calls: pl.DataFrame) -> pl.DataFrame:
+    """Name why each call was made, and number the attempts."""
+    earlier = calls.select(
+        previous=pl.col("call").cast(pl.Int64),
+        failed_model="request_model",
+        failed_validation_only=pl.col("failed_validation") & ~pl.col("is_error"),
+    )
+    calls = calls.join(earlier, on="previous", how="left", maintain_order="left")
+    return calls.with_columns(
+        reason=pl.when(pl.col("previous") == NO_PARENT)
+        .then(None)
+        .when(pl.col("stated_reason").is_in(REASONS))
+        .then("stated_reason")
+        .when(~pl.col("request_model").eq_missing(pl.col("failed_model")))
+        .then(pl.lit("fallback"))
+        .when("failed_validation_only")
+        .then(pl.lit("schema_repair"))
+        .otherwise(pl.lit("retry")),
+        attempt=pl.col("is_call").cum_sum().over("trace_id", "chain_id").cast(pl.Int64),
+    ).drop("stated_reason")
+
+
+def _with_wrappers_in_chain(calls: pl.DataFrame) -> pl.DataFrame:
+    """Put wrappers that count into the chain of their last call; what stands alone is a chain of its own."""
+    by_call = calls.filter("is_call").select(
+        "trace_id", call_span_id="span_id", wrapped_chain="chain_id", wrapped_attempt="attempt"
+    )
+    wraps = ~pl.col("is_call") & pl.col("wrapped_chain").is_not_null()
+    return (
+        calls.join(by_call, on=["trace_id", "call_span_id"], how="left", maintain_order="left")
+        .with_columns(
+            chain_id=pl.when(wraps).then("wrapped_chain").otherwise("chain_id"),
+            attempt=pl.when("is_call").then("attempt").otherwise(pl.coalesce("wrapped_attempt", 1)),
+            is_last=pl.col("is_last") & ~wraps,
+        )
+        .drop("wrapped_chain", "wrapped_attempt")
+    )
+
+
+def _successors(calls: pl.DataFrame, together: list[str], tolerance: timedelta) -> pl.DataFrame:
     """Match failures with the calls that answer them: rows of both, as ``failure`` and ``successor``."""
     after_own_start = pl.max_horizontal(
-        pl.col("end_time") - pl.lit(tolerance, dtype=pl.Duration("ns")),
+        pl.col("failed_at") - pl.lit(tolerance, dtype=pl.Duration("ns")),
         pl.col("start_time") + pl.duration(nanoseconds=1, time_unit="ns"),
     )
-    failures = calls.filter(pl.col("is_error") | pl.col("failed_validation")).select(
-        "call", "trace_id", "step_id", time=after_own_start, failed=pl.lit(value=True)
+    failures = calls.filter(pl.col("failed_at").is_not_null()).select(
+        "call", *together, time=after_own_start, failed=pl.lit(value=True)
     )
-    together = ["trace_id", "step_id"]
-    starts = calls.select("call", *together, time="start_time", failed=pl.lit(value=False)).join(
-        failures, on=together, how="semi", nulls_equal=True
+    starts = (
+        calls.filter("may_answer")
+        .select("call", *together, time="start_time", failed=pl.lit(value=False))
+        .join(failures, on=together, how="semi", nulls_equal=True)
     )
     # At one instant a failure comes before the start that may answer it.
     events = pl.concat([failures, starts]).sort(
-        [*together, "time", "failed", "call"], descending=[False, False, False, True, False]
+        [*together, "time", "failed", "call"], descending=[*(False for _ in together), False, True, False]
     )
     walk = pl.when("failed").then(1).otherwise(-1).cum_sum().over(together)
     events = events.with_columns(walk=walk)

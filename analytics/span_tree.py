@@ -81,6 +81,28 @@ class SpanTree:
         found[up[up != NO_PARENT]] = True
         return found
 
+    def nearest(self, mark: Mask) -> Rows:
+        """The nearest marked proper ancestor of each span, ``NO_PARENT`` where it has none."""
+        found = self.parent.copy()
+        while True:
+            passed = found != NO_PARENT
+            passed[passed] = ~mark[found[passed]]
+            if not passed.any():
+                return found
+            found[passed] = found[found[passed]]
+
+    def sum_below(self, values: Rows) -> Rows:
+        """The sum of the values of each span's proper descendants."""
+        total = values.astype(np.int64)
+        # After k rounds a span holds what lies less than 2^k steps below it, and what lies less than 2^k below
+        # the spans 2^k steps down lies less than 2^(k+1) below it.
+        for jump in self._jumps:
+            reached = jump != NO_PARENT
+            gained = np.zeros_like(total)
+            np.add.at(gained, jump[reached], total[reached])
+            total += gained
+        return total - values
+
     def topmost(self, through: Mask) -> Rows:
         """The highest span reached from each by going up through marked spans only; else itself."""
         own = np.arange(len(self.parent), dtype=np.int64)
