@@ -102,19 +102,19 @@ def _merge(calls: pl.DataFrame, key: pl.Series, report_of: Rows) -> pl.DataFrame
     )
     several = several.sort(["length", "start_time", "span_id"], descending=[True, False, False], maintain_order=True)
     said = [name for name in calls.columns if name not in {*_PLACE, *TOKEN_COLUMNS, *_MERGED_OTHERWISE}]
-    fullest = {"by": ["carries", "told"], "descending": True, "maintain_order": True}
     one = several.group_by(together, maintain_order=True).agg(
         pl.col(name for name in _PLACE if name != "trace_id").first(),
         pl.col("start_time").min(),
         pl.col("end_time").max(),
         pl.col(said).first(ignore_nulls=True),
         pl.col("is_error").all(),
-        pl.col(TOKEN_COLUMNS).sort_by(**fullest).first(),
+        pl.col(TOKEN_COLUMNS).sort_by("carries", "told", descending=True, maintain_order=True).first(),
         rows=pl.col("row"),
     )
     went = one.select("row", "rows").explode("rows")
     report_of[went["rows"].to_numpy()] = went["row"].to_numpy()
-    return pl.concat([calls.filter(~pl.col("repeated")), one.select(calls.columns)]).drop("report", "repeated")
+    alone = calls.filter(~pl.col("repeated")).drop("report", "repeated")
+    return pl.concat([alone, one.select(alone.columns)])
 
 
 _MERGED_OTHERWISE = ("report", "repeated", "start_time", "end_time", "is_error")
@@ -197,8 +197,8 @@ def _twins(calls: pl.DataFrame, *, tokens_known: bool) -> pl.Series:
         "response_id",
         "input_tokens",
         "output_tokens",
+        "gen_ai_span_kind",
         pl.col("parent_span_id").fill_null(""),
-        pl.col("gen_ai_span_kind"),
         model=model,
         emitter=_emitter(),
         carries=carries_tokens(),
@@ -234,8 +234,6 @@ def _paired(frame: pl.DataFrame, alike: list[str], size: int, *, one_side_empty:
             "request_model",
             "response_model",
             "response_id",
-            "input_tokens",
-            "output_tokens",
             "empty",
             "position",
         ).first()
@@ -262,7 +260,6 @@ def _paired(frame: pl.DataFrame, alike: list[str], size: int, *, one_side_empty:
     twins = joined.filter(fits | (pl.col("position") == pl.col("position_first"))).select(
         "position", key=pl.concat_str(pl.lit("twin"), pl.col("position_first").cast(pl.String), separator=_SEPARATOR)
     )
-    return (
-        pl.DataFrame({"position": np.arange(size, dtype=np.uint32)})
-        .join(twins, on="position", how="left", maintain_order="left")["key"]
-    )
+    return pl.DataFrame({"position": np.arange(size, dtype=np.uint32)}).join(
+        twins, on="position", how="left", maintain_order="left"
+    )["key"]

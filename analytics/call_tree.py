@@ -179,7 +179,7 @@ class CallTree:
         """
         stated = self.calls["gateway_attempts"].cast(pl.Int64).fill_null(0).to_numpy()
         own = np.where(innermost, np.maximum(stated - 1, 0), 0)
-        accounted = self._wrappers.sum_below(innermost + own)
+        accounted = self._wrappers.sum_below(innermost.astype(np.int64) + own)
         beyond = np.where(innermost, 0, np.maximum(stated - accounted, 0))
         told = self.calls["gateway_fallback"].fill_null(value=False).to_numpy()
         hidden, fallback = own.copy(), innermost & told

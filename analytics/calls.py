@@ -138,9 +138,9 @@ def account(spans: pl.DataFrame, tree: SpanTree) -> Account:
         pl.col("chain_attributes").list.drop_nulls().list.len().fill_null(0).alias("told_attributes"),
         is_error=pl.col("status_code").eq("ERROR").fill_null(value=False),
     )
-    spans = spans.with_columns(
-        chain_attributes=pl.when(pl.col("told_attributes") > 0).then("chain_attributes")
-    ).drop("told_attributes")
+    spans = spans.with_columns(chain_attributes=pl.when(pl.col("told_attributes") > 0).then("chain_attributes")).drop(
+        "told_attributes"
+    )
     generating = _mask(spans, pl.col("work") & pl.col("gen_ai_span_kind").is_in(CALL_KINDS))
     carries = _mask(spans, carries_tokens())
     tree_of_calls = CallTree(spans, tree, merge_reports(spans.filter(generating), tree))
@@ -234,9 +234,7 @@ def _not_counted(spans: pl.DataFrame, calls: CallTree, found: _Decision, carries
             f"unseen_{tokens}": calls.unseen(tokens, found.counted).gather(left_out)
             for tokens in ("input_tokens", "output_tokens")
         },
-    ).select(
-        pl.exclude("is_sum", "^unseen_.*$"), pl.when("is_sum").then(pl.col("^unseen_.*$"))
-    )
+    ).select(pl.exclude("is_sum", "^unseen_.*$"), pl.when("is_sum").then(pl.col("^unseen_.*$")))
 
 
 def _is_rejected() -> pl.Expr:

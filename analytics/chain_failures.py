@@ -32,10 +32,14 @@ if TYPE_CHECKING:
 # Clocks of one host may step back by about this much between the end of a call and the start of the next.
 OVERLAP_TOLERANCE = timedelta(milliseconds=1)
 # Names of spans that check a model's output: "validate_order", "PydanticOutputParser", "parse_json".
-VALIDATOR_NAME = r"(?i)validat|output.?pars|pars(e|er|ing).?(json|output|response|answer|result)|schema.?check|json.?check"
+VALIDATOR_NAME = r"(?i)validat|output.?pars|pars(e|er|ing).?(json|output|response|answer|result)|(schema|json).?check"
 # Errors of a tool that say that the model's arguments were not usable, as opposed to a tool that broke.
-ARGUMENT_ERROR = r"(?i)validationerror|jsondecode|toolretry|modelretry|invalidtool|invalidargument|toolinput|schemaerror"
+ARGUMENT_ERROR = (
+    r"(?i)validationerror|jsondecode|toolretry|modelretry|invalidtool|invalidargument|toolinput|schemaerror"
+)
 GUARDRAIL_FAILURE = r"(?i)^(fail(ed|ure)?|block(ed)?|den(y|ied)|reject(ed)?|false|flagged|(guardrail_)?intervened)$"
+# Nanoseconds, said: polars takes a Python timedelta for microseconds, and the sum with it.
+_TOLERANCE = pl.lit(OVERLAP_TOLERANCE, dtype=pl.Duration("ns"))
 _STEP = ["trace_id", "step_id"]
 
 
@@ -72,13 +76,11 @@ def with_failures(
         **{f"only_{reason}": condition.fill_null(value=False) for reason, condition in only.items()},
     )
     calls = calls.join(_next_calls(calls), on="call", how="left", maintain_order="left")
-    tools = spans.with_columns(step_id=steps).filter(
-        (pl.col("gen_ai_span_kind") == "TOOL") & ~_refuses_arguments()
-    )
+    tools = spans.with_columns(step_id=steps).filter((pl.col("gen_ai_span_kind") == "TOOL") & ~_refuses_arguments())
     calls = calls.join(_next_tools(calls, tools), on="call", how="left", maintain_order="left")
     over = pl.max_horizontal("end_time", "validated_at")
     went_on = (pl.col("tool_time") <= pl.col("next_start")).fill_null(value=False)
-    directly = (pl.col("next_start") >= over - OVERLAP_TOLERANCE).fill_null(value=True) & ~went_on
+    directly = (pl.col("next_start") >= over - _TOLERANCE).fill_null(value=True) & ~went_on
     longer = (
         pl.col("only_length")
         & pl.col("request_model").eq(pl.col("next_model"))
@@ -91,9 +93,7 @@ def with_failures(
         .then("end_time")
         .when(soft & directly & pl.col("is_call"))
         .then(over),
-    ).drop(
-        "call", "validated_at", "next_start", "next_model", "next_max_tokens", "tool_time", "^only_.*$"
-    )
+    ).drop("call", "validated_at", "next_start", "next_model", "next_max_tokens", "tool_time", "^only_.*$")
 
 
 def _steps(calls: pl.DataFrame, spans: pl.DataFrame, tree: SpanTree) -> pl.Series:
@@ -149,7 +149,7 @@ def _validated(calls: pl.DataFrame, validations: pl.DataFrame) -> pl.DataFrame:
     begun = validations.select(
         "trace_id",
         pl.col("step_id").fill_null(""),
-        at=pl.col("start_time") + OVERLAP_TOLERANCE,
+        at=pl.col("start_time") + _TOLERANCE,
         validated_at=pl.col("end_time"),
     ).sort("at")
     return (
@@ -182,7 +182,7 @@ def _next_calls(calls: pl.DataFrame) -> pl.DataFrame:
         "request_model",
         "max_tokens",
         after=pl.max_horizontal(
-            pl.col("end_time") - OVERLAP_TOLERANCE, pl.col("start_time") + pl.duration(nanoseconds=1, time_unit="ns")
+            pl.col("end_time") - _TOLERANCE, pl.col("start_time") + pl.duration(nanoseconds=1, time_unit="ns")
         ),
     )
     later = frame.select(

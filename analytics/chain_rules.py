@@ -107,7 +107,7 @@ def apply_rules(calls: pl.DataFrame, rules: Sequence[ChainRule]) -> pl.DataFrame
             reasons.append(pl.when(holds).then(pl.lit(rule.reason)))
         if rule.group_attribute is not None:
             group = value(rule.group_attribute)
-            groups.append(pl.when(group != "").then(pl.concat_str(pl.lit(f"rule {number}: "), group)))  # noqa: PLC1901
+            groups.append(pl.when(group != "").then(pl.concat_str(pl.lit(f"rule {number}: "), group)))
     no_text = pl.lit(None, dtype=pl.String)
     return calls.with_columns(
         attempt_group=pl.coalesce(*groups, "attempt_group", no_text),

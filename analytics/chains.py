@@ -37,7 +37,7 @@ from analytics.span_tree import NO_PARENT, SpanTree
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from analytics.span_tree import Mask, Rows
+    from analytics.span_tree import Rows
 
 VALIDATION_EVALUATORS = ("JSONValidation", "schema_validation")
 COUNT_COLUMNS = ("retries", "fallbacks", "schema_repairs")
@@ -73,16 +73,14 @@ def attempt_chains(calls: pl.DataFrame, *, tolerance: timedelta = OVERLAP_TOLERA
     Returns:
         The calls, sorted by trace, start time and span id, with ``chain_id`` (the span id of the chain's
         first call), ``attempt`` (1 for the first), ``reason`` ("retry", "fallback", "schema_repair"; null
-        for a first call), ``is_last`` (no further attempt follows), ``hidden_attempts`` (Int64) and
-        ``hidden_fallback`` (Boolean: a gateway says that another model answered, and no call of the chain shows
-        it). A wrapper that counts for its calls belongs to the chain of the last of them. Wrapper times are
-        kept only where all calls of the wrapper are one chain.
+        for a first call), ``is_last`` (no further attempt follows), ``hidden_fallback`` (Boolean: a gateway says
+        that another model answered, and no call of the chain shows it) and ``hidden_attempts`` (Int64; a hidden
+        fallback is one at least). A wrapper that counts for its calls belongs to the chain of the last of them.
+        Wrapper times are kept only where all calls of the wrapper are one chain.
     """
-    missing = {name: value for name, value in _DEFAULTS.items() if name not in calls.columns}
-    calls = calls.with_columns(**missing)
-    if "failed_at" not in calls.columns:
-        failed = pl.col("is_error") | pl.col("failed_validation")
-        calls = calls.with_columns(failed_at=pl.when(failed).then("end_time"))
+    failed = pl.col("is_error") | pl.col("failed_validation")
+    defaults = _DEFAULTS | {"failed_at": pl.when(failed).then("end_time")}
+    calls = calls.with_columns(**{name: value for name, value in defaults.items() if name not in calls.columns})
     calls = calls.sort("trace_id", "start_time", "span_id").with_row_index("call")
     previous = _previous(calls, tolerance)
     first = SpanTree(previous).topmost(np.ones(len(calls), dtype=np.bool_))
@@ -94,11 +92,15 @@ def attempt_chains(calls: pl.DataFrame, *, tolerance: timedelta = OVERLAP_TOLERA
     calls = _with_reasons(calls)
     calls = _with_wrappers_in_chain(calls)
     seen = (pl.col("reason") == "fallback").any().over("trace_id", "chain_id")
-    one_chain = pl.col("chain_id").filter("is_call").n_unique().over("trace_id", "wrapper_id") == 1
-    return calls.with_columns(
-        pl.when(one_chain).then(pl.col("wrapper_start_time", "wrapper_end_time")),
-        hidden_fallback=pl.col("gateway_fallback") & ~seen.fill_null(value=False),
-    ).drop(_HELPERS)
+    one_chain = pl.col("chain_id").n_unique().over("trace_id", "wrapper_id") == 1
+    return (
+        calls.with_columns(
+            pl.when(one_chain).then(pl.col("wrapper_start_time", "wrapper_end_time")),
+            hidden_fallback=pl.col("gateway_fallback") & ~seen,
+        )
+        .with_columns(hidden_attempts=pl.max_horizontal("hidden_attempts", pl.col("hidden_fallback").cast(pl.Int64)))
+        .drop(_HELPERS)
+    )
 
 
 def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
@@ -109,66 +111,58 @@ def chain_counts(chains: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         ``trace_id``, ``retries``, ``fallbacks``, ``schema_repairs`` (Int64) and ``unrescued`` (Boolean: a
-        chain's last call ended in an error). A hidden attempt is a retry, or a fallback if the gateway says
-        that another model answered and no call shows it.
+        chain's last call ended in an error).
     """
-    return chains.group_by("trace_id").agg(
-        *_counts(),
-        unrescued=(pl.col("is_last") & pl.col("is_error")).any(),
-    )
+    unrescued = chains.group_by("trace_id").agg(unrescued=(pl.col("is_last") & pl.col("is_error")).any())
+    return attempt_counts(chains, ["trace_id"]).join(unrescued, on="trace_id")
 
 
-def _counts() -> list[pl.Expr]:
-    """How many attempts of each reason, seen and hidden."""
-    seen = {reason: pl.col("reason").eq(reason).sum().cast(pl.Int64) for reason in REASONS}
-    hidden_fallbacks = pl.col("hidden_fallback").sum().cast(pl.Int64)
-    hidden_retries = (pl.col("hidden_attempts") - pl.col("hidden_fallback").cast(pl.Int64)).clip(0).sum()
-    hidden = {"retry": hidden_retries, "fallback": hidden_fallbacks}
-    return [
-        (seen[reason] + hidden[reason] if reason in hidden else seen[reason]).alias(name)
+def attempt_counts(chains: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Count retries, fallbacks and schema repairs, seen and hidden.
+
+    Args:
+        chains: what :func:`attempt_chains` returns.
+        by: the columns to count by.
+
+    Returns:
+        Those columns, and ``retries``, ``fallbacks``, ``schema_repairs`` (Int64). A hidden attempt is a retry,
+        but one that a gateway's other model answered a fallback.
+    """
+    fallbacks = pl.col("hidden_fallback").cast(pl.Int64)
+    hidden = {"retry": pl.col("hidden_attempts") - fallbacks, "fallback": fallbacks, "schema_repair": pl.lit(0)}
+    return chains.group_by(by).agg(
+        (pl.col("reason").eq_missing(reason).cast(pl.Int64) + hidden[reason]).sum().alias(name)
         for reason, name in zip(REASONS, COUNT_COLUMNS, strict=True)
-    ]
+    )
 
 
 def _previous(calls: pl.DataFrame, tolerance: timedelta) -> Rows:
-    """The row of the call that each call answers."""
+    """The row of the call that each call answers, ``NO_PARENT`` for none."""
     previous = np.full(len(calls), NO_PARENT, dtype=np.int64)
     answered = np.zeros(len(calls), dtype=np.bool_)
-
-    def link(successor: pl.Series, before: pl.Series) -> None:
-        previous[successor.to_numpy()] = before.to_numpy()
-        answered[before.to_numpy()] = True
-
-    rows = calls.filter("is_call")
+    stated = calls.with_columns(begins_chain=pl.col("stated_reason").eq_missing(NO_REASON)).filter("is_call")
     alike = ["trace_id", "gen_ai_span_kind"]
-    for together, begins in (
-        ([*alike, "attempt_group"], pl.col("attempt_group").is_not_null()),
-        ([*alike, "step_id"], pl.col("stated_reason").is_not_null()),
-    ):
-        before = rows.with_columns(before=pl.col("call").shift(1).over(together)).filter(
-            begins & pl.col("before").is_not_null() & ~(pl.col("stated_reason") == NO_REASON).fill_null(value=False)
+    for place, told in (("attempt_group", "attempt_group"), ("step_id", "stated_reason")):
+        before = pl.col("call").shift(1).over(*alike, place)
+        found = stated.with_columns(before=before).filter(
+            pl.col(told).is_not_null() & pl.col("before").is_not_null() & ~pl.col("begins_chain")
         )
-        before = before.filter(pl.Series(previous[before["call"].to_numpy()] == NO_PARENT))
-        link(before["call"], before["before"])
-    closed = (pl.col("stated_reason") == NO_REASON).fill_null(value=False).to_frame if False else None
-    del closed
-    opens = rows.select(
-        "call", opens=(pl.col("stated_reason") != NO_REASON).fill_null(value=True)
-    )
-    for together, part in (
-        ([*alike, "wrapper_id"], rows.filter(pl.col("wrapper_id").is_not_null())),
-        ([*alike, "step_id"], rows),
-    ):
-        row = part["call"].to_numpy()
-        may_answer: Mask = (previous[row] == NO_PARENT) & part.join(opens, on="call", how="left", maintain_order="left")["opens"].to_numpy()
+        found = found.filter(pl.Series(previous[found["call"].to_numpy()] == NO_PARENT))
+        previous[found["call"].to_numpy()] = found["before"].to_numpy()
+        answered[found["before"].to_numpy()] = True
+    wrapped = stated.filter(pl.col("wrapper_id").is_not_null())
+    for place, part in (("wrapper_id", wrapped), ("step_id", stated)):
+        rows = part["call"].to_numpy()
         links = _successors(
             part.with_columns(
-                failed_at=pl.when(~pl.Series(answered[row])).then("failed_at"), may_answer=pl.Series(may_answer)
+                failed_at=pl.when(pl.Series(~answered[rows])).then("failed_at"),
+                may_answer=~pl.col("begins_chain") & pl.Series(previous[rows] == NO_PARENT),
             ),
-            together,
+            [*alike, place],
             tolerance,
         )
-        link(links["successor"], links["failure"])
+        previous[links["successor"].to_numpy()] = links["failure"].to_numpy()
+        answered[links["failure"].to_numpy()] = True
     return previous
 
 

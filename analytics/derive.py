@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from analytics.derived_calls import derived_calls, ordered, with_work
-from analytics.job import JobOptions
+from analytics.derived_calls import derived_calls, ordered, with_not_counted, with_work
+from analytics.job import JobOptions, chain_paths
 from analytics.outcomes import with_passed
 from analytics.span_tree import SpanTree
 from sql import statements
@@ -57,8 +57,14 @@ CALL_COLUMNS = (
     "is_last",
     "hidden_attempts",
     "hidden_fallback",
+    "answer_failed",
+    "step_id",
+    "wrapper_start_time",
+    "wrapper_end_time",
     "input_tokens",
     "output_tokens",
+    "unseen_input_tokens",
+    "unseen_output_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
@@ -237,17 +243,18 @@ def _parts(traces: pa.Table) -> Iterator[list[str]]:
 def _calls_of(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
     """The calls of some traces, in the columns of the table."""
     given: dict[str, Any] = {"trace_ids": trace_ids}
-    spans = ordered(_frame(store, "derive_spans", given))
+    spans = ordered(_frame(store, "derive_spans", given | {"chain_paths": chain_paths(options)}))
     evaluations = _frame(store, "derive_evaluations", given | {"validators": validators})
     tree = SpanTree.of(spans)
-    calls = derived_calls(
+    derived = derived_calls(
         with_work(spans, tree),
         tree,
         with_passed(evaluations, options.evaluator_rules),
         prices=options.prices,
         validation_evaluators=options.validation_evaluators,
+        chain_rules=options.chain_rules,
     )
-    return calls.select(CALL_COLUMNS)
+    return with_not_counted(derived, spans).select(CALL_COLUMNS)
 
 
 def _frame(store: Access, query: str, parameters: dict[str, Any]) -> pl.DataFrame:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analytics.calls import find_calls, is_work
+from analytics.calls import account, is_work
+from analytics.chain_failures import with_failures
+from analytics.chain_rules import apply_rules
 from analytics.chains import VALIDATION_EVALUATORS, attempt_chains
 from analytics.span_tree import SpanTree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    from analytics.chain_rules import ChainRule
     from analytics.pricing import PriceBook
+
+
+class Derived(NamedTuple):
+    """What model calls were made of spans.
+
+    Attributes:
+        calls: what :func:`analytics.calls.find_calls`, ``PriceBook.price`` and
+            :func:`analytics.chains.attempt_chains` say of each call, and of each other span that counts.
+        not_counted: :attr:`analytics.calls.Account.not_counted`.
+    """
+
+    calls: pl.DataFrame
+    not_counted: pl.DataFrame
 
 
 def ordered(spans: pl.DataFrame) -> pl.DataFrame:
@@ -40,7 +56,8 @@ def derived_calls(
     *,
     prices: PriceBook,
     validation_evaluators: Collection[str] = VALIDATION_EVALUATORS,
-) -> pl.DataFrame:
+    chain_rules: Sequence[ChainRule] = (),
+) -> Derived:
     """Find the calls of traces, price them, and tell which attempt chain each belongs to.
 
     Args:
@@ -49,31 +66,37 @@ def derived_calls(
         evaluations: results with ``passed``, as ``analytics.outcomes.with_passed`` decides.
         prices: what calls cost.
         validation_evaluators: evaluators of a call's output whose failure makes the next call a schema repair.
+        chain_rules: the user's own rules; ``chain_attributes`` of the spans holds what they read.
 
     Returns:
-        What :func:`find_calls` and :meth:`PriceBook.price` return, with the chain of each row; an embedding, and an
-        agent that alone reports usage, is a chain of its own.
+        The calls and what was left out.
     """
-    calls = prices.price(find_calls(spans, tree))
+    found = account(spans, tree)
     failures = evaluations.filter(pl.col("name").is_in(list(validation_evaluators)) & ~pl.col("passed"))
-    calls = _with_validation(calls, failures)
-    chained = pl.col("is_call") & pl.col("gen_ai_span_kind").eq_missing("LLM")
-    chains = attempt_chains(calls.filter(chained))
-    alone = calls.filter(~chained).with_columns(
-        chain_id="span_id", attempt=pl.lit(1, pl.Int64), reason=pl.lit(None, pl.String), is_last=pl.lit(value=True)
-    )
-    return pl.concat([chains, alone.select(chains.columns)]).sort("trace_id", "start_time", "span_id")
+    calls = apply_rules(with_failures(found, spans, tree, failures), chain_rules)
+    return Derived(attempt_chains(prices.price(calls)), found.not_counted)
 
 
-def _with_validation(calls: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
-    """Mark the calls whose own output failed a validation, named by span id or by response id."""
-    ids = calls.select("trace_id", "span_id", "response_id")
-    by_span = ids.join(
-        failures.select("span_id", stated_trace="trace_id").filter(pl.col("span_id").is_not_null()).unique(),
-        on="span_id",
-    ).filter(pl.col("stated_trace").is_null() | (pl.col("stated_trace") == pl.col("trace_id")))
-    by_response = ids.join(failures.filter(pl.col("span_id").is_null()), on="response_id", how="semi")
-    failed = pl.concat([by_span.select("trace_id", "span_id"), by_response.select("trace_id", "span_id")]).unique()
-    return calls.join(
-        failed.with_columns(failed_validation=pl.lit(value=True)), on=["trace_id", "span_id"], how="left"
-    ).with_columns(pl.col("failed_validation").fill_null(value=False))
+def with_not_counted(derived: Derived, spans: pl.DataFrame) -> pl.DataFrame:
+    """The calls, and beside them the spans that carry tokens and do not count.
+
+    Args:
+        derived: what :func:`derived_calls` found.
+        spans: the spans that it found them in.
+
+    Returns:
+        The columns of the calls, and of :attr:`Derived.not_counted` why a span does not count. A span that is
+        no call has no chain, no attempt and no cost.
+    """
+    why = ("not_counted_because", "unseen_input_tokens", "unseen_output_tokens")
+    keys = ["trace_id", "span_id"]
+    calls = derived.calls.join(derived.not_counted.select(*keys, *why), on=keys, how="left", maintain_order="left")
+    others = derived.not_counted.join(calls, on=keys, how="anti").select(*keys, *why)
+    others = others.join(spans, on=keys, how="left", maintain_order="left").with_columns(
+        *(pl.lit(value=False).alias(name) for name in ("is_call", "is_counted", "failed_validation", "answer_failed",
+                                                       "is_last", "hidden_fallback")),
+        *(pl.lit(0, pl.Int64).alias(name) for name in ("hidden_attempts", "priced_tokens", "unpriced_tokens")),
+        is_error=pl.col("status_code").eq("ERROR").fill_null(value=False),
+    )  # fmt: skip
+    named = [name for name in calls.columns if name in others.columns]
+    return pl.concat([calls, others.select(named)], how="diagonal").sort("trace_id", "start_time", "span_id")

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from analytics.cells import cells
+from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
 from analytics.outcomes import EvaluatorRule, match_targets
@@ -47,6 +48,7 @@ class JobOptions:
         overrides: changes to metrics, by metric name.
         feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
         validation_evaluators: evaluators whose failure makes the next call a schema repair.
+        chain_rules: the user's own rules for attempt chains.
         alpha: family-wise error rate of each direction.
     """
 
@@ -55,6 +57,7 @@ class JobOptions:
     overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
     feedback_key: str | None = None
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
+    chain_rules: tuple[ChainRule, ...] = ()
     alpha: float = 0.05
 
 
@@ -107,8 +110,9 @@ def read_traces(
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
-        "cohort_path": _json_pointer(promotion.cohort_by),
-        "key_path": None if options.feedback_key is None else _json_pointer(options.feedback_key),
+        "cohort_path": json_pointer(promotion.cohort_by),
+        "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
+        "chain_paths": chain_paths(options),
     }
     until = {"until": as_of}
     frames = {
@@ -129,6 +133,7 @@ def read_traces(
         feedback_key=options.feedback_key,
         evaluator_rules=options.evaluator_rules,
         validation_evaluators=options.validation_evaluators,
+        chain_rules=options.chain_rules,
     )
     # A result may name a span, a response or a conversation alone; the checks join by trace.
     matched = match_targets(frames["evaluations"], frames["spans"])
@@ -158,7 +163,12 @@ def store_report(store: Access, report: Report) -> None:
     store.write({"reports": pa.Table.from_pylist([row], schema)})
 
 
-def _json_pointer(attribute: str) -> str:
+def chain_paths(options: JobOptions) -> list[str]:
+    """The JSON pointers of the attributes that rules for chains read."""
+    return [json_pointer(name) for name in rule_attributes(options.chain_rules)]
+
+
+def json_pointer(attribute: str) -> str:
     """The JSON pointer (RFC 6901) of one attribute, whatever characters its name has."""
     return "/" + attribute.replace("~", "~0").replace("/", "~1")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analytics.calls import CALL_COLUMNS
 from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, chain_counts
 from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.outcomes import (
@@ -24,41 +25,21 @@ from analytics.outcomes import (
 from analytics.span_tree import SpanTree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
+    from analytics.chain_rules import ChainRule
     from analytics.pricing import PriceBook
     from analytics.promotions import Promotion
 
 # What trace_frame reads of the spans table; cohort_value and key_value are the span's own attributes that the
 # promotion and the configuration name, as text, null where absent.
 SPAN_COLUMNS = (
-    "trace_id",
-    "span_id",
-    "parent_span_id",
-    "start_time",
-    "end_time",
-    "status_code",
-    "service_name",
-    "scope_name",
+    *CALL_COLUMNS,
     "scope_version",
-    "gen_ai_span_kind",
-    "provider",
-    "request_model",
-    "response_model",
-    "response_id",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "token_rule",
-    "time_to_first_token_ms",
     "conversation_id",
     "user_id",
     "prompt_name",
     "prompt_version",
-    "error_type",
-    "reported_cost_usd",
     "dropped_attributes_count",
     "resource_id",
     "cohort_value",
@@ -108,6 +89,7 @@ def trace_frame(
     feedback_key: str | None,
     evaluator_rules: Mapping[str, EvaluatorRule] | None = None,
     validation_evaluators: Collection[str] = VALIDATION_EVALUATORS,
+    chain_rules: Sequence[ChainRule] = (),
 ) -> pl.DataFrame:
     """Make the wide traces frame.
 
@@ -125,6 +107,7 @@ def trace_frame(
         evaluator_rules: how to read scores, by evaluator name.
         validation_evaluators: evaluators of a call's output whose failure makes the next call a schema
             repair.
+        chain_rules: the user's own rules for attempt chains.
 
     Returns:
         One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
@@ -145,7 +128,14 @@ def trace_frame(
     known = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
     given = feedback.filter(pl.col("event_time") <= now)
 
-    calls = derived_calls(spans, tree, known, prices=prices, validation_evaluators=validation_evaluators).filter(ended)
+    calls = derived_calls(
+        spans,
+        tree,
+        known,
+        prices=prices,
+        validation_evaluators=validation_evaluators,
+        chain_rules=chain_rules,
+    ).calls.filter(ended)
     spans = spans.filter(ended)
 
     parts = (

@@ -1,10 +1,14 @@
--- Every span that began in a report's window, with the two attributes that promotion and configuration name.
+-- Every span that began in a report's window, with the attributes that promotion and configuration name.
 SELECT
-    trace_id, span_id, parent_span_id, start_time, end_time, status_code, service_name, scope_name, scope_version,
+    trace_id, span_id, parent_span_id, name, start_time, end_time, status_code, service_name, scope_name, scope_version,
     gen_ai_span_kind, provider, request_model, response_model, response_id, input_tokens, output_tokens,
-    cache_read_tokens, cache_write_tokens, reasoning_tokens, token_rule, time_to_first_token_ms, conversation_id,
-    user_id, prompt_name, prompt_version, error_type, reported_cost_usd, dropped_attributes_count, resource_id,
+    cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, input_audio_tokens,
+    output_audio_tokens, cache_audio_read_tokens, token_rule, token_conflict, finish_reasons, max_tokens,
+    time_to_first_token_ms, conversation_id, user_id, prompt_name, prompt_version, error_type, guardrail_result,
+    reported_cost_usd, attempt_group, gateway_attempts, gateway_fallback, gateway_cache_hit, dropped_attributes_count,
+    resource_id,
     json_extract_string(attributes, $cohort_path) AS cohort_value,
-    json_extract_string(attributes, $key_path) AS key_value
+    json_extract_string(attributes, $key_path) AS key_value,
+    json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes
 FROM spans
 WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS

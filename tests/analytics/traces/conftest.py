@@ -24,7 +24,15 @@ _INTEGERS = {
     "cache_write_tokens",
     "reasoning_tokens",
     "dropped_attributes_count",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cache_audio_read_tokens",
+    "max_tokens",
+    "gateway_attempts",
 }
+_LISTS = {"finish_reasons", "chain_attributes"}
+_BOOLEANS = {"gateway_fallback", "gateway_cache_hit"}
 _FLOATS = {"time_to_first_token_ms", "reported_cost_usd", "score", "value"}
 _TIMES = {"start_time", "end_time", "event_time", "received_at"}
 
@@ -37,6 +45,10 @@ def _frame(columns: tuple[str, ...], rows: list[Row]) -> pl.DataFrame:
             return pl.Int64()
         if column in _FLOATS:
             return pl.Float64()
+        if column in _LISTS:
+            return pl.List(pl.String)
+        if column in _BOOLEANS:
+            return pl.Boolean()
         return pl.Datetime("ns") if column in _TIMES else pl.String()
 
     data = {column: [row.get(column) for row in rows] for column in columns}
