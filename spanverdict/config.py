@@ -9,11 +9,21 @@ import tomllib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from analytics.chain_rules import ChainRule, check_pattern
 from analytics.chains import VALIDATION_EVALUATORS
 from collector.masking import check_expression, check_known, check_name
 
@@ -192,6 +202,27 @@ class ReportConfig(_Section):
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
 
 
+class ChainRuleConfig(_Section):
+    """``[[chains.rules]]``: attributes in which the application says what a call is; analytics.chain_rules.ChainRule."""
+
+    group_attribute: Annotated[str, Field(min_length=1)] | None = None
+    when_attribute: Annotated[str, Field(min_length=1)] | None = None
+    equals: str | None = None
+    matches: Annotated[str, AfterValidator(check_pattern)] | None = None
+    reason: Literal["retry", "fallback", "schema_repair", "none"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        ChainRule(**self.model_dump())
+        return self
+
+
+class ChainsConfig(_Section):
+    """``[chains]``: what the application says about its attempts."""
+
+    rules: tuple[ChainRuleConfig, ...] = ()
+
+
 class Config(BaseSettings):
     """Everything that can be configured; the keys are described in docs/configuration.md."""
 
@@ -207,6 +238,7 @@ class Config(BaseSettings):
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()
+    chains: ChainsConfig = ChainsConfig()
 
     @classmethod
     def settings_customise_sources(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from analytics.chain_rules import ChainRule
 from analytics.job import JobOptions
 from analytics.metrics import MetricOverride
 from analytics.outcomes import EvaluatorRule
@@ -12,7 +13,7 @@ from spanverdict.config import Config, ConfigError
 
 
 def job_options(config: Config) -> JobOptions:
-    """Translate what the configuration says about prices, evaluators, metrics and reports.
+    """Translate what the configuration says about prices, evaluators, metrics, chains and reports.
 
     Raises:
         ConfigError: two prices of one model begin at the same time.
@@ -38,5 +39,6 @@ def job_options(config: Config) -> JobOptions:
         },
         feedback_key=config.feedback.key_attribute,
         validation_evaluators=config.report.validation_evaluators,
+        chain_rules=tuple(ChainRule(**rule.model_dump()) for rule in config.chains.rules),
         alpha=config.report.alpha,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from analytics.chain_rules import ChainRule
 from spanverdict.config import ConfigError, load
 from spanverdict.job_options import job_options
 from sql.store import Store
@@ -53,6 +54,12 @@ def test_a_file_is_read_whole(workdir: Path) -> None:
         [report]
         alpha = 0.1
         validation_evaluators = ["Schema"]
+        [[chains.rules]]
+        group_attribute = "app.step.id"
+        [[chains.rules]]
+        when_attribute = "app.attempt.reason"
+        matches = "^repair"
+        reason = "schema_repair"
     """))  # fmt: skip
     assert config.server.grpc == "[::1]:1"
     assert config.server.sql == "127.0.0.1:4319"
@@ -62,6 +69,10 @@ def test_a_file_is_read_whole(workdir: Path) -> None:
     assert options.overrides["latency_p99"].margin == 0.5
     assert options.overrides["latency_p99"].maturity.total_seconds() == 12 * 3600  # type: ignore[union-attr]
     assert (options.alpha, options.validation_evaluators) == (0.1, ("Schema",))
+    assert options.chain_rules == (
+        ChainRule(group_attribute="app.step.id"),
+        ChainRule(when_attribute="app.attempt.reason", matches="^repair", reason="schema_repair"),
+    )
     assert options.prices.own[0].effective_from == datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -106,7 +117,7 @@ def test_option_before_environment_before_file(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are content, db, evaluators,"),
+        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are chains, content, db,"),
         ("promotoins = 1\nreports = 2", "unknown key"),
         ("[sever]\ngrpc = 'a:1'", "c.toml: unknown key 'sever'; did you mean 'server'?"),
         ("[server]\ngrcp = 'a:1'", "c.toml: unknown key 'server.grcp'; did you mean 'grpc'?"),
@@ -130,6 +141,13 @@ def test_option_before_environment_before_file(
         ("[metrics.error_rate]\nmargin = 0", "'metrics.error_rate.margin' is 0, but"),
         ("[report]\nalpha = 0.7", "'report.alpha' is 0.7, but input should be less than 0.5."),
         ("[ingest]\nwaiting_mib = 0", "'ingest.waiting_mib' is 0, but"),
+        ("[[chains.rules]]\nequals = 'x'", "c.toml: 'chains.rules.0' is {'equals': 'x'}, but it names neither"),
+        ("[[chains.rules]]\nwhen_attribute = 'a'", "but when_attribute and reason go together: give both or neither."),
+        ("[[chains.rules]]\ngroup_attribute = 'a'\nmatches = 'x'", "but equals and matches tell a value of when_attr"),
+        ("[[chains.rules]]\nwhen_attribute = 'a'\nreason = 'retry'\nequals = 'x'\nmatches = 'x'", "keep one of them."),
+        ("[[chains.rules]]\nwhen_attribute = 'a'\nreason = 'again'", "'chains.rules.0.reason' is 'again', but"),
+        ("[[chains.rules]]\nmatches = '(?=x)'", "regular expression that can be searched for: look-around,"),
+        ("[[chains.rules]]\nmatches = '('", "'chains.rules.0.matches' is '(', but it is not a regular exp"),
         ("a = 1\nb = = 2", "c.toml is not TOML: Invalid value (at line 2, column 5)."),
         (b"db = '\xff'", "c.toml cannot be read: it is not UTF-8 text."),
         ("a = " + "[" * 5000, "it is nested too deeply."),

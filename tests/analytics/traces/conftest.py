@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from analytics.calls import Account, account
+from analytics.chain_rules import ChainRule
+from analytics.derived_calls import derived_calls, ordered, with_work
+from analytics.outcomes import with_passed
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import Promotion
+from analytics.span_tree import SpanTree
 from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, SPAN_COLUMNS, trace_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 NOON = datetime(2026, 11, 1, 12)
 
@@ -129,6 +134,36 @@ def evaluation_rows() -> Callable[[list[Row]], pl.DataFrame]:
 def feedback_rows() -> Callable[[list[Row]], pl.DataFrame]:
     """Feedback as a frame."""
     return lambda rows: _frame(FEEDBACK_COLUMNS, rows)
+
+
+@pytest.fixture(scope="session")
+def found() -> Callable[[list[Row]], Account]:
+    """What counts of spans, and what was left out."""
+
+    def make(rows: list[Row]) -> Account:
+        spans = ordered(_frame(SPAN_COLUMNS, rows))
+        tree = SpanTree.of(spans)
+        return account(with_work(spans, tree), tree)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def chains() -> Callable[..., pl.DataFrame]:
+    """The calls of spans in their chains, as reports and the table of calls have them; each model costs 1 and 2 USD."""
+
+    def make(rows: list[Row], evaluations: list[Row] | None = None, rules: Sequence[ChainRule] = ()) -> pl.DataFrame:
+        spans = ordered(_frame(SPAN_COLUMNS, rows))
+        tree = SpanTree.of(spans)
+        return derived_calls(
+            with_work(spans, tree),
+            tree,
+            with_passed(_frame(EVALUATION_COLUMNS, evaluations or []), None),
+            prices=PriceBook([Price("base-model", 1, 2), Price("candidate-model", 1, 2)]),
+            chain_rules=rules,
+        ).calls
+
+    return make
 
 
 @pytest.fixture(scope="session")
