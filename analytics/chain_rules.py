@@ -70,9 +70,8 @@ def check_pattern(text: str) -> str:
     try:
         pl.Series([""]).str.contains(text)
     except pl.exceptions.ComputeError as error:
-        told = re.search("^(?:error|regex error): *([^:]+?)[.:]?$", str(error), re.MULTILINE)
-        why = f": {told[1]}" if told else ""
-        raise ValueError(f"it is not a regular expression that can be searched for{why}") from error
+        told = re.findall(r"^(?:regex )?error: (?!regex parse)(.+?)\.?$", str(error), re.MULTILINE)
+        raise ValueError(": ".join(["it is not a regular expression that can be searched for", *told])) from error
     return text
 
 

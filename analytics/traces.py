@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # promotion and the configuration name, as text, null where absent.
 SPAN_COLUMNS = (
     *CALL_COLUMNS,
+    "service_tier",
+    "server_address",
     "scope_version",
     "conversation_id",
     "user_id",
