@@ -203,7 +203,7 @@ class ReportConfig(_Section):
 
 
 class ChainRuleConfig(_Section):
-    """``[[chains.rules]]``: attributes in which the application says what a call is; analytics.chain_rules.ChainRule."""
+    """``[[chains.rules]]``: attributes in which the application says which calls are attempts, and why."""
 
     group_attribute: Annotated[str, Field(min_length=1)] | None = None
     when_attribute: Annotated[str, Field(min_length=1)] | None = None
