@@ -127,18 +127,11 @@ class CallTree:
         Returns:
             ``trace_id``, ``span_id``, ``response_id`` of the span, and ``call_span_id``.
         """
-        innermost = is_call[self._rows]
-        calls = np.flatnonzero(innermost)
-        above = calls.astype(np.int64)
-        pairs = []
-        while len(calls):
-            pairs.append(pl.DataFrame({"above": above, "position": calls}))
-            up = self._wrappers.parent[above]
-            calls, above = calls[up != NO_PARENT], up[up != NO_PARENT]
-        about = np.full(len(self._rows), NO_PARENT, dtype=np.int64)
-        if pairs:
-            last = _last_of(self.calls, pl.concat(pairs))
-            about[last["above"].to_numpy()] = last["position"].to_numpy()
+        in_order = self.calls.select(
+            place=pl.struct("end_time", "start_time", "span_id").rank("ordinal").cast(pl.Int64) - 1
+        )["place"].to_numpy()
+        last = self._wrappers.max_at_or_below(np.where(is_call[self._rows], in_order, NO_PARENT))
+        about = np.where(last == NO_PARENT, NO_PARENT, np.argsort(in_order)[last])
         position = np.full(len(self.report_of), NO_PARENT, dtype=np.int64)
         position[self._rows] = np.arange(len(self._rows))
         at = position[self.report_of]

@@ -103,6 +103,14 @@ class SpanTree:
             total += gained
         return total - values
 
+    def max_at_or_below(self, values: Rows) -> Rows:
+        """The largest value of each span and its descendants."""
+        largest = values.astype(np.int64)
+        for jump in self._jumps:
+            reached = jump != NO_PARENT
+            np.maximum.at(largest, jump[reached], largest[reached].copy())
+        return largest
+
     def topmost(self, through: Mask) -> Rows:
         """The highest span reached from each by going up through marked spans only; else itself."""
         own = np.arange(len(self.parent), dtype=np.int64)

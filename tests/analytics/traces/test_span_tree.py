@@ -44,6 +44,23 @@ def test_marks_above_and_below_agree_with_a_walk(case: tuple[list[int], list[boo
         assert tree.topmost(mark)[row] == top
 
 
+@given(_parents_and_marks(), st.lists(st.integers(0, 9), min_size=30, max_size=30))
+def test_nearest_sum_and_maximum_agree_with_a_walk(case: tuple[list[int], list[bool]], numbers: list[int]) -> None:
+    """nearest, sum_below and max_at_or_below equal the plain definition, cycles cut."""
+    parents, marks = case
+    tree = SpanTree(np.array(parents, dtype=np.int64))
+    rows = range(len(parents))
+    values = np.array(numbers[: len(parents)], dtype=np.int64)
+    above = [_ancestors(tree, row) for row in rows]
+    nearest = [next((up for up in line if marks[up]), NO_PARENT) for line in above]
+    assert tree.nearest(np.array(marks)).tolist() == nearest
+    below = [[numbers[row] for row in rows if up in above[row]] for up in rows]
+    assert tree.sum_below(values).tolist() == [sum(found) for found in below]
+    assert tree.max_at_or_below(values).tolist() == [
+        max([numbers[up], *found]) for up, found in zip(rows, below, strict=True)
+    ]
+
+
 @given(_parents_and_marks())
 def test_only_one_link_of_a_cycle_is_cut(case: tuple[list[int], list[bool]]) -> None:
     """Links off cycles stay, and each cycle loses the link of its first row alone."""
@@ -68,4 +85,6 @@ def test_deep_chain_is_followed_to_the_end() -> None:
     mark = np.zeros(size, dtype=np.bool_)
     mark[0] = True
     assert tree.has_ancestor(mark).sum() == size - 1
+    assert tree.nearest(mark).tolist() == [NO_PARENT] + [0] * (size - 1)
+    assert tree.sum_below(np.ones(size, dtype=np.int64))[0] == size - 1
     assert tree.topmost(np.ones(size, dtype=np.bool_))[-1] == 0

@@ -152,6 +152,20 @@ def test_providers_call_below_a_joined_report_tells_both(span: Make, found: Foun
     assert _left_out(account) == {"c": (REPEATS_CALL, "p"), "g": (OTHER_REPORT, "c")}
 
 
+def test_wrapper_of_a_joined_report_is_told_too(span: Make, found: Found) -> None:
+    """What stands above any report of a call repeats the call, wherever the call itself is put."""
+    account = found(
+        [
+            span("r", None, "CHAIN", 0, 9),
+            span("c", "r", "LLM", 1, 2, **USED, response_id="x"),
+            span("w", "r", "LLM", 1.1, 1.9, **USED, **OTHER),
+            span("g", "w", "LLM", 1.2, 1.8, **USED, response_id="x", service_name="gateway"),
+        ]
+    )
+    assert _counted(account) == ["c"]
+    assert account.calls.filter("is_call")["span_id"].to_list() == ["c"]
+
+
 def test_response_id_used_again_is_another_call(span: Make, found: Found) -> None:
     """A server that gives an id twice made two calls, one after the other."""
     account = found(
@@ -188,6 +202,7 @@ def test_embedding_below_a_call_does_not_hide_it(span: Make, found: Found) -> No
         ]
     )
     assert _counted(account) == ["a", "e"]
+    assert account.calls.select("span_id", "step_id", "wrapper_id").rows() == [("a", None, None), ("e", "a", None)]
 
 
 def test_embedding_parent_repeats_its_call(span: Make, found: Found) -> None:
