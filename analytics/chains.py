@@ -55,7 +55,15 @@ _DEFAULTS = {
     "hidden_attempts": pl.lit(0, dtype=pl.Int64),
     "gateway_fallback": pl.lit(value=False),
 }
-_HELPERS = ("call", "previous", "failed_model", "failed_validation_only", "failed_at", "gateway_fallback")
+_HELPERS = (
+    "call",
+    "previous",
+    "failed_model",
+    "failed_validation_only",
+    "was_fallback",
+    "failed_at",
+    "gateway_fallback",
+)
 
 
 def attempt_chains(calls: pl.DataFrame, *, tolerance: timedelta = OVERLAP_TOLERANCE) -> pl.DataFrame:
@@ -172,14 +180,17 @@ def _with_reasons(calls: pl.DataFrame) -> pl.DataFrame:
         previous=pl.col("call").cast(pl.Int64),
         failed_model="request_model",
         failed_validation_only=pl.col("failed_validation") & ~pl.col("is_error"),
+        was_fallback="gateway_fallback",
     )
+    # A gateway that shows its attempts, and says of one that it fell back, may name the model the same.
+    fell_back = pl.col("attempt_group").is_not_null() & pl.col("gateway_fallback") & ~pl.col("was_fallback")
     calls = calls.join(earlier, on="previous", how="left", maintain_order="left")
     return calls.with_columns(
         reason=pl.when(pl.col("previous") == NO_PARENT)
         .then(None)
         .when(pl.col("stated_reason").is_in(REASONS))
         .then("stated_reason")
-        .when(~pl.col("request_model").eq_missing(pl.col("failed_model")))
+        .when(fell_back | ~pl.col("request_model").eq_missing(pl.col("failed_model")))
         .then(pl.lit("fallback"))
         .when("failed_validation_only")
         .then(pl.lit("schema_repair"))

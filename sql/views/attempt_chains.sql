@@ -4,15 +4,15 @@ WITH folded AS (
     SELECT
         trace_id,
         chain_id,
-        arg_min(step_id, place) AS step_id,
-        arg_min(service_name, place) AS service_name,
-        arg_min(gen_ai_span_kind, place) AS gen_ai_span_kind,
-        arg_min(coalesce(request_model, response_model), place) AS started_model,
-        arg_max(
+        first(step_id ORDER BY place) AS step_id,
+        first(service_name ORDER BY place) AS service_name,
+        first(gen_ai_span_kind ORDER BY place) AS gen_ai_span_kind,
+        first(coalesce(request_model, response_model) ORDER BY place) AS started_model,
+        last(
             CASE WHEN hidden_fallback THEN coalesce(response_model, request_model)
-            ELSE coalesce(request_model, response_model) END,
-            place
-        ) FILTER (WHERE is_last AND NOT is_error) AS answered_model,
+            ELSE coalesce(request_model, response_model) END
+            ORDER BY place
+        ) FILTER (WHERE is_last) AS answered_model,
         CASE WHEN bool_or(is_call) THEN (count(*) FILTER (WHERE is_call) + sum(hidden_attempts))::BIGINT END AS attempts,
         (count(*) FILTER (WHERE reason = 'retry') + sum(hidden_attempts) - count(*) FILTER (WHERE hidden_fallback))::BIGINT
             AS retries,
@@ -39,7 +39,7 @@ WITH folded AS (
     GROUP BY trace_id, chain_id
 )
 SELECT
-    * EXCLUDE (is_unsound),
+    * EXCLUDE (is_unsound) REPLACE (CASE WHEN NOT is_error THEN answered_model END AS answered_model),
     CASE WHEN end_time >= start_time THEN (epoch_ns(end_time) - epoch_ns(start_time)) / 1e6 END AS latency_ms,
     coalesce(attempts > 1, false) AND NOT is_unsound AS is_rescued
 FROM folded;

@@ -178,6 +178,19 @@ def test_attempts_that_have_spans_are_not_hidden(span: Make, chains: Chains) -> 
     assert chain_frame(told).select("attempts", "retries", "fallbacks").rows() == [(3, 1, 1)]
 
 
+def test_gateway_names_the_fallback_among_its_attempts(span: Make, chains: Chains) -> None:
+    """A span per attempt, the last two marked as fallbacks under one model's name: one fallback, none hidden."""
+    attempt = {"attempt_group": "request-1"}
+    rows = [
+        span("a", None, "LLM", 1, 2, **FAILED, **GATEWAY, **attempt),
+        span("b", None, "LLM", 3, 4, **FAILED, **GATEWAY, **attempt, gateway_fallback=True),
+        span("c", None, "LLM", 5, 6, **USED, **GATEWAY, **attempt, gateway_fallback=True),
+    ]
+    told = chains(rows)
+    assert told["reason"].to_list() == [None, "fallback", "retry"]
+    assert told.select("hidden_attempts", "hidden_fallback").unique().rows() == [(0, False)]
+
+
 def test_client_and_gateway_tell_the_same_attempts(span: Make, chains: Chains) -> None:
     """What the gateway's span and its client's copy of the header both say counts once."""
     rows = [

@@ -108,7 +108,7 @@ def test_cost_and_tokens_are_the_same_at_every_level(
     by_chain = folded.group_by("trace_id").agg(pl.col(measures).sum(),
         *(pl.col(name).is_null().any().alias(f"{name}_unknown") for name in measures))  # fmt: skip
     by_trace = frame(rows).select("trace_id", "cohort", *measures)
-    nothing = {name: 0 for name in measures} | {f"{name}_unknown": False for name in measures}
+    nothing = dict.fromkeys(measures, 0) | {f"{name}_unknown": False for name in measures}
     told_by_call = {row["trace_id"]: row for row in by_call.to_dicts()}
     told_by_chain = {row["trace_id"]: row for row in by_chain.to_dicts()}
     assert set(told_by_call) <= set(told_by_chain)
@@ -135,7 +135,7 @@ def test_cost_and_tokens_are_the_same_at_every_level(
 @given(traces=_traces(), shuffled=st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
 def test_every_call_is_in_one_chain(span: Make, chains: Chains, traces: list[Row], shuffled: random.Random) -> None:
-    """Attempts of a chain are numbered without a gap, the first alone has no reason, and the order of rows is no matter."""
+    """Attempts are numbered without a gap, the first alone has no reason, and the order of rows is no matter."""
     rules = [
         ChainRule(group_attribute="app.step"),
         ChainRule(when_attribute="app.reason", equals="repair", reason="schema_repair"),
