@@ -33,6 +33,10 @@ TOKEN_COLUMNS = (
     "cache_read_tokens",
     "cache_write_tokens",
     "reasoning_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cache_audio_read_tokens",
     "token_rule",
     "reported_cost_usd",
 )
