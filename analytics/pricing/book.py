@@ -81,9 +81,7 @@ class PriceBook:
         rated = self._with_rates(facts).sort("call_row")
         costs = with_costs(rated.with_columns(has_price=pl.col("card").is_not_null()))
         known = pl.col("priced_cost_usd").is_not_null()
-        costs = costs.with_columns(
-            price_source=pl.when(known).then("source"), price_name=pl.when(known).then("name")
-        )
+        costs = costs.with_columns(price_source=pl.when(known).then("source"), price_name=pl.when(known).then("name"))
         return calls.hstack(_with_billed(costs, self.reported).select(PRICED_COLUMNS))
 
     def _with_rates(self, facts: pl.DataFrame) -> pl.DataFrame:
@@ -124,8 +122,11 @@ class PriceBook:
                 coalesce=False,
             )
         )
-        moment = pl.when("every_minute").then(pl.col("at").dt.truncate("1m")).when("every_day").then(
-            pl.col("at").dt.truncate("1d")
+        moment = (
+            pl.when("every_minute")
+            .then(pl.col("at").dt.truncate("1m"))
+            .when("every_day")
+            .then(pl.col("at").dt.truncate("1d"))
         )
         timed = timed.with_columns(at=pl.max_horizontal(moment, "since")).filter(pl.col("segment").is_not_null())
         moments = timed.select("segment", "at").unique(maintain_order=True).with_row_index("card")
@@ -185,6 +186,10 @@ def _with_billed(costs: pl.DataFrame, reported: str) -> pl.DataFrame:
         priced_cost_usd=pl.when(settled).then(cost).otherwise("priced_cost_usd"),
         priced_tokens=pl.when(settled).then(tokens).otherwise("priced_tokens"),
         unpriced_tokens=pl.when(settled).then(pl.lit(0, pl.Int64)).otherwise("unpriced_tokens"),
-        price_source=pl.when(hit).then(pl.lit("gateway")).when(stands_in).then(pl.lit("reported")).otherwise("price_source"),
+        price_source=pl.when(hit)
+        .then(pl.lit("gateway"))
+        .when(stands_in)
+        .then(pl.lit("reported"))
+        .otherwise("price_source"),
         price_name=pl.when(hit).then(pl.lit(GATEWAY_CACHE)).when(stands_in).then(None).otherwise("price_name"),
     )

@@ -146,7 +146,9 @@ class Matcher:
         """What one unit of a currency was worth; None before its first rate."""
         if currency == USD:
             return Decimal(1)
-        held = [rate for rate in self.exchange_rates[currency] if rate.effective_from is None or rate.effective_from <= at]
+        held = [
+            rate for rate in self.exchange_rates[currency] if rate.effective_from is None or rate.effective_from <= at
+        ]
         latest = max(held, key=lambda rate: rate.effective_from or datetime.min, default=None)  # noqa: DTZ901
         return None if latest is None else Decimal(latest.usd)
 

@@ -212,14 +212,10 @@ class Price:
 
     def _own_bands(self, usd: Decimal) -> list[Band]:
         per_request = _decimal(self.per_request or 0) * usd
-        stated: dict[str, Decimal | None] = {}
-        bands = []
-        for tier in (self, *sorted(self.tiers, key=lambda tier: tier.above)):
-            given = {name: getattr(tier, f"{name}_per_mtok") for name in RATES}
-            stated = {
-                name: stated.get(name) if rate is None else _decimal(rate) * usd for name, rate in given.items()
-            }
-            bands.append(Band(-1 if tier is self else tier.above, stated, per_request))
+        bands = [Band(-1, _stated(self, usd), per_request)]
+        for tier in sorted(self.tiers, key=lambda tier: tier.above):
+            stated = {name: rate for name, rate in _stated(tier, usd).items() if rate is not None}
+            bands.append(Band(tier.above, {**bands[-1].rates, **stated}, per_request))
         return bands
 
     def _factors(self) -> dict[str, Decimal]:
@@ -247,12 +243,7 @@ class Price:
         if not self.name.strip():
             raise ValueError(f"an empty {'model' if self.pattern is None else 'pattern'}; name what it is the price of")
         if self.base is None:
-            for name in ("input_per_mtok", "output_per_mtok"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"no {name}; give it, or base")
-            for name in ("factor", "input_factor", "output_factor"):
-                if getattr(self, name) not in (None, 1):
-                    raise ValueError(f"{name} but no base whose price it would multiply; add base or remove it")
+            self._check_without_base()
         if self.service_tier is not None and self.service_tiers:
             raise ValueError("both service_tier and service_tiers; remove one of them")
         if STANDARD in self.service_tiers:
@@ -262,6 +253,14 @@ class Price:
         thresholds = [tier.above for tier in self.tiers]
         if len(set(thresholds)) < len(thresholds):
             raise ValueError("two tiers with the same above; remove one of them")
+
+    def _check_without_base(self) -> None:
+        for name in ("input_per_mtok", "output_per_mtok"):
+            if getattr(self, name) is None:
+                raise ValueError(f"no {name}; give it, or base")
+        for name in ("factor", "input_factor", "output_factor"):
+            if getattr(self, name) not in (None, 1):
+                raise ValueError(f"{name} but no base whose price it would multiply; add base or remove it")
 
 
 def naive_utc(time: datetime | None) -> datetime | None:
@@ -285,6 +284,12 @@ def check_unambiguous(prices: Iterable[Price]) -> None:
             subject = price.subject[0].upper() + price.subject[1:]
             raise ValueError(f"{subject} has two prices from the same time ({since}); remove one of them.")
         seen.add(key)
+
+
+def _stated(entry: Price | PriceTier, usd: Decimal) -> dict[str, Decimal | None]:
+    """The rates that an entry gives, in USD."""
+    given: dict[str, Number | None] = {name: getattr(entry, f"{name}_per_mtok") for name in RATES}
+    return {name: None if rate is None else _decimal(rate) * usd for name, rate in given.items()}
 
 
 def _take_rates(entry: Price | PriceTier) -> None:
@@ -312,4 +317,6 @@ def _at(bands: Sequence[Band], above: int) -> Band:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern), re.S)
+    return re.compile(
+        "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern), re.DOTALL
+    )

@@ -79,6 +79,7 @@ def with_fallbacks(stated: Mapping[str, Decimal | None]) -> dict[str, Decimal | 
             complete[name] = stated[otherwise]
     return complete
 
+
 def rate_units(rate: Decimal | None) -> int | None:
     """A rate per million tokens in whole units of 10⁻¹⁸ USD per token; None where unknown."""
     return None if rate is None else _whole(rate * _UNITS_PER_RATE)
