@@ -138,9 +138,9 @@ def trace_frame(
         ``trace_id, start_time, end_time, latency_ms, cohort, arm, unit, user_id, conversation_id, services,
         prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
         output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
-        tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one ``evaluation:<name>`` per evaluator seen and one
-        ``outcome:<name>`` per kind of feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or
-        not yet final).
+        tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
+        ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
+        1.0 the bad thing, 0.0 not, null unknown or not yet final).
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))

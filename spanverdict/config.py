@@ -8,13 +8,25 @@ import re
 import tomllib
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from analytics.chains import VALIDATION_EVALUATORS
+from analytics.pricing import Price, PriceTier
 from collector.masking import check_expression, check_known, check_name
 
 DEFAULT_FILE = "spanverdict.toml"
@@ -67,11 +79,19 @@ def _check_sha256(text: str) -> str:
     return text.lower()
 
 
+def _check_currency(text: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", text):
+        raise ValueError("it is not a currency's code, such as EUR")
+    return text
+
+
 Address = Annotated[str, AfterValidator(check_address)]
 Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+Money = Annotated[Decimal, Field(ge=0, le=1_000_000)]
+Currency = Annotated[str, AfterValidator(_check_currency)]
 
 
 class ConfigError(Exception):
@@ -151,15 +171,77 @@ def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
     return tokens
 
 
-class PriceConfig(_Section):
-    """``[[prices]]``: the price of one model, in USD per million tokens, from a moment on."""
+class _Rates(_Section):
+    input_per_mtok: Money | None = None
+    output_per_mtok: Money | None = None
+    cache_read_per_mtok: Money | None = None
+    cache_write_per_mtok: Money | None = None
+    cache_write_1h_per_mtok: Money | None = None
+    reasoning_per_mtok: Money | None = None
+    input_audio_per_mtok: Money | None = None
+    output_audio_per_mtok: Money | None = None
+    cache_audio_read_per_mtok: Money | None = None
 
-    model: str
-    input_per_mtok: NotNegative
-    output_per_mtok: NotNegative
-    cache_read_per_mtok: NotNegative | None = None
-    cache_write_per_mtok: NotNegative | None = None
+
+class PriceTierConfig(_Rates):
+    """``[[prices.tiers]]``: what a price is for calls with more input tokens than a threshold."""
+
+    above: Annotated[int, Field(ge=0)]
+
+
+class PriceConfig(_Rates):
+    """``[[prices]]``: the price of one model, or of those that a pattern matches, per million tokens."""
+
+    model: str | None = None
+    pattern: str | None = None
+    base: str | None = None
+    factor: Money = Decimal(1)
+    input_factor: Money | None = None
+    output_factor: Money | None = None
+    provider: str | None = None
+    response_model: str | None = None
+    server_address: str | None = None
+    service_tier: str | None = None
+    service_tiers: dict[str, Money] = Field(default_factory=dict)
     effective_from: datetime | None = None
+    effective_until: datetime | None = None
+    currency: Currency = "USD"
+    per_request: Money | None = None
+    tiers: tuple[PriceTierConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.price()
+        return self
+
+    def price(self) -> Price:
+        """The price that it describes.
+
+        Raises:
+            ValueError: its keys contradict each other.
+        """
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return Price(**{**given, "tiers": [PriceTier(**tier.model_dump()) for tier in self.tiers]})
+
+
+class ExchangeRateConfig(_Section):
+    """``[[exchange_rates.CURRENCY]]``: what one unit of a currency is worth in USD, from a moment on."""
+
+    usd: Annotated[Decimal, Field(gt=0, le=1_000_000)]
+    effective_from: datetime | None = None
+
+
+def _as_dated(rates: object) -> object:
+    return rates if isinstance(rates, list | tuple) else [{"usd": rates}]
+
+
+ExchangeRates = Annotated[tuple[ExchangeRateConfig, ...], BeforeValidator(_as_dated), Field(min_length=1)]
+
+
+class CostsConfig(_Section):
+    """``[costs]``: what becomes of a cost that a span states itself."""
+
+    reported: Literal["beside", "when_unpriced"] = "beside"
 
 
 class FeedbackConfig(_Section):
@@ -203,6 +285,8 @@ class Config(BaseSettings):
     content: ContentConfig = ContentConfig()
     tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(_check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()
+    exchange_rates: dict[Currency, ExchangeRates] = Field(default_factory=dict)
+    costs: CostsConfig = CostsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
@@ -271,9 +355,9 @@ def _sentence(error: ValidationError, file: str) -> str:
         return _unknown(origin, location)
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
-    message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    if location[0] == "tokens" or location[-1] in _SECRETS:
-        # What stands there may be a secret, or a token that was meant to be a hash: it is not repeated.
+    message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
+    if location[0] == "tokens" or location[-1] in _SECRETS or isinstance(first["input"], dict):
+        # What stands there may be a secret, a token that was meant to be a hash, or a whole table: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 
@@ -307,6 +391,13 @@ def _known_keys(location: Sequence[int | str]) -> list[str]:
         field = model.model_fields.get(str(part))
         if field is None:
             continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+        model = _section_in(field.annotation) or model
     return list(model.model_fields)
+
+
+def _section_in(annotation: object) -> type[BaseModel] | None:
+    """The section that a field's type holds, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((section for section in found if section is not None), None)

@@ -127,7 +127,7 @@ class Matcher:
     @cached_property
     def _newest_first(self) -> list[Price]:
         def began(price: Price) -> datetime:
-            return price.effective_from or datetime.min  # noqa: DTZ901 (the store's times are naive UTC)
+            return price.since or datetime.min  # noqa: DTZ901 (the store's times are naive UTC)
 
         return sorted(self.own, key=began, reverse=True)
 
@@ -137,19 +137,17 @@ class Matcher:
         for price in prices:
             if price.base is not None:
                 involved += [other for other in self.own if other.names(price.base)]
-        moments = {moment for price in involved for moment in (price.effective_from, price.effective_until)}
+        moments = {moment for price in involved for moment in (price.since, price.until)}
         for currency in {price.currency for price in involved} - {USD}:
-            moments.update(rate.effective_from for rate in self.exchange_rates[currency])
+            moments.update(rate.since for rate in self.exchange_rates[currency])
         return [None, *sorted(moment for moment in moments if moment is not None)]
 
     def _usd(self, currency: str, at: datetime) -> Decimal | None:
         """What one unit of a currency was worth; None before its first rate."""
         if currency == USD:
             return Decimal(1)
-        held = [
-            rate for rate in self.exchange_rates[currency] if rate.effective_from is None or rate.effective_from <= at
-        ]
-        latest = max(held, key=lambda rate: rate.effective_from or datetime.min, default=None)  # noqa: DTZ901
+        held = [rate for rate in self.exchange_rates[currency] if rate.since is None or rate.since <= at]
+        latest = max(held, key=lambda rate: rate.since or datetime.min, default=None)  # noqa: DTZ901
         return None if latest is None else Decimal(latest.usd)
 
 

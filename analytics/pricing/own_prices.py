@@ -43,7 +43,11 @@ class ExchangeRate:
             object.__setattr__(self, "usd", _number(self.usd, "usd", positive=True))
         except ValueError as error:
             raise ValueError(f"An exchange rate has {error}.") from error
-        object.__setattr__(self, "effective_from", naive_utc(self.effective_from))
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on, as the store has times (naive UTC)."""
+        return naive_utc(self.effective_from)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,16 @@ class Price:
         return f"pattern {self.pattern!r}" if self.pattern else "an entry without model"
 
     @property
+    def since(self) -> datetime | None:
+        """When it began, as the store has times (naive UTC)."""
+        return naive_utc(self.effective_from)
+
+    @property
+    def until(self) -> datetime | None:
+        """When it ended, as the store has times (naive UTC)."""
+        return naive_utc(self.effective_until)
+
+    @property
     def key(self) -> tuple[str | None, ...]:
         """Everything but time that decides which calls it is for."""
         tier = None if self.service_tier is None else canonical_tier(self.service_tier)
@@ -162,8 +176,7 @@ class Price:
 
     def holds_at(self, at: datetime) -> bool:
         """Whether it holds at a moment (naive UTC)."""
-        begun = self.effective_from is None or self.effective_from <= at
-        return begun and (self.effective_until is None or at < self.effective_until)
+        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
 
     def names(self, model: str | None) -> bool:
         """Whether its name or its pattern is that of a model."""
@@ -228,8 +241,6 @@ class Price:
         for name in ("factor", "input_factor", "output_factor", "per_request"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _number(getattr(self, name), name))
-        for name in ("effective_from", "effective_until"):
-            object.__setattr__(self, name, naive_utc(getattr(self, name)))
         factors = {canonical_tier(tier): _number(value, f"service_tiers.{tier}")
                    for tier, value in self.service_tiers.items()}  # fmt: skip
         object.__setattr__(self, "service_tiers", factors)
@@ -248,7 +259,7 @@ class Price:
             raise ValueError("both service_tier and service_tiers; remove one of them")
         if STANDARD in self.service_tiers:
             raise ValueError("the standard tier in service_tiers, for which its rates are; remove it")
-        if self.effective_from and self.effective_until and self.effective_until <= self.effective_from:
+        if self.since and self.until and self.until <= self.since:
             raise ValueError("an effective_until that is not after effective_from; correct one of them")
         thresholds = [tier.above for tier in self.tiers]
         if len(set(thresholds)) < len(thresholds):
@@ -278,9 +289,9 @@ def check_unambiguous(prices: Iterable[Price]) -> None:
     """
     seen = set()
     for price in prices:
-        key = (price.key, price.effective_from, price.base is None)
+        key = (price.key, price.since, price.base is None)
         if key in seen:
-            since = price.effective_from.isoformat() if price.effective_from else "always"
+            since = price.since.isoformat() if price.since else "always"
             subject = price.subject[0].upper() + price.subject[1:]
             raise ValueError(f"{subject} has two prices from the same time ({since}); remove one of them.")
         seen.add(key)

@@ -183,7 +183,8 @@ def test_price_is_named(priced: Priced) -> None:
 def test_cost_on_the_span_stays_beside_ours(cost: Cost) -> None:
     """A cost that the span states is not ours unless the configuration says that it may stand in."""
     beside, stands_in = (
-        PriceBook([Price("m", 1, 1)], reported=how) for how in ("beside", "when_unpriced")  # type: ignore[arg-type]
+        PriceBook([Price("m", 1, 1)], reported=how)
+        for how in ("beside", "when_unpriced")  # type: ignore[arg-type]
     )
     assert cost(beside, request_model="x", reported_cost_usd=9.0) == UNKNOWN
     assert cost(stands_in, request_model="x", reported_cost_usd=9.0) == (9, "reported")

@@ -22,9 +22,14 @@ _INTEGERS = {
     "output_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cache_audio_read_tokens",
     "dropped_attributes_count",
 }
+_BOOLEANS = {"gateway_cache_hit"}
 _FLOATS = {"time_to_first_token_ms", "reported_cost_usd", "score", "value"}
 _TIMES = {"start_time", "end_time", "event_time", "received_at"}
 
@@ -37,6 +42,8 @@ def _frame(columns: tuple[str, ...], rows: list[Row]) -> pl.DataFrame:
             return pl.Int64()
         if column in _FLOATS:
             return pl.Float64()
+        if column in _BOOLEANS:
+            return pl.Boolean()
         return pl.Datetime("ns") if column in _TIMES else pl.String()
 
     data = {column: [row.get(column) for row in rows] for column in columns}
