@@ -15,6 +15,7 @@ from genai_prices.types import (
     ModelPrice,
     PriceVariant,
     Provider,
+    StartDateConstraint,
     TieredPrices,
     TimeOfDateConstraint,
 )
@@ -100,7 +101,7 @@ class ListModel:
             return None
         context = None
         if tier != STANDARD:
-            context = {"processing": BATCH} if tier == BATCH else {"service_tier": tier}
+            context = _context(tier)
             # Without a variant the package falls back to the standard price, which is not what was billed. What one
             # provider lists for a tier does not hold at another that serves the same model.
             own = any(model is self.model for model in self.provider.models)
@@ -117,11 +118,19 @@ class ListModel:
         started = [
             entry.constraint.start_date
             for entry in self._dated()
-            if entry.constraint is not None
-            and not isinstance(entry.constraint, TimeOfDateConstraint)
-            and entry.constraint.active(at)
+            if isinstance(entry.constraint, StartDateConstraint) and entry.constraint.active(at)
         ]
         return max(started).isoformat() if started else None
+
+    def tier_since(self, tier: str) -> str | None:
+        """From which day (ISO 8601) the package knows the price of a service tier; None if it does not at all."""
+        context = _context(tier)
+        starts = [
+            variant.constraint.start_date.isoformat()
+            for variant in self.model.price_variants or ()
+            if variant.when == context and isinstance(variant.constraint, StartDateConstraint)
+        ]
+        return min(starts, default=None)
 
     def _dated(self) -> list[ConditionalPrice]:
         return [] if isinstance(self.model.prices, ModelPrice) else self.model.prices
@@ -163,6 +172,11 @@ def look_up(provider: str | None, name: str) -> ListModel | None:
 def provider_id(provider: str | None) -> str | None:
     """A provider as the package names it; None for what is none, such as a framework."""
     return None if provider is None or provider in _FRAMEWORKS else _PROVIDERS.get(provider, provider)
+
+
+def _context(tier: str) -> dict[str, str]:
+    """How the package calls a service tier other than the standard."""
+    return {"processing": BATCH} if tier == BATCH else {"service_tier": tier}
 
 
 def _active(entry: ConditionalPrice | PriceVariant, at: datetime) -> bool:

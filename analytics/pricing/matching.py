@@ -56,7 +56,7 @@ class Matcher:
 
     def segments(self, subject: Subject) -> list[Segment]:
         """Which price a subject has from when on, by ascending time."""
-        candidates = self._ranked(subject)
+        candidates = self.candidates(subject)
         listed = find_list_model(subject.provider, subject.request_model, subject.response_model)
         segments = []
         for since in self._changes(candidates):
@@ -77,7 +77,7 @@ class Matcher:
         return None if segment.listed is None else segment.listed.card(at, tier)
 
     def _own_card(self, price: Price, subject: Subject, at: datetime, tier: str) -> RateCard | None:
-        usd = self._usd(price.currency, at)
+        usd = self.usd(price.currency, at)
         if usd is None:
             return None
         return price.card(tier, self._base_card(price, subject, at, price.base_tier(tier)), usd)
@@ -101,9 +101,9 @@ class Matcher:
         if price.base is None:
             return []
         alike = subject._replace(request_model=price.base, response_model=None)
-        return [base for base in self._ranked(alike) if base.base is None and base is not price]
+        return [base for base in self.candidates(alike) if base.base is None and base is not price]
 
-    def _ranked(self, subject: Subject) -> list[Price]:
+    def candidates(self, subject: Subject) -> list[Price]:
         """The user's prices that may be a subject's, the one that goes before first.
 
         The name that was asked for decides before the one that answered; an exact name before a pattern, a longer
@@ -142,7 +142,7 @@ class Matcher:
             moments.update(rate.since for rate in self.exchange_rates[currency])
         return [None, *sorted(moment for moment in moments if moment is not None)]
 
-    def _usd(self, currency: str, at: datetime) -> Decimal | None:
+    def usd(self, currency: str, at: datetime) -> Decimal | None:
         """What one unit of a currency was worth; None before its first rate."""
         if currency == USD:
             return Decimal(1)

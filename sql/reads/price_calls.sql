@@ -15,7 +15,10 @@ SELECT
     reported.output_audio_tokens, reported.cache_audio_read_tokens, reported.gateway_cache_hit,
     derived.reported_cost_usd, derived.cost_usd AS former_cost_usd
 FROM derived INNER JOIN reported USING (trace_id, span_id)
-WHERE derived.is_counted AND derived.start_time >= $since::TIMESTAMP_NS AND derived.start_time < $until::TIMESTAMP_NS
+WHERE
+    derived.is_counted
+    AND ($model::VARCHAR IS NULL OR derived.request_model = $model OR derived.response_model = $model)
+    AND derived.start_time >= $since::TIMESTAMP_NS AND derived.start_time < $until::TIMESTAMP_NS
 UNION ALL
 SELECT
     provider, request_model, response_model, server_address, service_tier, start_time, input_tokens,
@@ -28,4 +31,5 @@ FROM reported ANTI JOIN derived USING (trace_id)
 WHERE
     gen_ai_span_kind IN ('LLM', 'EMBEDDING')
     AND (status_code IS DISTINCT FROM 'ERROR' OR input_tokens IS NOT NULL OR output_tokens IS NOT NULL)
+    AND ($model::VARCHAR IS NULL OR request_model = $model OR response_model = $model)
     AND start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
