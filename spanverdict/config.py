@@ -7,27 +7,22 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     FiniteFloat,
     SecretStr,
     ValidationError,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from analytics.chains import VALIDATION_EVALUATORS
-from analytics.pricing import Price, PriceTier
 from collector.masking import check_expression, check_known, check_name
+from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig, Section
 
 DEFAULT_FILE = "spanverdict.toml"
 
@@ -79,30 +74,18 @@ def _check_sha256(text: str) -> str:
     return text.lower()
 
 
-def _check_currency(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", text):
-        raise ValueError("it is not a currency's code, such as EUR")
-    return text
-
-
 Address = Annotated[str, AfterValidator(check_address)]
 Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
-Money = Annotated[Decimal, Field(ge=0, le=1_000_000)]
-Currency = Annotated[str, AfterValidator(_check_currency)]
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message names the file and the key."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """``[server.tls]``: the certificate that OTLP is served with, and whose clients are let in."""
 
     certificate: Path
@@ -110,7 +93,7 @@ class TlsConfig(_Section):
     client_ca: Path | None = None
 
 
-class ServerConfig(_Section):
+class ServerConfig(Section):
     """``[server]``: where the server listens and how much memory the database may take."""
 
     grpc: Address = "127.0.0.1:4317"
@@ -124,7 +107,7 @@ class ServerConfig(_Section):
     derive_seconds: Positive = 10.0
 
 
-class IngestConfig(_Section):
+class IngestConfig(Section):
     """``[ingest]``: what may wait for a commit and how long a commit waits for company."""
 
     waiting_mib: Annotated[int, Field(gt=0)] = 64
@@ -136,7 +119,7 @@ class IngestConfig(_Section):
 ContentAction = Literal["keep", "truncate", "hash", "drop"]
 
 
-class ContentConfig(_Section):
+class ContentConfig(Section):
     """``[content]``: what of prompts, completions and tool calls may be stored, and what is masked in all texts."""
 
     prompts: ContentAction = "keep"
@@ -153,7 +136,7 @@ class ContentConfig(_Section):
     unmasked_attributes: tuple[str, ...] = ()
 
 
-class TokenConfig(_Section):
+class TokenConfig(Section):
     """``[[tokens]]``: a sender, known by the hash of its token, and what its resources are known to be."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -171,93 +154,20 @@ def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
     return tokens
 
 
-class _Rates(_Section):
-    input_per_mtok: Money | None = None
-    output_per_mtok: Money | None = None
-    cache_read_per_mtok: Money | None = None
-    cache_write_per_mtok: Money | None = None
-    cache_write_1h_per_mtok: Money | None = None
-    reasoning_per_mtok: Money | None = None
-    input_audio_per_mtok: Money | None = None
-    output_audio_per_mtok: Money | None = None
-    cache_audio_read_per_mtok: Money | None = None
-
-
-class PriceTierConfig(_Rates):
-    """``[[prices.tiers]]``: what a price is for calls with more input tokens than a threshold."""
-
-    above: Annotated[int, Field(ge=0)]
-
-
-class PriceConfig(_Rates):
-    """``[[prices]]``: the price of one model, or of those that a pattern matches, per million tokens."""
-
-    model: str | None = None
-    pattern: str | None = None
-    base: str | None = None
-    factor: Money = Decimal(1)
-    input_factor: Money | None = None
-    output_factor: Money | None = None
-    provider: str | None = None
-    response_model: str | None = None
-    server_address: str | None = None
-    service_tier: str | None = None
-    service_tiers: dict[str, Money] = Field(default_factory=dict)
-    effective_from: datetime | None = None
-    effective_until: datetime | None = None
-    currency: Currency = "USD"
-    per_request: Money | None = None
-    tiers: tuple[PriceTierConfig, ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self.price()
-        return self
-
-    def price(self) -> Price:
-        """The price that it describes.
-
-        Raises:
-            ValueError: its keys contradict each other.
-        """
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return Price(**{**given, "tiers": [PriceTier(**tier.model_dump()) for tier in self.tiers]})
-
-
-class ExchangeRateConfig(_Section):
-    """``[[exchange_rates.CURRENCY]]``: what one unit of a currency is worth in USD, from a moment on."""
-
-    usd: Annotated[Decimal, Field(gt=0, le=1_000_000)]
-    effective_from: datetime | None = None
-
-
-def _as_dated(rates: object) -> object:
-    return rates if isinstance(rates, list | tuple) else [{"usd": rates}]
-
-
-ExchangeRates = Annotated[tuple[ExchangeRateConfig, ...], BeforeValidator(_as_dated), Field(min_length=1)]
-
-
-class CostsConfig(_Section):
-    """``[costs]``: what becomes of a cost that a span states itself."""
-
-    reported: Literal["beside", "when_unpriced"] = "beside"
-
-
-class FeedbackConfig(_Section):
+class FeedbackConfig(Section):
     """``[feedback]``: how feedback finds its trace."""
 
     key_attribute: str | None = None
 
 
-class EvaluatorConfig(_Section):
+class EvaluatorConfig(Section):
     """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
 
     threshold: FiniteFloat
     higher_is: Literal["better", "worse"] = "better"
 
 
-class MetricConfig(_Section):
+class MetricConfig(Section):
     """``[metrics.NAME]``: what to change about one metric, or to register an outcome as one."""
 
     margin: Positive | None = None
@@ -267,7 +177,7 @@ class MetricConfig(_Section):
     weight: Positive | None = None
 
 
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """``[report]``: the error rate, and which evaluators tell that an answer had to be repaired."""
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05

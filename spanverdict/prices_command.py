@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import click
 import polars as pl
 
-from analytics.derive import Step, derive, mark_stale
+from analytics.derive import mark_stale
 from analytics.pricing.applied import price_list
 from analytics.pricing.findings import UNPRICED, find
 from analytics.pricing.matching import Matcher, Subject
 from analytics.pricing.usage import repriced, usage
+from spanverdict.derivation import bring_up_to_date
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, printable, write_rows
@@ -45,7 +45,7 @@ def prices_list(settings: Settings, model: str | None, at: datetime | None, form
     with open_store(settings.db) as store:
         found = pl.DataFrame(pl.from_arrow(store.read(statements.read("priced_models"))))
     subjects = [Subject(*row) for row in found.select(Subject._fields).iter_rows()]
-    if model is not None:
+    if model is not None and not any(model in (one.request_model, one.response_model) for one in subjects):
         subjects.append(Subject(None, model, None, None, None))
     rows = price_list(book.own, Matcher(book.own, book.exchange_rates), subjects, at or utc_now())
     if model is not None:
@@ -89,14 +89,8 @@ def prices_reprice(settings: Settings, since: datetime | None, model: str | None
         return
     with open_store(settings.db, write=True) as store:
         marked = mark_stale(store, since=since, model=model)
-        done = derive(store, options, _progress)
-    click.echo(f"Marked {marked:,} traces; looked at {done.traces:,} and wrote {done.calls:,} calls.", err=True)
-
-
-def _progress(step: Step) -> None:
-    if sys.stderr.isatty():
-        left = f"{step.traces_left:,} marked traces and {step.spans_left:,} new spans were left before this step."
-        click.echo(f"{step.calls:,} calls written; {left}", err=True)
+        _, step = bring_up_to_date(store, options)
+    click.echo(f"Marked {marked:,} traces; derived {step.calls:,} calls of {step.traces:,} traces.", err=True)
 
 
 def _calls(store: Access, since: datetime, model: str | None = None) -> Iterator[pl.DataFrame]:
