@@ -256,7 +256,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _sentence(error: ValidationError, file: str) -> str:
-    first = error.errors()[0]
+    # A key that is misspelled explains one that is missing.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     location = first["loc"]
     variable = _variable(location)
     origin = f"The environment variable {variable}" if variable else file

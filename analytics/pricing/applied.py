@@ -84,7 +84,7 @@ def subject_of(price: Price) -> Subject:
 
 def _named_itself(matcher: Matcher, price: Price, at: datetime) -> Applied:
     subject = subject_of(price)
-    segment = Segment(None, price, None, "constant")
+    segment = Segment(None, price, None)
     return Applied(subject, segment, matcher.card(subject, segment, at))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
 from analytics.pricing.arithmetic import COST, RATE_SCHEMA, TOKEN_COLUMNS, as_cost, with_costs
 from analytics.pricing.matching import Matcher, Segment, Subject
 from analytics.pricing.own_prices import USD, ExchangeRate, Price, check_unambiguous
-from analytics.pricing.rates import RATES, Band, RateCard, rate_units, usd_units
+from analytics.pricing.rates import RATES, RateCard, rate_units, usd_units
 
 PRICE_COLUMNS = (
     "provider",
@@ -27,6 +27,10 @@ PRICE_COLUMNS = (
 )
 PRICED_COLUMNS = ("cost_usd", "priced_cost_usd", "priced_tokens", "unpriced_tokens", "price_source", "price_name")
 GATEWAY_CACHE = "gateway cache"
+
+_Row = tuple[int | str | bool | None, ...]
+_ROWS_AT_ONCE = 100_000
+"""Calls multiplied at once: what bounds the memory of exact arithmetic."""
 
 _INSTANT = pl.Datetime("ns")
 _FAR_PAST = datetime(1677, 9, 22)  # noqa: DTZ001 (the store's times are naive UTC; the first day that ns hold)
@@ -78,31 +82,37 @@ class PriceBook:
             and ``price_name``.
         """
         facts = calls.select(PRICE_COLUMNS).with_row_index("call_row")
-        rated = self._with_rates(facts).sort("call_row")
-        costs = with_costs(rated.with_columns(has_price=pl.col("card").is_not_null()))
-        known = pl.col("priced_cost_usd").is_not_null()
-        costs = costs.with_columns(price_source=pl.when(known).then("source"), price_name=pl.when(known).then("name"))
-        return calls.hstack(_with_billed(costs, self.reported).select(PRICED_COLUMNS))
-
-    def _with_rates(self, facts: pl.DataFrame) -> pl.DataFrame:
-        """Join to each call the rates of its price at its time and number of input tokens; null without a price."""
         matched, bands = self._cards(facts)
-        return (
-            facts.join(matched, on="call_row", how="left")
-            .with_columns(size=pl.col("input_tokens").cast(pl.Int64).fill_null(0))
+        facts = facts.join(matched, on="call_row", how="left", maintain_order="left")
+        parts = [self._costs(part, bands) for part in facts.iter_slices(_ROWS_AT_ONCE)] or [self._costs(facts, bands)]
+        return calls.hstack(pl.concat(parts))
+
+    def _costs(self, facts: pl.DataFrame, bands: pl.DataFrame) -> pl.DataFrame:
+        """What calls cost at the rates of their price for their number of input tokens."""
+        rated = (
+            facts.with_columns(size=pl.col("input_tokens").cast(pl.Int64).fill_null(0))
             .sort("size")
             .join_asof(
-                bands.sort("above"),
+                bands,
                 left_on="size",
                 right_on="above",
                 by="card",
                 allow_exact_matches=False,
                 check_sortedness=False,
             )
+            .sort("call_row")
         )
+        costs = with_costs(rated.with_columns(has_price=pl.col("card").is_not_null()))
+        known = pl.col("priced_cost_usd").is_not_null()
+        costs = costs.with_columns(price_source=pl.when(known).then("source"), price_name=pl.when(known).then("name"))
+        return _with_billed(costs, self.reported).select(PRICED_COLUMNS)
 
     def _cards(self, facts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Find the price of each call, once per model, service tier and day (minute, if hours matter)."""
+        """Find the price of each call, once per model, service tier and day (or part of one, if hours matter).
+
+        Returns:
+            ``call_row`` and ``card`` of the calls that have a price, and the bands of each card by their threshold.
+        """
         matcher = Matcher(self.own, self.exchange_rates)
         names = list(Subject._fields)
         distinct = facts.select(names).unique(maintain_order=True).with_row_index("subject")
@@ -114,32 +124,30 @@ class PriceBook:
             .select("call_row", "subject", "at")
             .sort("at")
             .join_asof(
-                _segment_frame(segments),
-                left_on="at",
-                right_on="since",
-                by="subject",
-                check_sortedness=False,
+                _segment_frame(segments), left_on="at", right_on="since", by="subject", check_sortedness=False,
                 coalesce=False,
             )
-        )
-        moment = (
-            pl.when("every_minute")
-            .then(pl.col("at").dt.truncate("1m"))
-            .when("every_day")
-            .then(pl.col("at").dt.truncate("1d"))
-        )
-        timed = timed.with_columns(at=pl.max_horizontal(moment, "since")).filter(pl.col("segment").is_not_null())
-        moments = timed.select("segment", "at").unique(maintain_order=True).with_row_index("card")
-        bands = []
-        for number, segment_number, at in moments.select("card", "segment", "at").iter_rows():
+            .filter(pl.col("segment").is_not_null())
+            .with_columns(day=pl.col("at").dt.truncate("1d"))
+            .with_columns(in_day=pl.col("at") - pl.col("day"))
+            .sort("in_day")
+            .join_asof(
+                _change_frame(segments), left_on="in_day", right_on="change", by="segment", check_sortedness=False,
+                coalesce=False,
+            )
+            .with_columns(at=pl.max_horizontal(pl.col("day") + pl.col("change"), "since"))
+        )  # fmt: skip
+        moments = timed.select("segment", "at").unique(maintain_order=True).with_row_index("number")
+        numbers: dict[tuple[_Row, ...], int] = {}
+        card_of: list[int | None] = []
+        for segment_number, at in moments.select("segment", "at").iter_rows():
             subject, segment = segments[segment_number]
             card = matcher.card(subjects[subject], segment, at)
-            if card is not None:
-                bands += [_band_row(number, card, band) for band in card.bands]
-        priced = pl.DataFrame(bands, schema=_BAND_SCHEMA, orient="row")
-        known = moments.with_columns(pl.col("card").cast(pl.Int64)).join(priced.select("card").unique(), on="card")
-        matched = timed.join(known, on=["segment", "at"]).select("call_row", "card")
-        return matched, priced
+            card_of.append(None if card is None else numbers.setdefault(_rows_of(card), len(numbers)))
+        rows = [(number, *row) for card_rows, number in numbers.items() for row in card_rows]
+        bands = pl.DataFrame(rows, schema=_BAND_SCHEMA, orient="row").sort("above")
+        moments = moments.with_columns(card=pl.Series(card_of, dtype=pl.Int64)).drop_nulls("card")
+        return timed.join(moments, on=["segment", "at"]).select("call_row", "card"), bands
 
 
 def _segment_frame(segments: Sequence[tuple[int, Segment]]) -> pl.DataFrame:
@@ -148,29 +156,31 @@ def _segment_frame(segments: Sequence[tuple[int, Segment]]) -> pl.DataFrame:
             "subject": [subject for subject, _ in segments],
             "since": [segment.since or _FAR_PAST for _, segment in segments],
             "segment": range(len(segments)),
-            "every_day": [segment.resolution == "day" for _, segment in segments],
-            "every_minute": [segment.resolution == "minute" for _, segment in segments],
         },
-        schema={
-            "subject": pl.UInt32(),
-            "since": _INSTANT,
-            "segment": pl.Int64(),
-            "every_day": pl.Boolean(),
-            "every_minute": pl.Boolean(),
-        },
+        schema={"subject": pl.UInt32(), "since": _INSTANT, "segment": pl.Int64()},
     ).sort("since")
 
 
-def _band_row(number: int, card: RateCard, band: Band) -> dict[str, Any]:
-    return {
-        "card": number,
-        "above": band.above,
-        "source": card.source,
-        "name": card.name if band.above < 0 else f"{card.name} above {band.above}",
-        "needs_modalities": card.needs_modalities,
-        **{f"rate_{name}": rate_units(band.rates.get(name)) for name in RATES},
-        "request": usd_units(band.per_request),
-    }
+def _change_frame(segments: Sequence[tuple[int, Segment]]) -> pl.DataFrame:
+    """When in a day the rates of segments may change."""
+    changes = [(number, change) for number, (_, segment) in enumerate(segments) for change in segment.changes]
+    schema = {"segment": pl.Int64(), "change": pl.Duration("ns")}
+    return pl.DataFrame(changes, schema=schema, orient="row").sort("change")
+
+
+def _rows_of(card: RateCard) -> tuple[_Row, ...]:
+    """The rates of a price in whole units, one row per band."""
+    return tuple(
+        (
+            band.above,
+            card.source,
+            card.name if band.above < 0 else f"{card.name} above {band.above}",
+            card.needs_modalities,
+            *(rate_units(band.rates.get(name)) for name in RATES),
+            usd_units(band.per_request),
+        )
+        for band in card.bands
+    )
 
 
 def _with_billed(costs: pl.DataFrame, reported: str) -> pl.DataFrame:

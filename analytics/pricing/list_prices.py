@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from genai_prices import Usage, calc_price
@@ -70,6 +70,8 @@ _KEYS = {
 # Output of such models is mostly not text, and no convention tells how many of its tokens were what.
 _UNTOLD_OUTPUT = ("output_image_mtok", "output_video_mtok")
 
+_SOME_DAY = date(2000, 1, 1)
+
 Rate = Decimal | TieredPrices | None
 
 
@@ -86,13 +88,15 @@ class ListModel:
         return f"{self.provider.id}/{self.model.id}"
 
     @property
-    def resolution(self) -> str:
-        """How finely the price depends on time: "constant", "day" or "minute"."""
+    def changes(self) -> tuple[timedelta, ...]:
+        """When in a day (UTC) the price may change, by ascending time; empty if it never does."""
         dated = [*self._dated(), *(self.model.price_variants or ())]
         constraints = [entry.constraint for entry in dated if entry.constraint is not None]
-        if any(isinstance(constraint, TimeOfDateConstraint) for constraint in constraints):
-            return "minute"
-        return "day" if constraints else "constant"
+        moments = {timedelta()} if constraints else set()
+        for constraint in constraints:
+            if isinstance(constraint, TimeOfDateConstraint):
+                moments |= {_since_midnight(constraint.start_time), _since_midnight(constraint.end_time)}
+        return tuple(sorted(moments))
 
     def card(self, at: datetime, tier: str) -> RateCard | None:
         """The price at a moment (UTC) in a service tier; None where the package does not know it."""
@@ -172,6 +176,13 @@ def look_up(provider: str | None, name: str) -> ListModel | None:
 def provider_id(provider: str | None) -> str | None:
     """A provider as the package names it; None for what is none, such as a framework."""
     return None if provider is None or provider in _FRAMEWORKS else _PROVIDERS.get(provider, provider)
+
+
+def _since_midnight(moment: time) -> timedelta:
+    """A time of day, in UTC as the package takes one without an offset."""
+    there = datetime.combine(_SOME_DAY, moment)
+    utc = there if there.tzinfo is None else there.astimezone(UTC).replace(tzinfo=None)
+    return timedelta(hours=utc.hour, minutes=utc.minute, seconds=utc.second, microseconds=utc.microsecond)
 
 
 def _context(tier: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
@@ -33,13 +33,13 @@ class Segment:
         since: when it begins (naive UTC); None: always.
         own: the user's price, if it is one.
         listed: the list's, if it is that.
-        resolution: how finely the rates depend on the moment: "constant", "day" or "minute".
+        changes: when in a day its rates may change, by ascending time; empty if they never do.
     """
 
     since: datetime | None
     own: Price | None
     listed: ListModel | None
-    resolution: str
+    changes: tuple[timedelta, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,10 @@ class Matcher:
         for since in self._changes(candidates):
             price = next((price for price in candidates if price.holds_at(since or datetime.min)), None)  # noqa: DTZ901
             if price is None:
-                resolution = "constant" if listed is None else listed.resolution
-                segments.append(Segment(since, None, listed, resolution))
+                segments.append(Segment(since, None, listed, () if listed is None else listed.changes))
             else:
                 base = self._listed_base(price, subject)
-                segments.append(Segment(since, price, None, "constant" if base is None else base.resolution))
+                segments.append(Segment(since, price, None, () if base is None else base.changes))
         return segments
 
     def card(self, subject: Subject, segment: Segment, at: datetime) -> RateCard | None:

@@ -100,7 +100,7 @@ PRICE = "[[prices]]\nmodel = 'm'\ninput_per_mtok = 1\noutput_per_mtok = 1\n"
         ("[[prices]]\nmodel = 'm'\nbas = 'x'", "unknown key 'prices.0.bas'; did you mean 'base'?"),
         (PRICE + "[[prices.tiers]]\nabov = 1", "unknown key 'prices.0.tiers.0.abov'; did you mean 'above'?"),
         (PRICE + "[[prices.tiers]]\ninput_per_mtok = 1", "'prices.0.tiers.0.above' is missing."),
-        (PRICE + "[[prices]]\nbase = 'x'", "c.toml: 'prices.1' cannot be used: the price of an entry without model has"),
+        (PRICE + "[[prices]]\nbase = 'x'", "c.toml: 'prices.1' cannot be used: the price of an entry without model"),
         (PRICE + "service_tiers = { batch = -1 }", "'prices.0.service_tiers.batch' is -1, but input should be greater"),
         (PRICE + "effective_from = 'soon'", "'prices.0.effective_from' is 'soon', but"),
         (PRICE + "currency = 'euro'", "'prices.0.currency' is 'euro', but it is not a currency's code, such as EUR."),
