@@ -267,8 +267,9 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
-    if location[0] == "tokens" or location[-1] in _SECRETS or isinstance(first["input"], dict):
-        # What stands there may be a secret, a token that was meant to be a hash, or a whole table: it is not repeated.
+    whole_price = location[0] == "prices" and isinstance(first["input"], dict)
+    if location[0] == "tokens" or location[-1] in _SECRETS or whole_price:
+        # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 

@@ -19,9 +19,10 @@ class Section(BaseModel):
 
 
 def _check_currency(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", text):
+    if not re.fullmatch(r"[A-Za-z]{3}", text):
         raise ValueError("it is not a currency's code, such as EUR")
-    return text
+    # The keys of environment variables come in lower case.
+    return text.upper()
 
 
 Money = Annotated[Decimal, Field(ge=0, le=1_000_000)]

@@ -56,6 +56,8 @@ _FRAMEWORKS = frozenset(
     }
 )
 _SNAPSHOT = re.compile(r"[-@.:]?\d{4}-?\d{2}-?\d{2}")
+# How Google's APIs write a published model: "models/gemini…", "projects/…/publishers/google/models/gemini…".
+_GOOGLE_PATH = re.compile(r"(?:^|/publishers/[^/]+/|^publishers/[^/]+/)models/([^/]+)$")
 _KEYS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -164,8 +166,12 @@ def look_up(provider: str | None, name: str) -> ListModel | None:
         provider: as spans name it; None, or a framework: the model's name must tell.
         name: the model's name.
     """
+    path = _GOOGLE_PATH.search(name)
+    plain = path[1] if path else name
+    # The package knows how LiteLLM writes "provider/model".
+    served_by = provider if provider == "litellm" and "/" in plain else provider_id(provider)
     try:
-        found = calc_price(Usage(input_tokens=0), name, provider_id=provider_id(provider))
+        found = calc_price(Usage(input_tokens=0), plain, provider_id=served_by)
     except LookupError:
         return None
     if is_fine_tuned(name) and not is_fine_tuned(found.model.id):

@@ -91,6 +91,13 @@ def test_every_key_is_translated(workdir: Path) -> None:
     assert [getattr(first, f"{name}_per_mtok") * 10 for name in rates] == list(range(1, 10))
 
 
+def test_an_exchange_rate_of_the_environment(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate can be set where no file is, whatever the case of its currency there."""
+    monkeypatch.setenv("SPANVERDICT_EXCHANGE_RATES__EUR", "1.25")
+    book = job_options(load(written(workdir, PRICE + "currency = 'EUR'"))).prices
+    assert book.exchange_rates == {"EUR": [ExchangeRate(Decimal("1.25"))]}
+
+
 PRICE = "[[prices]]\nmodel = 'm'\ninput_per_mtok = 1\noutput_per_mtok = 1\n"
 
 

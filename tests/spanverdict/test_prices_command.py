@@ -203,7 +203,8 @@ def test_history_is_priced_anew(put: Put, cli: Cli, db: Path) -> None:
     """After a price was configured the stored costs follow, only those of the model and time that were asked for."""
     put(TUNED, 3)
     put("house", 3)
-    cli("derive")
+    derived = cli("derive")
+    assert derived.exit_code == 0, derived.stderr
 
     def costs() -> dict[str, list[float | None]]:
         with Store(db) as store:

@@ -145,6 +145,24 @@ def test_self_hosted_provider_does_not_take_an_apis_price(cost: Cost) -> None:
     assert cost(PriceBook(), provider=None, request_model=None) == UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("provider", "name", "rate"),
+    [
+        ("gcp.gemini", "models/gemini-2.5-flash", "0.3"),
+        ("gcp.vertex_ai", "projects/p/locations/us-central1/publishers/google/models/gemini-2.5-flash", "0.3"),
+        ("aws.bedrock", "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
+        ("litellm", "openai/gpt-4o", "2.5"),
+        ("litellm", "gpt-4o", "2.5"),
+        ("openai", "GPT-4o", "2.5"),
+        ("fireworks", "accounts/acme/models/gpt-4o", None),
+    ],
+)
+def test_names_of_listed_models(cost: Cost, provider: str, name: str, rate: str | None) -> None:
+    """Paths and prefixes that providers and gateways write lead to the listed model; a customer's own path does not."""
+    expected = UNKNOWN if rate is None else (Decimal(rate), "genai-prices")
+    assert cost(PriceBook(), provider=provider, request_model=name) == expected
+
+
 @pytest.mark.parametrize("counts", [{"input_tokens": None}, {"output_tokens": None}, {"input_tokens": -1}])
 def test_unknown_counts_have_no_cost(priced: Priced, counts: dict[str, Any]) -> None:
     """Without an input or output count there is no cost of the rest, and no token is called priced or unpriced."""
