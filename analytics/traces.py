@@ -22,6 +22,7 @@ from analytics.outcomes import (
     outcomes_by_trace,
     with_passed,
 )
+from analytics.pricing import usd
 from analytics.span_tree import SpanTree
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ FEEDBACK_COLUMNS = (
 )
 NO_COHORT = "(none)"
 NANOSECONDS_PER_MS = 1_000_000
-UNITS_PER_USD = 10**12
 
 
 def trace_frame(
@@ -115,10 +115,10 @@ def trace_frame(
         One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
         ``trace_id, start_time, end_time, latency_ms, cohort, arm, unit, user_id, conversation_id, services,
         prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
-        output_tokens, cost_usd, unpriced_calls, error, tool_errors, retries, schema_repairs, fallbacks,
-        missing_root, dropped_attributes``, one ``evaluation:<name>`` per evaluator seen and one
-        ``outcome:<name>`` per kind of feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or
-        not yet final).
+        output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
+        tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
+        ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
+        1.0 the bad thing, 0.0 not, null unknown or not yet final).
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
@@ -155,7 +155,7 @@ def trace_frame(
     return (
         traces.with_columns(
             pl.col("cohort").fill_null(NO_COHORT),
-            pl.col("llm_calls", "unpriced_calls", *COUNT_COLUMNS).fill_null(0),
+            pl.col("llm_calls", "priced_tokens", "unpriced_tokens", "unpriced_calls", *COUNT_COLUMNS).fill_null(0),
             unit=pl.coalesce("user_id", "conversation_id", "trace_id"),
             error=pl.col("root_failed") | (~pl.col("root_succeeded") & unrescued),
         )
@@ -184,7 +184,10 @@ _FRAME_COLUMNS = (
     "input_tokens",
     "output_tokens",
     "cost_usd",
+    "priced_tokens",
+    "unpriced_tokens",
     "unpriced_calls",
+    "unpriced_models",
     "error",
     "tool_errors",
     "retries",
@@ -318,23 +321,29 @@ def _usage(calls: pl.DataFrame) -> pl.DataFrame:
     A trace in which every call was rejected used nothing, and that is known.
     """
     counted = pl.col("is_counted")
-    # Whole units add up to the same sum in any order, which floating-point dollars do not; and polars
-    # divides one row otherwise than many (by the reciprocal), hence the rounding to the exact digits.
-    units = (pl.col("cost_usd") * UNITS_PER_USD).round().cast(pl.Int64, strict=False)
-    calls = calls.with_columns(cost_usd=units)
     sums = calls.group_by("trace_id").agg(
         *(
             pl.when(~(counted & pl.col(name).is_null()).any()).then(pl.col(name).filter(counted).sum()).alias(name)
             for name in ("input_tokens", "output_tokens", "cost_usd")
         ),
+        pl.col("priced_tokens", "unpriced_tokens").filter(counted).sum(),
         unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),
     )
-    sums = sums.with_columns((pl.col("cost_usd") / UNITS_PER_USD).round(12))
+    sums = sums.with_columns(usd(pl.col("cost_usd")))
     read = calls.filter(counted)
     emitters = read.filter(pl.col("gen_ai_span_kind") == "LLM")
     instrumentation = _listed(emitters, "instrumentation", _versioned("scope_name", "scope_version"))
     rules = _listed(read, "token_rules", pl.col("token_rule"))
-    return sums.join(instrumentation, on="trace_id", how="left").join(rules, on="trace_id", how="left")
+    # A call whose tokens were not told has no cost either, but that is not its price's fault.
+    told = pl.all_horizontal(pl.col("input_tokens", "output_tokens").is_not_null())
+    unpriced = _listed(
+        read.filter(told & pl.col("cost_usd").is_null()),
+        "unpriced_models",
+        pl.coalesce("request_model", "response_model", pl.lit("(no model)")),
+    )
+    for part in (instrumentation, rules, unpriced):
+        sums = sums.join(part, on="trace_id", how="left")
+    return sums
 
 
 def _listed(frame: pl.DataFrame, name: str, value: pl.Expr) -> pl.DataFrame:

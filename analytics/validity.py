@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import polars as pl
@@ -24,6 +24,7 @@ MISSING_TOLERANCE = 0.02
 _MAY_BE_CHANCE = "so few traces can differ by chance, look again with more."
 _LEAST_SHOWN = 0.0001
 _ARMS = 2
+_MOST_NAMED = 5
 _SEVERITY = {CheckStatus.FAIL: 0, CheckStatus.WARN: 1, CheckStatus.PASS: 2}
 _NAMES = (
     "both_arms",
@@ -276,17 +277,28 @@ def _missing_scores(cohort: str, frame: pl.DataFrame, fail_rates: Mapping[str, s
 
 
 def _unpriced(cohort: str, frame: pl.DataFrame) -> Check:
-    touched = frame.filter(pl.col("unpriced_calls") > 0)
-    if touched.is_empty():
+    calls = int(frame["unpriced_calls"].sum())
+    if not calls:
         return Check("unpriced", cohort, CheckStatus.PASS, "Every LLM call has a price.", COST_METRICS)
-    calls = int(touched["unpriced_calls"].sum())
     base, candidate = _rates(frame.with_columns(pl.col("unpriced_calls") > 0), "unpriced_calls")
     have = "call has" if calls == 1 else "calls have"
+    models = sorted({model for text in frame["unpriced_models"].drop_nulls() for model in text.split(",")})
+    mend = (
+        f"no price is known for tokens of {_listed(models)}, so run `spanverdict prices check`."
+        if models
+        else "their token counts are unknown, so look at what the instrumentation reports."
+    )
     detail = (
-        f"{calls:,} LLM {have} no known price ({_percent(base)} of base and "
-        f"{_percent(candidate)} of candidate traces): add the model to [prices]."
+        f"{calls:,} LLM {have} no known cost ({_percent(base)} of base and {_percent(candidate)} of candidate "
+        f"traces): {mend}"
     )
     return Check("unpriced", cohort, CheckStatus.FAIL, detail, COST_METRICS)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence: the first few and how many more there are."""
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED:,} more"
 
 
 def _missing_root(cohort: str, frame: pl.DataFrame) -> Check:

@@ -27,6 +27,7 @@ from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_file, write_rows
+from spanverdict.prices_command import prices_command
 from spanverdict.serve import serve as run_server
 from sql import statements
 from sql.access import ServerFile, open_store
@@ -150,6 +151,7 @@ def sql(
 
 
 main.add_command(import_command)
+main.add_command(prices_command)
 main.add_command(derive_command)
 
 

@@ -7,14 +7,12 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     SecretStr,
@@ -26,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from analytics.chain_rules import ChainRule, check_pattern
 from analytics.chains import VALIDATION_EVALUATORS
 from collector.masking import check_expression, check_known, check_name
+from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig, Section
 
 DEFAULT_FILE = "spanverdict.toml"
 
@@ -88,11 +87,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names the file and the key."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """``[server.tls]``: the certificate that OTLP is served with, and whose clients are let in."""
 
     certificate: Path
@@ -100,7 +95,7 @@ class TlsConfig(_Section):
     client_ca: Path | None = None
 
 
-class ServerConfig(_Section):
+class ServerConfig(Section):
     """``[server]``: where the server listens and how much memory the database may take."""
 
     grpc: Address = "127.0.0.1:4317"
@@ -114,7 +109,7 @@ class ServerConfig(_Section):
     derive_seconds: Positive = 10.0
 
 
-class IngestConfig(_Section):
+class IngestConfig(Section):
     """``[ingest]``: what may wait for a commit and how long a commit waits for company."""
 
     waiting_mib: Annotated[int, Field(gt=0)] = 64
@@ -126,7 +121,7 @@ class IngestConfig(_Section):
 ContentAction = Literal["keep", "truncate", "hash", "drop"]
 
 
-class ContentConfig(_Section):
+class ContentConfig(Section):
     """``[content]``: what of prompts, completions and tool calls may be stored, and what is masked in all texts."""
 
     prompts: ContentAction = "keep"
@@ -143,7 +138,7 @@ class ContentConfig(_Section):
     unmasked_attributes: tuple[str, ...] = ()
 
 
-class TokenConfig(_Section):
+class TokenConfig(Section):
     """``[[tokens]]``: a sender, known by the hash of its token, and what its resources are known to be."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -161,31 +156,20 @@ def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
     return tokens
 
 
-class PriceConfig(_Section):
-    """``[[prices]]``: the price of one model, in USD per million tokens, from a moment on."""
-
-    model: str
-    input_per_mtok: NotNegative
-    output_per_mtok: NotNegative
-    cache_read_per_mtok: NotNegative | None = None
-    cache_write_per_mtok: NotNegative | None = None
-    effective_from: datetime | None = None
-
-
-class FeedbackConfig(_Section):
+class FeedbackConfig(Section):
     """``[feedback]``: how feedback finds its trace."""
 
     key_attribute: str | None = None
 
 
-class EvaluatorConfig(_Section):
+class EvaluatorConfig(Section):
     """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
 
     threshold: FiniteFloat
     higher_is: Literal["better", "worse"] = "better"
 
 
-class MetricConfig(_Section):
+class MetricConfig(Section):
     """``[metrics.NAME]``: what to change about one metric, or to register an outcome as one."""
 
     margin: Positive | None = None
@@ -195,14 +179,14 @@ class MetricConfig(_Section):
     weight: Positive | None = None
 
 
-class ReportConfig(_Section):
+class ReportConfig(Section):
     """``[report]``: the error rate, and which evaluators tell that an answer had to be repaired."""
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
 
 
-class ChainRuleConfig(_Section):
+class ChainRuleConfig(Section):
     """``[[chains.rules]]``: attributes in which the application says which calls are attempts, and why."""
 
     group_attribute: Annotated[str, Field(min_length=1)] | None = None
@@ -217,7 +201,7 @@ class ChainRuleConfig(_Section):
         return self
 
 
-class ChainsConfig(_Section):
+class ChainsConfig(Section):
     """``[chains]``: what the application says about its attempts."""
 
     rules: tuple[ChainRuleConfig, ...] = ()
@@ -234,6 +218,8 @@ class Config(BaseSettings):
     content: ContentConfig = ContentConfig()
     tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(_check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()
+    exchange_rates: dict[Currency, ExchangeRates] = Field(default_factory=dict)
+    costs: CostsConfig = CostsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
@@ -294,7 +280,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _sentence(error: ValidationError, file: str) -> str:
-    first = error.errors()[0]
+    # A key that is misspelled explains one that is missing.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     location = first["loc"]
     variable = _variable(location)
     origin = f"The environment variable {variable}" if variable else file
@@ -303,9 +290,10 @@ def _sentence(error: ValidationError, file: str) -> str:
         return _unknown(origin, location)
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
-    message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    if location[0] == "tokens" or location[-1] in _SECRETS:
-        # What stands there may be a secret, or a token that was meant to be a hash: it is not repeated.
+    message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
+    whole_price = location[0] == "prices" and isinstance(first["input"], dict)
+    if location[0] == "tokens" or location[-1] in _SECRETS or whole_price:
+        # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
 
@@ -339,6 +327,13 @@ def _known_keys(location: Sequence[int | str]) -> list[str]:
         field = model.model_fields.get(str(part))
         if field is None:
             continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), model)
+        model = _section_in(field.annotation) or model
     return list(model.model_fields)
+
+
+def _section_in(annotation: object) -> type[BaseModel] | None:
+    """The section that a field's type holds, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((section for section in found if section is not None), None)

@@ -8,7 +8,7 @@ from analytics.chain_rules import ChainRule
 from analytics.job import JobOptions
 from analytics.metrics import MetricOverride
 from analytics.outcomes import EvaluatorRule
-from analytics.pricing import Price, PriceBook
+from analytics.pricing import ExchangeRate, PriceBook
 from spanverdict.config import Config, ConfigError
 
 
@@ -16,10 +16,17 @@ def job_options(config: Config) -> JobOptions:
     """Translate what the configuration says about prices, evaluators, metrics, chains and reports.
 
     Raises:
-        ConfigError: two prices of one model begin at the same time.
+        ConfigError: two prices of one model begin at the same time, or a price's currency has no exchange rate.
     """
     try:
-        prices = PriceBook([Price(**price.model_dump()) for price in config.prices])
+        prices = PriceBook(
+            [price.price() for price in config.prices],
+            {
+                currency: [ExchangeRate(rate.usd, rate.effective_from) for rate in rates]
+                for currency, rates in config.exchange_rates.items()
+            },
+            config.costs.reported,
+        )
     except ValueError as error:
         raise ConfigError(f"prices: {error}") from error
     return JobOptions(

@@ -28,6 +28,7 @@ def arm_of(arm: str, size: int, *, cohort: str = "eu", users: int | None = None,
         "instrumentation": "openai@2.0",
         "token_rules": "otel",
         "unpriced_calls": 0,
+        "unpriced_models": None,
         "missing_root": False,
         "evaluation:Groundedness": 0.0,
     }
@@ -307,6 +308,22 @@ def test_an_unpriced_call_fails_cost(calls: int, words: str) -> None:
     assert (check.status, check.metrics) == (FAIL, ("cost_per_trace",))
     assert check.detail.startswith(words)
     assert "0.0 % of base and 0.5 % of candidate traces" in check.detail
+
+
+def test_models_without_a_price_are_named() -> None:
+    """The sentence names the models, the first few of many, and the command that says what to write."""
+    named = arms(200, unpriced_calls=1, unpriced_models=["b,a", "a", *[None] * 8])
+    check = one(run(named), "unpriced")
+    assert check.detail.endswith("no price is known for tokens of a, b, so run `spanverdict prices check`.")
+    many = arms(200, unpriced_calls=1, unpriced_models=",".join(f"m{number}" for number in range(8)))
+    assert "m0, m1, m2, m3, m4 and 3 more, so run" in one(run(many), "unpriced").detail
+
+
+def test_unknown_token_counts_are_not_the_prices_fault() -> None:
+    """Where no token was told, the mend is with the instrumentation."""
+    check = one(run(arms(200, unpriced_calls=1)), "unpriced")
+    assert "have no known cost" in check.detail
+    assert check.detail.endswith("token counts are unknown, so look at what the instrumentation reports.")
 
 
 def test_missing_roots_in_one_arm_warn() -> None:

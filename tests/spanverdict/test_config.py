@@ -117,7 +117,7 @@ def test_option_before_environment_before_file(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are chains, content, db,"),
+        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are chains, content, costs, db,"),
         ("promotoins = 1\nreports = 2", "unknown key"),
         ("[sever]\ngrpc = 'a:1'", "c.toml: unknown key 'sever'; did you mean 'server'?"),
         ("[server]\ngrcp = 'a:1'", "c.toml: unknown key 'server.grcp'; did you mean 'grpc'?"),
@@ -133,7 +133,7 @@ def test_option_before_environment_before_file(
         ("server = 5", "c.toml: 'server' is 5, but it should be a table."),
         ("prices = 5", "c.toml: 'prices' is 5, but it should be an array."),
         ("db = 5", "c.toml: 'db' is 5, but it should be a path."),
-        ("[[prices]]\nmodel = 'm'", "c.toml: 'prices.0.input_per_mtok' is missing."),
+        ("[[prices]]\nmodel = 'm'", "c.toml: 'prices.0' cannot be used: the price of model 'm' has no input_per_mtok;"),
         (PRICE.replace("= 1", "= -1"), "'prices.0.input_per_mtok' is -1, but input should be greater than or equal"),
         (PRICE.replace("= 1", "= inf"), "'prices.0.input_per_mtok' is inf, but input should be a finite number."),
         ("[evaluators.G]\nthreshold = nan", "'evaluators.G.threshold' is nan, but"),

@@ -55,7 +55,10 @@ def test_columns_and_types(span: Make, evaluation: Make, feedback: Make, frame: 
         "input_tokens": pl.Int64(),
         "output_tokens": pl.Int64(),
         "cost_usd": pl.Float64(),
+        "priced_tokens": pl.Int64(),
+        "unpriced_tokens": pl.Int64(),
         "unpriced_calls": pl.Int64(),
+        "unpriced_models": pl.String(),
         "error": pl.Boolean(),
         "tool_errors": pl.Int64(),
         "retries": pl.Int64(),
@@ -230,10 +233,12 @@ def test_cost_is_the_sum_of_priced_calls(span: Make, frame: Frame) -> None:
         span("b", "r", "LLM", 3, 4, request_model="candidate-model", input_tokens=0, output_tokens=1_000_000),
     ]
     row = frame(spans).row(0, named=True)
-    assert (row["cost_usd"], row["unpriced_calls"]) == (pytest.approx(4.0), 0)
+    assert (row["cost_usd"], row["unpriced_calls"], row["unpriced_models"]) == (4.0, 0, None)
+    assert (row["priced_tokens"], row["unpriced_tokens"]) == (2_500_000, 0)
     spans.append(span("c", "r", "LLM", 5, 6, request_model="ft:nobody-knows", input_tokens=1, output_tokens=1))
     row = frame(spans).row(0, named=True)
     assert (row["cost_usd"], row["unpriced_calls"], row["input_tokens"]) == (None, 1, 1_000_001)
+    assert (row["unpriced_models"], row["priced_tokens"], row["unpriced_tokens"]) == ("ft:nobody-knows", 2_500_000, 2)
 
 
 def test_only_ended_traces_show(span: Make, frame: Frame) -> None:

@@ -1,0 +1,25 @@
+"""What each model call cost, in USD, or that it is not known.
+
+The user's own prices come first, then those of the genai-prices package. Nothing is guessed: a fine-tuned model never
+takes its base's price, and a token without a price has no cost. How a price is found and a cost is made of it:
+docs/costs.md.
+"""
+
+from __future__ import annotations
+
+from analytics.pricing.arithmetic import usd
+from analytics.pricing.book import PRICE_COLUMNS, PRICED_COLUMNS, PriceBook
+from analytics.pricing.model_names import base_of, is_fine_tuned
+from analytics.pricing.own_prices import ExchangeRate, Price, PriceTier
+
+__all__ = [
+    "PRICED_COLUMNS",
+    "PRICE_COLUMNS",
+    "ExchangeRate",
+    "Price",
+    "PriceBook",
+    "PriceTier",
+    "base_of",
+    "is_fine_tuned",
+    "usd",
+]
