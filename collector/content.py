@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 
-from collector.conventions import INTEGER_COLUMNS, LIST_COLUMNS, NUMBER_COLUMNS, TEXT_COLUMNS
+from collector.conventions.columns import READ_COLUMNS
+from collector.conventions.gateways import REPEAT_COLUMNS
+from collector.conventions.settings import COST_PARTS
+from collector.conventions.sources import Reader
+from collector.conventions.usage import USAGE_SETS
 from collector.evaluations import COLUMNS as EVALUATION_COLUMNS
 
 
@@ -35,26 +39,44 @@ _QUERY: Kinds = _PROMPT | _ARGUMENTS
 _OUTPUT: Kinds = frozenset(Content) - _PROMPT
 _ANY: Kinds = frozenset(Content)
 
-SETTINGS = frozenset({"llm.invocation_parameters", "langfuse.observation.model.parameters"})
+SETTINGS = frozenset(
+    {"llm.invocation_parameters", "langfuse.observation.model.parameters", "gen_ai.request.parameters"}
+)
 """JSON objects of request settings that may hold instructions and tools beside them."""
 
 _SETTINGS_KINDS = _QUERY
 
-USER_IDS = frozenset(source.key for source in TEXT_COLUMNS["user_id"])
+LONGEST_SETTING = 64
+"""Characters of a text that is taken for a setting; a longer one may be anything."""
+
+USER_IDS = frozenset(key for source in READ_COLUMNS["user_id"].sources for key in source.keys)
 """Attributes that tell users apart; reports count users by them."""
 
 _EXPLANATIONS = {source.key for source in EVALUATION_COLUMNS["explanation"][0]}
 
-ANALYSED = (
-    frozenset(
-        source.key
-        for columns in (TEXT_COLUMNS, INTEGER_COLUMNS, NUMBER_COLUMNS, LIST_COLUMNS)
-        for sources in columns.values()
-        for source in sources
-    )
-    | {source.key for sources, _ in EVALUATION_COLUMNS.values() for source in sources}
-) - SETTINGS
-"""Attributes that columns are read from: no policy that is not told their exact name changes them."""
+_READ = (
+    *(source for column in READ_COLUMNS.values() for source in column.sources),
+    *(source for column in (*COST_PARTS.values(), *REPEAT_COLUMNS.values()) for source in column.sources),
+    *(source for usage in USAGE_SETS for sources in usage.counts.values() for source in sources),
+    *(source for sources, _ in EVALUATION_COLUMNS.values() for source in sources),
+)
+
+REDUCED = SETTINGS | {"ai.response.providerMetadata"}
+"""JSON objects of which the members that columns are read from may be kept where the rest may not."""
+
+MEMBERS_READ: Mapping[str, frozenset[tuple[str, ...]]] = {
+    key: frozenset(tuple(map(str, source.path)) for source in _READ if source.key == key and source.path)
+    for key in REDUCED
+}
+"""Where in such an object those members stand."""
+
+_WITH_MORE_IN_THEM = frozenset({Reader.URL_HOST, Reader.URL_PORT, Reader.SUM})
+"""Readers that take a part of a value: what else is in it is not analysed."""
+
+ANALYSED = frozenset(
+    key for source in _READ if not source.path and source.reader not in _WITH_MORE_IN_THEM for key in source.keys
+)
+"""Attributes that columns are read from as they are: no policy that is not told their exact name changes them."""
 
 UNMASKED = (ANALYSED - USER_IDS - _EXPLANATIONS) | {
     "event.name",

@@ -129,8 +129,8 @@ def test_token_rules(otlp: Any, counts: tuple[int | None, ...], scope: str, toke
     assert (row["input_tokens"], row["token_rule"]) == (tokens, rule)
 
 
-def test_reasoning_beyond_output_is_clamped(otlp: Any) -> None:
-    """Reasoning tokens are part of the output; more of them than output is clamped and said."""
+def test_reasoning_beyond_output_raises_it(otlp: Any) -> None:
+    """Reasoning is part of the output; where there is more of it, the output is raised to it, and that is said."""
     row = one(
         otlp,
         {
@@ -139,8 +139,9 @@ def test_reasoning_beyond_output_is_clamped(otlp: Any) -> None:
             "gen_ai.usage.reasoning.output_tokens": 9,
         },
     )
-    assert row["reasoning_tokens"] == 5
-    assert row["token_rule"].endswith("reasoning clamped to output")
+    assert (row["output_tokens"], row["reasoning_tokens"]) == (9, 9)
+    assert row["token_rule"].endswith("reasoning exceeds output: output raised to it")
+    assert row["token_conflict"] == "reasoning exceeds output"
 
 
 def test_first_token_from_an_event(otlp: Any) -> None:
