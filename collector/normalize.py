@@ -18,7 +18,7 @@ from collector.conventions.gateways import REPEAT_COLUMNS
 from collector.conventions.settings import COST_PARTS, FILLED_IN
 from collector.conventions.sources import Reader, Source
 from collector.decode import EventColumns, LogColumns, SpanColumns
-from collector.literals import FALSE, NO_TEXT, ZERO, integer, text, unless_empty
+from collector.literals import FALSE, NO_INTEGER, NO_NUMBER, NO_TEXT, ZERO, integer, text, unless_empty
 from collector.read_attributes import AttributeReader, first_usable
 from collector.read_values import map_distinct, texts
 from collector.stored_attributes import attributes_from_json, events_from_json
@@ -34,7 +34,6 @@ STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attribut
 """Columns of the table `spans` that normalising reads."""
 
 _FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
-_NO_FLAG = pa.scalar(None, pa.bool_())
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _first_token_ms(spans: NormalizerInput, reader: AttributeReader, told: pa.Ar
     """Time to the first token: as told, else until the moment that is told, else until the event that marks it."""
     sources = READ_COLUMNS["time_to_first_token_ms"].sources
     moments = reader.first([source for source in sources if source.reader is Reader.MOMENT], pa.int64())
-    told = pc.if_else(pc.greater_equal(told, ZERO), told, pa.scalar(None, pa.float64()))
+    told = pc.if_else(pc.greater_equal(told, ZERO), told, NO_NUMBER)
     if moments.null_count < len(moments):
         known = moments.is_valid().to_numpy(zero_copy_only=False)
         until = pc.fill_null(moments, ZERO).to_numpy(zero_copy_only=False).astype(np.uint64)
@@ -171,7 +170,7 @@ def _sum_of_costs(reader: AttributeReader) -> pa.Array:
     """What the parts of a cost come to, where all are told; null where that is zero, which stands for unknown."""
     parts = [reader.first(column.sources, column.kind) for column in COST_PARTS.values()]
     total = reduce(pc.add, parts)
-    return pc.if_else(pc.greater(total, ZERO), total, pa.scalar(None, pa.float64()))
+    return pc.if_else(pc.greater(total, ZERO), total, NO_NUMBER)
 
 
 def _attempts(reader: AttributeReader) -> pa.Array:
@@ -179,7 +178,7 @@ def _attempts(reader: AttributeReader) -> pa.Array:
     parts = [reader.first(column.sources, column.kind) for column in REPEAT_COLUMNS.values()]
     told = reduce(pc.or_, (part.is_valid() for part in parts))
     total = reduce(pc.add, (pc.fill_null(part, ZERO) for part in parts))
-    return pc.if_else(told, pc.add(total, integer(1)), pa.scalar(None, pa.int64()))
+    return pc.if_else(told, pc.add(total, integer(1)), NO_INTEGER)
 
 
 def _without_filled_in(spans: NormalizerInput, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:

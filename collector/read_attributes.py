@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from collector.any_value import AnyValues, AttributeLists, Indices
 from collector.conventions.sources import EVERY, INDEX, INDEX_LIMIT, SPAN_NAME, Source
-from collector.literals import text
+from collector.literals import FALSE, text
 from collector.read_values import LIST_READERS, READERS, texts
 from collector.stored_attributes import any_values
 
@@ -172,7 +172,7 @@ def _as_texts(names: pa.Array) -> AnyValues:
 
 
 def _equal(values: pa.Array, wanted: str) -> Marks:
-    same = pc.fill_null(pc.equal(pc.utf8_lower(values), text(wanted)), pa.scalar(value=False))
+    same = pc.fill_null(pc.equal(pc.utf8_lower(values), text(wanted)), FALSE)
     marks: Marks = same.to_numpy(zero_copy_only=False)
     return marks
 

@@ -29,7 +29,7 @@ from collector.conventions.vocabularies import (
     PROVIDERS,
     SPAN_KINDS,
 )
-from collector.literals import NO_INTEGER, NO_NUMBER, NO_TEXT, ZERO, integer
+from collector.literals import NO_FLAG, NO_INTEGER, NO_NUMBER, NO_TEXT, TRUE, ZERO, integer
 
 _INTEGER_LIMIT = 2**53
 """Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
@@ -283,6 +283,7 @@ READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
     Reader.SUM: _from_json(_sum, pa.float64()),
     Reader.BOOLEAN: booleans,
     Reader.ANY_AT_ALL: lambda values: pc.greater(integers(values), ZERO),
+    Reader.PRESENT: lambda values: pc.if_else(texts(values).is_valid(), TRUE, NO_FLAG),
     Reader.SECONDS: lambda values: pc.multiply(numbers(values), 1000.0),
     Reader.MILLISECONDS: numbers,
     Reader.MOMENT: _of_texts(_moment, pa.int64()),

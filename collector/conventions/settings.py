@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from collector.conventions.sources import Column, Columns, Convention, Reader, Source
+from collector.conventions.sources import SPAN_NAME, Column, Columns, Convention, Reader, Source
 from collector.conventions.sources import attributes as _attributes
 from collector.conventions.sources import headers as _headers
 from collector.conventions.sources import members as _members
@@ -21,6 +21,10 @@ SETTINGS_OBJECTS: Mapping[str, Convention] = {
     "request_data": _C.PYDANTIC,
 }
 """JSON objects of request settings."""
+
+
+_END_OF_STREAM = "streaming response from {request_data[model]!r} took {duration:.2f}s"
+"""The name of the second span that Logfire sends of a streamed call, with its usage."""
 
 
 def _setting(reader: Reader, *names: str) -> tuple[Source, ...]:
@@ -97,6 +101,7 @@ SETTING_COLUMNS: Columns = {
             *_attributes(_C.AGENT_COMMAND_CENTER, _R.BOOLEAN, "agentcc.is_stream"),
             *_setting(_R.BOOLEAN, "stream"),
             *_attributes(_C.VERCEL, _R.STREAMING_OPERATION, "ai.operationId", "operation.name"),
+            Source("duration", _C.PYDANTIC, _R.PRESENT, when=(SPAN_NAME, _END_OF_STREAM)),
         ),
     ),
     "service_tier": Column(

@@ -50,6 +50,7 @@ class Reader(StrEnum):
     SUM = "sum of the members of a JSON object, where zero means unknown"
     BOOLEAN = "true or false"
     ANY_AT_ALL = "whether a count is above zero"
+    PRESENT = "true where it is there"
     SECONDS = "seconds, stored as milliseconds"
     MILLISECONDS = "milliseconds"
     MOMENT = "ISO 8601 time"
