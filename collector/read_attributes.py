@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from collector.any_value import AnyValues, AttributeLists, Indices
 from collector.conventions.sources import EVERY, INDEX, INDEX_LIMIT, SPAN_NAME, Source
 from collector.literals import FALSE, text
-from collector.read_values import LIST_READERS, READERS, texts
+from collector.read_values import LIST_READERS, READERS, parse_json, texts
 from collector.stored_attributes import any_values
 
 Marks = npt.NDArray[np.bool_]
@@ -30,7 +29,7 @@ class _Documents:
 
     Attributes:
         codes: for each row of the attribute, which of the documents it holds.
-        parsed: the documents; None for what is no JSON.
+        parsed: the documents; what is no JSON is left a text.
     """
 
     codes: Indices
@@ -154,7 +153,7 @@ class AttributeReader:
     def _parse(self, key: str) -> _Documents:
         encoded = self.lists.values.take(self._rows[key]).json_texts().dictionary_encode()
         codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        return _Documents(codes, [_parsed(document) for document in encoded.dictionary.to_pylist()])
+        return _Documents(codes, [parse_json(document) for document in encoded.dictionary.to_pylist()])
 
 
 def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:
@@ -175,19 +174,6 @@ def _equal(values: pa.Array, wanted: str) -> Marks:
     same = pc.fill_null(pc.equal(pc.utf8_lower(values), text(wanted)), FALSE)
     marks: Marks = same.to_numpy(zero_copy_only=False)
     return marks
-
-
-def _parsed(document: str) -> Any:  # noqa: ANN401 (JSON has many types)
-    """A parsed JSON text; a text in it that is JSON itself (twice, where it was quoted) is parsed too."""
-    value: Any = document
-    for _ in range(3):
-        if not isinstance(value, str):
-            break
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
 
 
 def _at(value: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 (JSON has many types)

@@ -39,6 +39,9 @@ _UNSET = pa.array(["", "None", "null"])
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
+_QUOTINGS = 3
+"""How often JSON is looked for in a text: an object in an attribute's text, which some SDKs quote once more."""
+
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -148,21 +151,22 @@ def _positive(values: AnyValues) -> pa.Array:
     return pc.if_else(pc.greater(found, ZERO), found, NO_NUMBER)
 
 
+def parse_json(text: str) -> Any:  # noqa: ANN401 (JSON has many types)
+    """A parsed JSON text; a text in it that is JSON itself is parsed too, and one that is none stays a text."""
+    value: Any = text
+    for _ in range(_QUOTINGS):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            break
+    return value
+
+
 def _from_json(function: Callable[[Any], Any], kind: pa.DataType) -> Callable[[AnyValues], pa.Array]:
-    """A reader that parses each distinct value's JSON once; JSON in a text is parsed too."""
-
-    def from_text(text: str) -> Any:  # noqa: ANN401 (what function gives)
-        value = json.loads(text)
-        if isinstance(value, str):
-            try:
-                inner = json.loads(value)
-            except (ValueError, RecursionError):
-                inner = value
-            # A number in quotes is no list and no object, and a reason may be one.
-            value = inner if isinstance(inner, list | dict | str) else value
-        return function(value)
-
-    return lambda values: map_distinct(values.json_texts(), from_text, kind)
+    """A reader of parsed JSON, each distinct value parsed once."""
+    return lambda values: map_distinct(values.json_texts(), lambda text: function(parse_json(text)), kind)
 
 
 def _sum(value: Any) -> float | None:  # noqa: ANN401 (JSON)
