@@ -54,6 +54,8 @@ CONFLICTS = {
     "numbers say that it leaves them out, or the other way round",
     "arithmetic contradicts scope on output": "the same of reasoning tokens",
     "total leaves parts out": "the reported total is the sum of the two counts as sent, which leave parts out",
+    "total fits more than one reading": "the reported total would fit if the counts left cache out, or reasoning, and "
+    "does not tell which",
     "total fits no reading": "the reported total is not what input and output come to, whatever they include",
     "reasoning exceeds output": "more reasoning than output, and no total that explains it",
     "cache write parts differ from cache write": "those kept for five minutes and for an hour are not what was written",
@@ -130,7 +132,11 @@ def settle_tokens(
     apart &= ~as_input.contradicted & ~as_output.contradicted
     own_sum = total.number == given.number + sent.number
     conflicts["total leaves parts out"] = apart & own_sum
-    conflicts["total fits no reading"] = apart & ~own_sum
+    reasoning = usage[Count.REASONING].number
+    readings = (cached, reasoning, cached + reasoning)
+    ambiguous = apart & ~own_sum & _among(total.number, given.number + sent.number, readings)
+    conflicts["total fits more than one reading"] = ambiguous
+    conflicts["total fits no reading"] = apart & ~own_sum & ~ambiguous
     inputs, outputs = Counted(as_input.number, given.known), Counted(as_output.number, sent.known)
     audio = {
         "input_audio_tokens": _cut(usage[Count.INPUT_AUDIO], inputs, conflicts),
