@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest lint format bench samples clean
+.PHONY: help demo test test-slow test-oldest lint format docs bench samples clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ lint: $(VENV)/.dev ## ruff, mypy --strict and import-linter
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write the canonical columns into docs/data-model.md from the data
+	$(BIN)/python -m collector.conventions.document
 
 bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/ingest.py

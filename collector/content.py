@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 
-from collector.conventions import INTEGER_COLUMNS, LIST_COLUMNS, NUMBER_COLUMNS, TEXT_COLUMNS
+from collector.conventions.columns import READ_COLUMNS
+from collector.conventions.gateways import REPEAT_COLUMNS
+from collector.conventions.settings import COST_PARTS
+from collector.conventions.sources import Reader
+from collector.conventions.usage import USAGE_SETS
 from collector.evaluations import COLUMNS as EVALUATION_COLUMNS
 
 
@@ -35,26 +39,44 @@ _QUERY: Kinds = _PROMPT | _ARGUMENTS
 _OUTPUT: Kinds = frozenset(Content) - _PROMPT
 _ANY: Kinds = frozenset(Content)
 
-SETTINGS = frozenset({"llm.invocation_parameters", "langfuse.observation.model.parameters"})
+SETTINGS = frozenset(
+    {"llm.invocation_parameters", "langfuse.observation.model.parameters", "gen_ai.request.parameters"}
+)
 """JSON objects of request settings that may hold instructions and tools beside them."""
 
 _SETTINGS_KINDS = _QUERY
 
-USER_IDS = frozenset(source.key for source in TEXT_COLUMNS["user_id"])
+LONGEST_SETTING = 64
+"""Characters of a text that is taken for a setting; a longer one may be anything."""
+
+USER_IDS = frozenset(key for source in READ_COLUMNS["user_id"].sources for key in source.keys)
 """Attributes that tell users apart; reports count users by them."""
 
 _EXPLANATIONS = {source.key for source in EVALUATION_COLUMNS["explanation"][0]}
 
-ANALYSED = (
-    frozenset(
-        source.key
-        for columns in (TEXT_COLUMNS, INTEGER_COLUMNS, NUMBER_COLUMNS, LIST_COLUMNS)
-        for sources in columns.values()
-        for source in sources
-    )
-    | {source.key for sources, _ in EVALUATION_COLUMNS.values() for source in sources}
-) - SETTINGS
-"""Attributes that columns are read from: no policy that is not told their exact name changes them."""
+_READ = (
+    *(source for column in READ_COLUMNS.values() for source in column.sources),
+    *(source for column in (*COST_PARTS.values(), *REPEAT_COLUMNS.values()) for source in column.sources),
+    *(source for usage in USAGE_SETS for sources in usage.counts.values() for source in sources),
+    *(source for sources, _ in EVALUATION_COLUMNS.values() for source in sources),
+)
+
+REDUCED = SETTINGS | {"ai.response.providerMetadata"}
+"""JSON objects of which the members that columns are read from may be kept where the rest may not."""
+
+MEMBERS_READ: Mapping[str, frozenset[tuple[str, ...]]] = {
+    key: frozenset(tuple(map(str, source.path)) for source in _READ if source.key == key and source.path)
+    for key in REDUCED
+}
+"""Where in such an object those members stand."""
+
+_WITH_MORE_IN_THEM = frozenset({Reader.URL_HOST, Reader.URL_PORT, Reader.SUM})
+"""Readers that take a part of a value: what else is in it is not analysed."""
+
+ANALYSED = frozenset(
+    key for source in _READ if not source.path and source.reader not in _WITH_MORE_IN_THEM for key in source.keys
+)
+"""Attributes that columns are read from as they are: no policy that is not told their exact name changes them."""
 
 UNMASKED = (ANALYSED - USER_IDS - _EXPLANATIONS) | {
     "event.name",
@@ -66,116 +88,126 @@ UNMASKED = (ANALYSED - USER_IDS - _EXPLANATIONS) | {
 }
 """Attributes that patterns pass over: what they name is compared and counted."""
 
-_NAMES: Mapping[str, Kinds] = {
-    # OpenTelemetry GenAI, all versions
-    "gen_ai.system_instructions": _PROMPT,
-    "gen_ai.event.content": _ANY,
-    "gen_ai.prompt": _ANY,
-    "gen_ai.prompts": _ANY,
-    "gen_ai.completion": _OUTPUT,
-    "gen_ai.completions": _OUTPUT,
-    "gen_ai.tool.definitions": _PROMPT,
-    "gen_ai.tool.description": _PROMPT,
-    "gen_ai.tool.call.arguments": _ARGUMENTS,
-    "gen_ai.tool.call.result": _RESULTS,
-    "gen_ai.tool.args": _ARGUMENTS,
-    "gen_ai.tool.input": _ARGUMENTS,
-    "gen_ai.tool.output": _RESULTS,
-    "gen_ai.tool_calls": _ARGUMENTS,
-    "gen_ai.retrieval.documents": _RETRIEVED,
-    "gen_ai.retrieval.query.text": _QUERY,
-    "gen_ai.agent.description": _PROMPT,
-    # OpenInference, traceAI
-    "input": _ANY,
-    "output": _ANY,
-    "raw.input": _ANY,
-    "raw.output": _ANY,
-    "llm.prompts": _ANY,
-    "llm.choices": _OUTPUT,
-    "llm.function_call": _ARGUMENTS,
-    "llm.tools": _PROMPT,
-    "llm.prompt_template.template": _PROMPT,
-    "llm.prompt_template.variables": _PROMPT,
-    "tool.parameters": _ARGUMENTS,
-    "tool.description": _PROMPT,
-    "tool.json_schema": _PROMPT,
-    "tool_call.function.arguments": _ARGUMENTS,
-    "embedding.text": _QUERY,
-    "embedding.vector": _QUERY,
-    "reranker.query": _QUERY,
-    # OpenLLMetry
-    "traceloop.entity.input": _ANY,
-    "traceloop.entity.output": _ANY,
-    "traceloop.prompt.template": _PROMPT,
-    "traceloop.prompt.template_variables": _PROMPT,
-    # Langfuse, MLflow
-    "langfuse.observation.input": _ANY,
-    "langfuse.observation.output": _ANY,
-    "langfuse.trace.input": _ANY,
-    "langfuse.trace.output": _ANY,
-    "mlflow.spanInputs": _ANY,
-    "mlflow.spanOutputs": _ANY,
-    "mlflow.traceInputs": _ANY,
-    "mlflow.traceOutputs": _ANY,
-    "mlflow.chat.messages": _ANY,
-    "mlflow.chat.tools": _PROMPT,
-    # Vercel AI SDK
-    "ai.prompt": _ANY,
-    "ai.schema": _PROMPT,
-    "ai.response.text": _OUTPUT,
-    "ai.response.object": _OUTPUT,
-    "ai.response.reasoning": _OUTPUT,
-    "ai.response.files": _OUTPUT,
-    "ai.response.toolCalls": _OUTPUT,
-    "ai.response.providerMetadata": _OUTPUT,
-    "ai.result.text": _OUTPUT,
-    "ai.result.object": _OUTPUT,
-    "ai.result.toolCalls": _OUTPUT,
-    "ai.toolCall.args": _ARGUMENTS,
-    "ai.toolCall.input": _ARGUMENTS,
-    "ai.toolCall.result": _RESULTS,
-    "ai.toolCall.output": _RESULTS,
-    "ai.value": _QUERY,
-    "ai.values": _QUERY,
-    "ai.embedding": _QUERY,
-    "ai.embeddings": _QUERY,
-    "ai.documents": _RETRIEVED,
-    "ai.ranking": _RETRIEVED,
-    # Logfire and Pydantic AI
-    "request_data": _ANY,
-    "response_data": _ANY,
-    "events": _ANY,
-    "all_messages": _ANY,
-    "all_messages_events": _ANY,
-    "pydantic_ai.all_messages": _ANY,
-    "final_result": _OUTPUT,
-    "tool_arguments": _ARGUMENTS,
-    "tool_response": _RESULTS,
-    "model_request_parameters": _PROMPT,
-    # Google ADK, Genkit, Braintrust, DeepEval, Haystack, CrewAI
-    "gcp.vertex.agent.llm_request": _ANY,
-    "gcp.vertex.agent.llm_response": _OUTPUT,
-    "gcp.vertex.agent.tool_call_args": _ARGUMENTS,
-    "gcp.vertex.agent.tool_response": _RESULTS,
-    "gcp.vertex.agent.data": _ANY,
-    "genkit:input": _ANY,
-    "genkit:output": _ANY,
-    "braintrust.input": _ANY,
-    "braintrust.input_json": _ANY,
-    "braintrust.output": _ANY,
-    "braintrust.output_json": _ANY,
-    "confident.span.input": _ANY,
-    "confident.span.output": _ANY,
-    "confident.trace.input": _ANY,
-    "confident.trace.output": _ANY,
-    "haystack.component.input": _ANY,
-    "haystack.component.output": _ANY,
-    "crewai.crew.result": _OUTPUT,
-    "crewai.crew.tasks": _ANY,
-    **dict.fromkeys(SETTINGS, _SETTINGS_KINDS),
+NAMES: Mapping[str, Mapping[str, Kinds]] = {
+    "OpenTelemetry GenAI": {
+        "gen_ai.system_instructions": _PROMPT,
+        "gen_ai.event.content": _ANY,
+        "gen_ai.prompt": _ANY,
+        "gen_ai.prompts": _ANY,
+        "gen_ai.completion": _OUTPUT,
+        "gen_ai.completions": _OUTPUT,
+        "gen_ai.tool.definitions": _PROMPT,
+        "gen_ai.tool.description": _PROMPT,
+        "gen_ai.tool.call.arguments": _ARGUMENTS,
+        "gen_ai.tool.call.result": _RESULTS,
+        "gen_ai.tool.args": _ARGUMENTS,
+        "gen_ai.tool.input": _ARGUMENTS,
+        "gen_ai.tool.output": _RESULTS,
+        "gen_ai.tool_calls": _ARGUMENTS,
+        "gen_ai.retrieval.documents": _RETRIEVED,
+        "gen_ai.retrieval.query.text": _QUERY,
+        "gen_ai.agent.description": _PROMPT,
+    },
+    "OpenInference, traceAI": {
+        "input": _ANY,
+        "output": _ANY,
+        "raw.input": _ANY,
+        "raw.output": _ANY,
+        "llm.prompts": _ANY,
+        "llm.choices": _OUTPUT,
+        "llm.function_call": _ARGUMENTS,
+        "llm.tools": _PROMPT,
+        "llm.prompt_template.template": _PROMPT,
+        "llm.prompt_template.variables": _PROMPT,
+        "tool.parameters": _ARGUMENTS,
+        "tool.description": _PROMPT,
+        "tool.json_schema": _PROMPT,
+        "tool_call.function.arguments": _ARGUMENTS,
+        "embedding.text": _QUERY,
+        "embedding.vector": _QUERY,
+        "reranker.query": _QUERY,
+    },
+    "OpenLLMetry": {
+        "traceloop.entity.input": _ANY,
+        "traceloop.entity.output": _ANY,
+        "traceloop.prompt.template": _PROMPT,
+        "traceloop.prompt.template_variables": _PROMPT,
+    },
+    "Langfuse, MLflow": {
+        "langfuse.observation.input": _ANY,
+        "langfuse.observation.output": _ANY,
+        "langfuse.trace.input": _ANY,
+        "langfuse.trace.output": _ANY,
+        "mlflow.spanInputs": _ANY,
+        "mlflow.spanOutputs": _ANY,
+        "mlflow.traceInputs": _ANY,
+        "mlflow.traceOutputs": _ANY,
+        "mlflow.chat.messages": _ANY,
+        "mlflow.chat.tools": _PROMPT,
+    },
+    "Vercel AI SDK": {
+        "ai.prompt": _ANY,
+        "ai.schema": _PROMPT,
+        "ai.response.text": _OUTPUT,
+        "ai.response.object": _OUTPUT,
+        "ai.response.reasoning": _OUTPUT,
+        "ai.response.files": _OUTPUT,
+        "ai.response.toolCalls": _OUTPUT,
+        "ai.response.providerMetadata": _OUTPUT,
+        "ai.result.text": _OUTPUT,
+        "ai.result.object": _OUTPUT,
+        "ai.result.toolCalls": _OUTPUT,
+        "ai.toolCall.args": _ARGUMENTS,
+        "ai.toolCall.input": _ARGUMENTS,
+        "ai.toolCall.result": _RESULTS,
+        "ai.toolCall.output": _RESULTS,
+        "ai.value": _QUERY,
+        "ai.values": _QUERY,
+        "ai.embedding": _QUERY,
+        "ai.embeddings": _QUERY,
+        "ai.documents": _RETRIEVED,
+        "ai.ranking": _RETRIEVED,
+    },
+    "Logfire and Pydantic AI": {
+        "request_data": _ANY,
+        "response_data": _ANY,
+        "events": _ANY,
+        "all_messages": _ANY,
+        "all_messages_events": _ANY,
+        "pydantic_ai.all_messages": _ANY,
+        "final_result": _OUTPUT,
+        "tool_arguments": _ARGUMENTS,
+        "tool_response": _RESULTS,
+        "model_request_parameters": _PROMPT,
+    },
+    "Google ADK, Genkit, Braintrust, DeepEval, Haystack, CrewAI": {
+        "gcp.vertex.agent.llm_request": _ANY,
+        "gcp.vertex.agent.llm_response": _OUTPUT,
+        "gcp.vertex.agent.tool_call_args": _ARGUMENTS,
+        "gcp.vertex.agent.tool_response": _RESULTS,
+        "gcp.vertex.agent.data": _ANY,
+        "genkit:input": _ANY,
+        "genkit:output": _ANY,
+        "braintrust.input": _ANY,
+        "braintrust.input_json": _ANY,
+        "braintrust.output": _ANY,
+        "braintrust.output_json": _ANY,
+        "confident.span.input": _ANY,
+        "confident.span.output": _ANY,
+        "confident.trace.input": _ANY,
+        "confident.trace.output": _ANY,
+        "haystack.component.input": _ANY,
+        "haystack.component.output": _ANY,
+        "crewai.crew.result": _OUTPUT,
+        "crewai.crew.tasks": _ANY,
+    },
+    "objects of request settings": dict.fromkeys(sorted(SETTINGS), _SETTINGS_KINDS),
 }
+"""Attributes that hold content, by whose names they are."""
 
-_PREFIXES: tuple[tuple[str, Kinds], ...] = (
+_KINDS_BY_NAME = {name: kinds for names in NAMES.values() for name, kinds in names.items()}
+
+PREFIXES: tuple[tuple[str, Kinds], ...] = (
     ("gen_ai.input.", _ANY),
     ("gen_ai.output.", _OUTPUT),
     ("gen_ai.content.prompt", _ANY),
@@ -212,7 +244,7 @@ _STRUCTURE = re.compile(
 )
 """What stands below such a prefix, or in such an event, without being content."""
 
-_EVENTS: Mapping[str, Kinds] = {
+EVENTS: Mapping[str, Kinds] = {
     "gen_ai.content.prompt": _ANY,
     "gen_ai.content.completion": _OUTPUT,
     "gen_ai.content.completion.chunk": _OUTPUT,
@@ -226,7 +258,7 @@ _EVENTS: Mapping[str, Kinds] = {
 }
 """Message events (span events or log records) → what their body and their own attributes hold."""
 
-_BODIES: Mapping[str, Kinds] = {"gen_ai.client.inference.operation.details": _ANY}
+BODIES: Mapping[str, Kinds] = {"gen_ai.client.inference.operation.details": _ANY}
 """Events whose body alone holds content; their attributes are named as those of spans are."""
 
 
@@ -242,23 +274,23 @@ def kinds_of_attribute(name: str, extra: tuple[str, ...] = ()) -> Kinds:
         return _PROMPT
     if name in ANALYSED:
         return NOTHING
-    known = _NAMES.get(name)
+    known = _KINDS_BY_NAME.get(name)
     if known is None and name.startswith(_FREE_PREFIXES):
         known = _PROMPT
     if known is None and not _STRUCTURE.search(name):
-        known = next((kinds for prefix, kinds in _PREFIXES if name.startswith(prefix)), None)
+        known = next((kinds for prefix, kinds in PREFIXES if name.startswith(prefix)), None)
     return (known or NOTHING) | (_PROMPT if _begins(name, extra) else NOTHING)
 
 
 @lru_cache(maxsize=1024)
 def kinds_of_event(name: str, extra: tuple[str, ...] = ()) -> Kinds:
     """What content the attributes of an event may hold that are its own; ``extra`` as for attributes."""
-    return _EVENTS.get(name, NOTHING) | (_PROMPT if name in extra or _begins(name, extra) else NOTHING)
+    return EVENTS.get(name, NOTHING) | (_PROMPT if name in extra or _begins(name, extra) else NOTHING)
 
 
 def kinds_of_body(name: str, extra: tuple[str, ...] = ()) -> Kinds:
     """What content the body of a log record may hold, by its event name; ``extra`` as for attributes."""
-    return kinds_of_event(name, extra) | _BODIES.get(name, NOTHING)
+    return kinds_of_event(name, extra) | BODIES.get(name, NOTHING)
 
 
 @lru_cache(maxsize=8192)

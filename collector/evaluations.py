@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import AttributeLists, Indices
-from collector.conventions import Convention, Reader, Source
+from collector.conventions.sources import Convention, Reader, Source
 from collector.literals import FALSE, text
-from collector.normalize import first_usable
+from collector.read_attributes import first_usable
 
 EVENT_NAME = "gen_ai.evaluation.result"
 
@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, tuple[tuple[Source, ...], pa.DataType]] = {
     ),
     "label": ((Source("gen_ai.evaluation.score.label", _OTEL, _TEXT),), pa.string()),
     "explanation": ((Source("gen_ai.evaluation.explanation", _OTEL, _TEXT),), pa.string()),
-    "error_type": ((Source("error.type", Convention.OPENTELEMETRY_GENERAL, _TEXT),), pa.string()),
+    "error_type": ((Source("error.type", Convention.GENERAL, _TEXT),), pa.string()),
     "response_id": ((Source("gen_ai.response.id", _OTEL, _TEXT),), pa.string()),
     "conversation_id": (
         (

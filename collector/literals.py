@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 NO_TEXT = pa.scalar(None, pa.string())
 NO_NUMBER = pa.scalar(None, pa.float64())
 NO_INTEGER = pa.scalar(None, pa.int64())
+NO_FLAG = pa.scalar(None, pa.bool_())
 FALSE = pa.scalar(value=False)
+TRUE = pa.scalar(value=True)
 EMPTY = pa.scalar("")
 ZERO = pa.scalar(0)
 

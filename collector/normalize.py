@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -12,38 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import AttributeLists
-from collector.conventions import (
-    FIRST_TOKEN_EVENTS,
-    INTEGER_COLUMNS,
-    LIST_COLUMNS,
-    NUMBER_COLUMNS,
-    TEXT_COLUMNS,
-    Convention,
-    Reader,
-    Source,
-)
+from collector.conventions.calls import EVENT_NAME_SOURCES, FIRST_TOKEN_EVENTS, KEYS_THAT_TELL_THE_KIND
+from collector.conventions.columns import EVENT_KEYS, READ_COLUMNS, read_keys
+from collector.conventions.gateways import REPEAT_COLUMNS
+from collector.conventions.settings import COST_PARTS, FILLED_IN
+from collector.conventions.sources import Reader, Source
 from collector.decode import EventColumns, LogColumns, SpanColumns
-from collector.literals import NO_TEXT, text, unless_empty
-from collector.read_values import READERS, map_distinct, texts
+from collector.literals import FALSE, NO_INTEGER, NO_NUMBER, NO_TEXT, ZERO, integer, text, unless_empty
+from collector.read_attributes import AttributeReader, first_usable
+from collector.read_values import map_distinct, texts
 from collector.stored_attributes import attributes_from_json, events_from_json
 from collector.tokens import settle_tokens
-
-_FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
-
-_TYPES = {
-    **dict.fromkeys(TEXT_COLUMNS, pa.string()),
-    **dict.fromkeys(INTEGER_COLUMNS, pa.int64()),
-    **dict.fromkeys(NUMBER_COLUMNS, pa.float64()),
-    **dict.fromkeys(LIST_COLUMNS, pa.list_(pa.string())),
-}
-_EVENT_NAME_SOURCES = (Source("event.name", Convention.OTEL_OLDER, Reader.TEXT),)
-_SOURCES = {**TEXT_COLUMNS, **INTEGER_COLUMNS, **NUMBER_COLUMNS, **LIST_COLUMNS}
-
+from collector.usage import read_usage
 
 NORMALIZER_VERSION = 1
 """Stored with each row. Raise it with every change after which a stored span could get other canonical values (new
 names count, documentation does not): what an older version wrote is then normalised anew.
 """
+
+STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attributes", "events")
+"""Columns of the table `spans` that normalising reads."""
+
+_FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ class NormalizerInput:
 
     @classmethod
     def of_stored(cls, rows: pa.Table) -> NormalizerInput:
-        """Take rows of the table `spans`: columns name, start_time, scope_name, scope_version, attributes, events.
+        """Take rows of the table `spans`, with the columns STORED_COLUMNS.
 
         Raises:
             ValueError: attributes or events are not the JSON that the store writes.
@@ -100,61 +90,41 @@ class NormalizerInput:
         return len(self.start)
 
 
-STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attributes", "events")
-"""Columns of the table `spans` that normalising reads."""
-
-EVENT_KEYS = frozenset({"exception.type"})
-"""Attributes of span events that normalising reads."""
-
-
-@cache
-def read_keys() -> frozenset[str]:
-    """Names of the span attributes that normalising reads; what else a span has does not matter to it."""
-    return frozenset(source.key for sources in _SOURCES.values() for source in sources)
-
-
-def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:
-    """For each owner, the value of the first source that has a usable one; null where none has."""
-    owners = len(attributes.offsets) - 1
-    position = np.full(owners, -1, dtype=np.int64)
-    pieces: list[pa.Array] = []
-    length = 0
-    for source in reversed(sources):
-        rows = attributes.rows_by_key.get(source.key)
-        if rows is None:
-            continue
-        piece = READERS[source.reader](attributes.values.take(rows))
-        usable = piece.is_valid().to_numpy(zero_copy_only=False)
-        position[attributes.owners[rows[usable]]] = length + np.flatnonzero(usable)
-        pieces.append(piece)
-        length += len(piece)
-    if not pieces:
-        return pa.nulls(owners, kind)
-    values = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
-    return values.take(pa.array(position, mask=position < 0))
-
-
 def event_names(logs: LogColumns) -> pa.Array:
     """The event name of each log record, null where it is no event; older SDKs tell it in an attribute."""
-    told = first_usable(logs.attributes, _EVENT_NAME_SOURCES, pa.string())
+    told = first_usable(logs.attributes, EVENT_NAME_SOURCES, pa.string())
     return pc.coalesce(unless_empty(logs.fields["event_name"]), told)
 
 
 def canonical_columns(spans: NormalizerInput) -> dict[str, pa.Array]:
     """The canonical GenAI columns of the spans table (docs/data-model.md), null where a span does not tell."""
-    columns = {name: first_usable(spans.attributes, sources, _TYPES[name]) for name, sources in _SOURCES.items()}
-    columns["gen_ai_span_kind"] = _span_kinds(columns)
+    reader = AttributeReader(spans.attributes, spans.names)
+    columns = {name: reader.first(_plain(column.sources), column.kind) for name, column in READ_COLUMNS.items()}
+    columns["gen_ai_span_kind"] = _span_kinds(reader, columns)
     columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
-    columns["time_to_first_token_ms"] = pc.coalesce(columns["time_to_first_token_ms"], _first_token_ms(spans))
-    settled = settle_tokens(columns, spans.scope_name)
-    del columns["total_tokens"]
-    return columns | settled
+    columns["time_to_first_token_ms"] = _first_token_ms(spans, reader, columns["time_to_first_token_ms"])
+    columns["reported_cost_usd"] = pc.coalesce(columns["reported_cost_usd"], _sum_of_costs(reader))
+    columns["gateway_attempts"] = pc.coalesce(columns["gateway_attempts"], _attempts(reader))
+    columns |= _without_filled_in(spans, columns)
+    settled = settle_tokens(read_usage(reader), columns["provider"], spans.scope_name, spans.scope_version)
+    version = pa.repeat(pa.scalar(NORMALIZER_VERSION, pa.uint16()), len(spans))
+    return columns | settled | {"normalizer_version": version}
 
 
-def _span_kinds(columns: dict[str, pa.Array]) -> pa.Array:
-    """A declared kind wins; without one, a tool name makes a TOOL and a requested model an LLM span."""
-    kinds = pc.coalesce(columns["gen_ai_span_kind"], pc.if_else(columns["tool_name"].is_valid(), text("TOOL"), NO_TEXT))
-    return pc.coalesce(kinds, pc.if_else(columns["request_model"].is_valid(), text("LLM"), NO_TEXT))
+def _plain(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    return tuple(source for source in sources if source.reader is not Reader.MOMENT)
+
+
+def _span_kinds(reader: AttributeReader, columns: dict[str, pa.Array]) -> pa.Array:
+    """A declared kind wins; without one, a key that only spans of one kind have tells it, and a model makes an LLM."""
+    kinds = columns["gen_ai_span_kind"]
+    for key, kind in KEYS_THAT_TELL_THE_KIND:
+        having = reader.having(key)
+        if having.any():
+            kinds = pc.coalesce(kinds, pc.if_else(pa.array(having), text(kind), NO_TEXT))
+    for model in ("request_model", "response_model"):
+        kinds = pc.coalesce(kinds, pc.if_else(columns[model].is_valid(), text("LLM"), NO_TEXT))
+    return kinds
 
 
 def _exception_types(events: EventColumns, spans: int) -> pa.Array:
@@ -168,17 +138,62 @@ def _exception_types(events: EventColumns, spans: int) -> pa.Array:
     return types.take(pa.array(position, mask=position < 0))
 
 
-def _first_token_ms(spans: NormalizerInput) -> pa.Array:
-    """Time from a span's start to its first token event; null for spans without such an event."""
-    names = spans.events.name
-    marks = pc.is_in(names, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False)
+def _first_token_ms(spans: NormalizerInput, reader: AttributeReader, told: pa.Array) -> pa.Array:
+    """Time to the first token: as told, else until the moment that is told, else until the event that marks it."""
+    sources = READ_COLUMNS["time_to_first_token_ms"].sources
+    moments = reader.first([source for source in sources if source.reader is Reader.MOMENT], pa.int64())
+    told = pc.if_else(pc.greater_equal(told, ZERO), told, NO_NUMBER)
+    if moments.null_count < len(moments):
+        known = moments.is_valid().to_numpy(zero_copy_only=False)
+        until = pc.fill_null(moments, ZERO).to_numpy(zero_copy_only=False).astype(np.uint64)
+        told = pc.coalesce(told, _elapsed_ms(spans.start, until, known))
+    marks = pc.is_in(spans.events.name, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False)
     found = np.flatnonzero(marks)
     if len(found) == 0:
-        return pa.nulls(len(spans), pa.float64())
+        return told
     owners = spans.events.spans[found]
     first = np.full(len(spans), np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(first, owners, spans.events.time[found])
     known = np.zeros(len(spans), dtype=bool)
-    known[owners] = first[owners] >= spans.start[owners]
-    elapsed = np.where(known, first - np.where(known, spans.start, 0), 0).astype(np.float64) / 1e6
-    return pa.array(elapsed, mask=~known)
+    known[owners] = True
+    return pc.coalesce(told, _elapsed_ms(spans.start, first, known))
+
+
+def _elapsed_ms(start: npt.NDArray[np.uint64], until: npt.NDArray[np.uint64], known: npt.NDArray[np.bool_]) -> pa.Array:
+    """Milliseconds from one time to another; null where it is unknown or before the other."""
+    usable = known & (until >= start)
+    elapsed = np.where(usable, until - np.where(usable, start, 0), 0).astype(np.float64) / 1e6
+    return pa.array(elapsed, mask=~usable)
+
+
+def _sum_of_costs(reader: AttributeReader) -> pa.Array:
+    """What the parts of a cost come to, where all are told; null where that is zero, which stands for unknown."""
+    parts = [reader.first(column.sources, column.kind) for column in COST_PARTS.values()]
+    total = reduce(pc.add, parts)
+    return pc.if_else(pc.greater(total, ZERO), total, NO_NUMBER)
+
+
+def _attempts(reader: AttributeReader) -> pa.Array:
+    """One more than the retries and fallbacks that a gateway tells; null where it tells neither."""
+    parts = [reader.first(column.sources, column.kind) for column in REPEAT_COLUMNS.values()]
+    told = reduce(pc.or_, (part.is_valid() for part in parts))
+    total = reduce(pc.add, (pc.fill_null(part, ZERO) for part in parts))
+    return pc.if_else(told, pc.add(total, integer(1)), NO_INTEGER)
+
+
+def _without_filled_in(spans: NormalizerInput, columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """Settings without the values that an instrumentation fills in itself: whether one was sent is unknown."""
+    cleaned: dict[str, pa.Array] = {}
+    for scope, filled in FILLED_IN.items():
+        theirs = pc.fill_null(map_distinct(spans.scope_name, _below(scope), pa.bool_()), FALSE)
+        if not pc.any(theirs).as_py():
+            continue
+        for name, value in filled.items():
+            column = cleaned.get(name, columns[name])
+            same = pc.and_(theirs, pc.fill_null(pc.equal(column, pa.scalar(value, column.type)), FALSE))
+            cleaned[name] = pc.if_else(same, pa.scalar(None, column.type), column)
+    return cleaned
+
+
+def _below(scope: str) -> Callable[[str], bool]:
+    return lambda name: name == scope or name.startswith(f"{scope}.")

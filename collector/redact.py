@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ import pyarrow.compute as pc
 
 from collector.any_value import AnyValues, AttributeLists, Indices
 from collector.content import (
+    LONGEST_SETTING,
+    MEMBERS_READ,
+    REDUCED,
     SETTINGS,
     UNMASKED,
     USER_IDS,
@@ -144,10 +148,9 @@ class ContentPolicy:
         if of_owners is not None and of_owners.any():
             own = np.array([not tells_of_the_call(name) for name in names], bool)[codes]
             actions = np.maximum(actions, np.where(own, of_owners[lists.owners], _KEEP))
-        settings = np.array([name in SETTINGS for name in names], bool)[codes] if set(names) & SETTINGS else None
         values = lists.values
-        if settings is not None:
-            values, actions = self._without_texts_in_settings(values, actions, settings, counts)
+        for name in REDUCED.intersection(names):
+            values, actions = self._reduced(values, actions, codes == names.index(name), name, counts)
         dropped = actions == _DROP
         if dropped.any():
             counts["dropped"] += int(dropped.sum())
@@ -236,35 +239,45 @@ class ContentPolicy:
             merged, changed & users, self._hashes(_texts(_taken(values, np.flatnonzero(changed & users))))
         )
 
-    def _without_texts_in_settings(
-        self, values: AnyValues, actions: _Actions, settings: Marks, counts: Counts
+    def _reduced(
+        self, values: AnyValues, actions: _Actions, objects: Marks, key: str, counts: Counts
     ) -> tuple[AnyValues, _Actions]:
-        """Where settings may not be kept, keep their numbers, switches and the model; the rest may be content."""
+        """Where an object may not be kept, keep what columns are read from; the rest may be content."""
         long = pc.greater(pc.utf8_length(values.strings), integer(self.truncate_characters, pa.int32()))
         too_long = pc.fill_null(long, FALSE).to_numpy(zero_copy_only=False) & (actions == _TRUNCATE)
         texts = values.strings.is_valid().to_numpy(zero_copy_only=False)
-        rows = settings & texts & (too_long | (actions >= _HASH))
+        rows = objects & texts & (too_long | (actions >= _HASH))
         if not rows.any():
             return values, actions
-        reduced = [_numbers_and_model(text) for text in values.strings.filter(pa.array(rows)).to_pylist()]
+        reduced = [_members_read(key, text) for text in values.strings.filter(pa.array(rows)).to_pylist()]
         for what, which in (("truncated", rows & too_long), ("dropped", rows & ~too_long)):
             if which.any():
                 counts[what] += int(which.sum())
         return _with_texts(values, rows, pa.array(reduced, pa.string())), np.where(rows, _KEEP, actions)
 
 
-def _numbers_and_model(text: str) -> str:
+def _members_read(key: str, text: str) -> str:
+    """The members of an object that columns are read from, and the numbers and switches of an object of settings."""
     try:
         members = json.loads(text)
     except (ValueError, RecursionError):
         return "{}"
     if not isinstance(members, dict):
         return "{}"
-    kept = {
-        name: value
-        for name, value in members.items()
-        if value is None or isinstance(value, bool | int | float) or (name == "model" and isinstance(value, str))
-    }
+    kept: dict[str, Any] = {}
+    if key in SETTINGS:
+        kept = {
+            name: value for name, value in members.items() if value is None or isinstance(value, bool | int | float)
+        }
+    for path in sorted(MEMBERS_READ[key]):
+        value: Any = members
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= LONGEST_SETTING):
+            place = kept
+            for name in path[:-1]:
+                place = place.setdefault(name, {})
+            place[path[-1]] = value
     return json.dumps(kept, separators=(",", ":"))
 
 

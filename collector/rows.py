@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import Indices, json_list, json_strings
-from collector.conventions import Convention, Reader, Source
+from collector.conventions.sources import Convention, Reader, Source
 from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
 from collector.evaluations import evaluation_columns, is_evaluation
 from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, text, unless_empty
-from collector.normalize import NormalizerInput, canonical_columns, event_names, first_usable
+from collector.normalize import NormalizerInput, canonical_columns, event_names
+from collector.read_attributes import first_usable
 from collector.signals import Signal
 from sql.batches import IDENTITY, first_of_each
 
@@ -241,7 +242,7 @@ def _resources(envelope: Envelope, credentials: Sequence[Credential | None], rec
         column: cut(
             first_usable(
                 lists,
-                [Source(key, Convention.OPENTELEMETRY_GENERAL, Reader.TEXT) for key in keys],
+                [Source(key, Convention.GENERAL, Reader.TEXT) for key in keys],
                 pa.string(),
             )
         )
