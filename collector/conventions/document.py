@@ -40,12 +40,13 @@ _CONVERTED = {
 
 
 _PRECEDENCE = """\
-In order of precedence; the first that has a usable value wins, and values of two conventions are never added. `a` → `b` is
-the member `b` of the JSON in `a`, whether that is a text or a structure. A header is also read from
+In order of precedence; the first that has a usable value wins, and values of two conventions are never added. `a` → `b`
+is the member `b` of the JSON in `a`, whether that is a text or a structure. A header is also read from
 `http.response.header.<name>`."""
 
 _SETS = """\
-The counts of a span come from the set that has most of them; what that one lacks is taken from the others, in this order."""
+The counts of a span come from the set that has most of them; what that one lacks is taken from the others, in this
+order."""
 
 _TOTALS = """\
 A total overrules a scope that is known to include: input plus output plus the cached tokens is a number that no other
@@ -53,12 +54,12 @@ reading gives. It only contradicts a scope that is known to exclude: input plus 
 that adds up its own two counts."""
 
 _CONFLICT_HEAD = """\
-**What contradicts what** (`token_conflict`); beside these, `<set> has another <count>` where two conventions in one span
-tell different numbers:"""
+**What contradicts what** (`token_conflict`); beside these, `<set> has another <count>` where two conventions in one
+span tell different numbers:"""
 
 _CONTENT = """\
-Prompts, answers, tool arguments and tool results stay in `attributes`, `events` and log bodies as they were sent, as far
-as the [content policy](redaction.md) lets them; no column holds them."""
+Prompts, answers, tool arguments and tool results stay in `attributes`, `events` and log bodies as they were sent, as
+far as the [content policy](redaction.md) lets them; no column holds them."""
 
 
 def document() -> str:
@@ -128,9 +129,21 @@ def _by_convention(sources: Sequence[Source]) -> list[str]:
     """The places of sources, those of one convention that follow one another together."""
     told = [source for source in sources if not source.key.startswith("http.response.header.")]
     return [
-        f"{convention} {', '.join(map(_place, group))}"
+        f"{convention} {_listed(list(group))}"
         for convention, group in groupby(told, key=lambda source: source.convention)
     ]
+
+
+def _listed(sources: Sequence[Source]) -> str:
+    """Places one after the other; members of one attribute name it once."""
+    places: list[str] = []
+    before: Source | None = None
+    for source in sources:
+        again = before is not None and source.path and before.path and source.key == before.key
+        place = _place(source)
+        places.append(place.partition(" → ")[2] if again else place)
+        before = source
+    return ", ".join(places)
 
 
 def _place(source: Source) -> str:
@@ -148,11 +161,7 @@ def _place(source: Source) -> str:
 def _sets() -> Iterator[tuple[str, ...]]:
     columns = {count: name for name, counts in COUNT_OF_COLUMN.items() for count in counts}
     for usage in USAGE_SETS:
-        counts = (
-            f"{_count(count, columns)}: {', '.join(_place(source) for source in sources)}"
-            for count, sources in usage.counts.items()
-            if sources
-        )
+        counts = (f"{_count(count, columns)}: {_listed(sources)}" for count, sources in usage.counts.items() if sources)
         meaning = [
             f"{part} {what}" if part else "" for part, what in ((usage.input, "cache"), (usage.output, "reasoning"))
         ]
