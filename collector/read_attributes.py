@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from collector.any_value import AnyValues, AttributeLists, Indices
 from collector.conventions.sources import EVERY, INDEX, INDEX_LIMIT, SPAN_NAME, Source
-from collector.literals import FALSE, text
-from collector.read_values import LIST_READERS, READERS, parse_json, texts
+from collector.literals import FALSE, integer, text
+from collector.read_values import LIST_READERS, READERS, documents, parse_json, texts
 from collector.stored_attributes import any_values
 
 Marks = npt.NDArray[np.bool_]
@@ -30,10 +30,37 @@ class _Documents:
     Attributes:
         codes: for each row of the attribute, which of the documents it holds.
         parsed: the documents; what is no JSON is left a text.
+        names: what their members are called.
+        columns: path → what stands there in each document, or None where it is nowhere; kept once looked up.
     """
 
     codes: Indices
     parsed: list[Any]
+    names: frozenset[str]
+    columns: dict[tuple[str | int, ...], AnyValues | None]
+
+    @classmethod
+    def of(cls, values: AnyValues) -> _Documents:
+        """Parse the values of one attribute."""
+        encoded = documents(values).dictionary_encode()
+        codes = pc.fill_null(encoded.indices, integer(len(encoded.dictionary), pa.int32()))
+        parsed = [*map(parse_json, encoded.dictionary.to_pylist()), None]
+        names = frozenset(name for document in parsed if isinstance(document, dict) for name in document)
+        return cls(codes.to_numpy(zero_copy_only=False).astype(np.int64), parsed, names, {})
+
+    def at(self, path: tuple[str | int, ...]) -> AnyValues | None:
+        """What stands at a path in each document; None if it is nowhere."""
+        if path not in self.columns:
+            first = path[0]
+            nowhere = isinstance(first, str) and first != EVERY and first not in self.names
+            if nowhere:
+                found: list[Any] = []
+            elif len(path) == 1 and isinstance(first, str) and first != EVERY:
+                found = [document.get(first) if isinstance(document, dict) else None for document in self.parsed]
+            else:
+                found = [_at(document, path) for document in self.parsed]
+            self.columns[path] = any_values(found) if any(value is not None for value in found) else None
+        return self.columns[path]
 
 
 class AttributeReader:
@@ -143,17 +170,10 @@ class AttributeReader:
     def _members(self, source: Source, chosen: Indices) -> AnyValues | None:
         """What stands at a source's path in the chosen rows of its attribute; None if it is nowhere."""
         if source.key not in self._documents:
-            self._documents[source.key] = self._parse(source.key)
-        documents = self._documents[source.key]
-        found = [_at(document, source.path) for document in documents.parsed]
-        if all(value is None for value in found):
-            return None
-        return any_values(found).take(documents.codes[chosen])
-
-    def _parse(self, key: str) -> _Documents:
-        encoded = self.lists.values.take(self._rows[key]).json_texts().dictionary_encode()
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        return _Documents(codes, [parse_json(document) for document in encoded.dictionary.to_pylist()])
+            self._documents[source.key] = _Documents.of(self.lists.values.take(self._rows[source.key]))
+        of_key = self._documents[source.key]
+        values = of_key.at(source.path)
+        return None if values is None else values.take(of_key.codes[chosen])
 
 
 def first_usable(attributes: AttributeLists, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:

@@ -39,8 +39,10 @@ _UNSET = pa.array(["", "None", "null"])
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-_QUOTINGS = 3
-"""How often JSON is looked for in a text: an object in an attribute's text, which some SDKs quote once more."""
+_QUOTINGS = 2
+"""How often JSON is looked for in a text: an attribute's text is an object, which some SDKs quote once more."""
+
+_decode = json.JSONDecoder().decode
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -151,6 +153,12 @@ def _positive(values: AnyValues) -> pa.Array:
     return pc.if_else(pc.greater(found, ZERO), found, NO_NUMBER)
 
 
+def documents(values: AnyValues) -> pa.Array:
+    """Values as JSON documents: a text as it is, everything else as JSON; null for nothing."""
+    bare = values.bare_texts()
+    return values.strings if bare is None else pc.coalesce(values.strings, bare)
+
+
 def parse_json(text: str) -> Any:  # noqa: ANN401 (JSON has many types)
     """A parsed JSON text; a text in it that is JSON itself is parsed too, and one that is none stays a text."""
     value: Any = text
@@ -158,7 +166,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (JSON has many types)
         if not isinstance(value, str):
             break
         try:
-            value = json.loads(value)
+            value = _decode(value)
         except (ValueError, RecursionError):
             break
     return value
@@ -166,7 +174,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (JSON has many types)
 
 def _from_json(function: Callable[[Any], Any], kind: pa.DataType) -> Callable[[AnyValues], pa.Array]:
     """A reader of parsed JSON, each distinct value parsed once."""
-    return lambda values: map_distinct(values.json_texts(), lambda text: function(parse_json(text)), kind)
+    return lambda values: map_distinct(documents(values), lambda text: function(parse_json(text)), kind)
 
 
 def _sum(value: Any) -> float | None:  # noqa: ANN401 (JSON)

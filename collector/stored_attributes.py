@@ -8,7 +8,7 @@ did when it came.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from collector.any_value import MAX_NESTING, AnyValues, AttributeLists
 from collector.decode import EventColumns
 from collector.wire_values import KINDS
+
+_SCALARS: Mapping[type, str] = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -34,12 +36,24 @@ def _whole(digits: str) -> int | float:
 _decode = json.JSONDecoder(object_pairs_hook=Members, parse_int=_whole).decode
 
 
-def any_values(values: Iterable[Any]) -> AnyValues:
+def any_values(values: Sequence[Any]) -> AnyValues:
     """Parsed JSON values as a column of AnyValue: null has no kind, an integer beyond 64 bits is a double.
 
     Args:
         values: None, booleans, numbers, texts, lists, and objects as dicts or as Members.
     """
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) == 1 and (kind := _SCALARS.get(kinds.pop())):
+        try:
+            alike = pa.array(values, KINDS[kind])
+        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+            # An integer beyond 64 bits, or half of a surrogate pair.
+            return _of_mixed(values)
+        return AnyValues({name: alike if name == kind else pa.nulls(len(values), KINDS[name]) for name in KINDS})
+    return _of_mixed(values)
+
+
+def _of_mixed(values: Iterable[Any]) -> AnyValues:
     columns: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     length = 0
     for length, value in enumerate(values, 1):
@@ -131,7 +145,7 @@ def _attribute_lists(owners: Sequence[Members], keys: Collection[str] | None) ->
     names = pa.array([name for members in wanted for name, _ in members], pa.string())
     offsets = np.concatenate(([0], np.cumsum([len(members) for members in wanted]))).astype(np.int32)
     return AttributeLists(
-        offsets, names.dictionary_encode(), any_values(value for members in wanted for _, value in members)
+        offsets, names.dictionary_encode(), any_values([value for members in wanted for _, value in members])
     )
 
 
