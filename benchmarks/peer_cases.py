@@ -94,15 +94,20 @@ def _langfuse(folder: Path) -> Iterator[Case]:
 
 
 def _made(fixtures: Path) -> Iterator[Case]:
-    """Traces in which the same tokens stand twice, made from captured spans."""
+    """Traces made from captured spans: tokens that stand twice, calls that only look alike, models with a price."""
     folder = fixtures / "generated-matrix"
     scenarios = _read(folder / "truth.json")["truth"]
     one_call = _scenario_usage(scenarios["openai-chat-tools"])
-    for outer, nested in (("openlit", True), ("openinference", True), ("openlit", False)):
+    for outer, nested in (("openlit", True), ("openinference", True), ("openlit", False), ("openinference", False)):
         document = _read(folder / f"openai-chat-tools.{outer}.traces.json")
         _add_second_report(document, _read(folder / "openai-chat-tools.otelgenai.traces.json"), nested=nested)
         where = "inside" if nested else "beside"
         yield _case(f"made: otelgenai {where} {outer}, one call", document, one_call)
+    twice = billed(scenarios["openai-chat-tools"]["calls"] * 2, scenarios["openai-chat-tools"]["response_model"])
+    for origin in ("openlit", "openinference"):
+        document = _read(folder / f"openai-chat-tools.{origin}.traces.json")
+        _add_equal_call(document)
+        yield _case(f"made: two equal calls at once, {origin}", document, twice)
     for scenario, files in (("anthropic-cache", "."), ("pydantic-ai-agent", "-doublecount.")):
         truth = billed(scenarios[scenario]["calls"], PRICED_MODEL)
         for path in sorted(folder.glob(f"{scenario}{files}*traces.json")):
@@ -130,6 +135,20 @@ def _add_second_report(document: Json, second: Json, *, nested: bool) -> None:
         span["parentSpanId"] = first_span["spanId" if nested else "parentSpanId"]
         span["startTimeUnixNano"], span["endTimeUnixNano"] = str(start + margin), str(end - margin)
     document["resourceSpans"][0]["scopeSpans"].append(entry)
+
+
+def _add_equal_call(document: Json) -> None:
+    """Add a second call that ran beside the document's only one and took as many tokens, as a fan-out does."""
+    (call,) = (span for span in _spans(document) if span.get("parentSpanId"))
+    second = copy.deepcopy(call)
+    second["spanId"] = "00000000000000aa"
+    for attribute in second["attributes"]:
+        if attribute["key"] == "gen_ai.response.id":
+            attribute["value"]["stringValue"] += "-second"
+    scope = next(
+        scope for resource in document["resourceSpans"] for scope in resource["scopeSpans"] if call in scope["spans"]
+    )
+    scope["spans"].append(second)
 
 
 def _with_priced_model(value: Any) -> Any:  # noqa: ANN401 (JSON)

@@ -55,11 +55,13 @@ query ($trace: String!) {
 """
 
 
-_SPANVERDICT_CALLS = """
-SELECT trace_id, sum(input_tokens)::BIGINT AS input, sum(output_tokens)::BIGINT AS output,
-    sum(cache_read_tokens)::BIGINT AS cache_read, sum(cache_write_tokens)::BIGINT AS cache_write,
-    CASE WHEN count(*) = count(cost_usd) THEN sum(cost_usd)::VARCHAR END AS cost
-FROM calls WHERE is_counted GROUP BY trace_id
+_SPANVERDICT_TRACES = """
+SELECT trace_id, input_tokens, output_tokens, cost_usd::VARCHAR AS cost_usd,
+    (sum(calls.cache_read_tokens) FILTER (WHERE calls.is_counted))::BIGINT AS cache_read_tokens,
+    (sum(calls.cache_write_tokens) FILTER (WHERE calls.is_counted))::BIGINT AS cache_write_tokens
+FROM trace_costs
+JOIN (SELECT trace_id, is_counted, cache_read_tokens, cache_write_tokens FROM calls) AS calls USING (trace_id)
+GROUP BY ALL
 """
 
 
@@ -72,7 +74,7 @@ def spanverdict(cases: Sequence[Case], folder: Path) -> dict[str, Usage]:
     store = str(folder / "spanverdict.duckdb")
     _product("import", str(files), "--db", store)
     _product("derive", "--db", store)
-    text = _product("sql", _SPANVERDICT_CALLS, "--format", "json", "--db", store)
+    text = _product("sql", _SPANVERDICT_TRACES, "--format", "json", "--db", store)
     rows = {row["trace_id"]: row for row in json.loads(text)}
     usages = {trace: _spanverdict_usage(row) for trace, row in rows.items()}
     return {case.name: usages.get(case.trace_id, Usage()) for case in cases}
@@ -84,9 +86,13 @@ def _product(*words: str) -> str:
 
 
 def _spanverdict_usage(row: Mapping[str, Any]) -> Usage:
-    cost = row["cost"]
+    cost = row["cost_usd"]
     return Usage(
-        row["input"], row["output"], row["cache_read"], row["cache_write"], None if cost is None else Decimal(cost)
+        row["input_tokens"],
+        row["output_tokens"],
+        row["cache_read_tokens"],
+        row["cache_write_tokens"],
+        None if cost is None else Decimal(cost),
     )
 
 

@@ -104,8 +104,8 @@ def _dollars(value: Decimal | None) -> str:
         return UNKNOWN
     if not value:
         return "0"
-    places = 5 - value.adjusted()
-    return f"{value:.{places}f}".rstrip("0")
+    text = f"{value:.{max(5 - value.adjusted(), 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _row(cells: Sequence[str]) -> str:
