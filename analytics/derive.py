@@ -209,7 +209,7 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
         calls = _calls_of(store, options, trace_ids, validators)
         is_last = number == len(parts) - 1
         # A row for each trace, also where it has no call left: its earlier calls go.
-        looked_at = pl.DataFrame({"trace_id": trace_ids or [None]}, schema={"trace_id": pl.String})
+        looked_at = pl.Series("trace_id", trace_ids or [None], pl.String).to_frame()
         rows = pl.concat([calls, looked_at.join(calls, on="trace_id", how="anti")], how="diagonal").with_columns(
             after_number=pl.lit(window.number + number, pl.Int64),
             spans_through=_moment(window.spans_through if is_last else window.spans_after),

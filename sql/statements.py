@@ -10,6 +10,7 @@ _ROOT = files("sql")
 VIEWS = (
     "llm_calls",
     "attempt_chains",
+    "call_costs",
     "trace_costs",
     "unpriced_tokens",
     "derivation_progress",

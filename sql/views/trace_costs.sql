@@ -14,6 +14,9 @@ SELECT
     sum(priced_cost_usd) FILTER (WHERE is_counted) AS priced_cost_usd,
     coalesce(sum(priced_tokens) FILTER (WHERE is_counted), 0)::BIGINT AS priced_tokens,
     coalesce(sum(unpriced_tokens) FILTER (WHERE is_counted), 0)::BIGINT AS unpriced_tokens,
-    sum(reported_cost_usd) FILTER (WHERE is_counted) AS reported_cost_usd
+    sum(reported_cost_usd) FILTER (WHERE is_counted) AS reported_cost_usd,
+    -- Of calls that have both costs.
+    sum(reported_cost_usd - cost_usd) FILTER (WHERE is_counted AND price_source IS DISTINCT FROM 'reported')
+        AS reported_difference_usd
 FROM calls
 GROUP BY trace_id;
