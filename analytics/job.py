@@ -49,6 +49,7 @@ class JobOptions:
         feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
         validation_evaluators: evaluators whose failure makes the next call a schema repair.
         chain_rules: the user's own rules for attempt chains.
+        simulated: traces that a simulator made take part.
         alpha: family-wise error rate of each direction.
     """
 
@@ -58,6 +59,7 @@ class JobOptions:
     feedback_key: str | None = None
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
     chain_rules: tuple[ChainRule, ...] = ()
+    simulated: bool = False
     alpha: float = 0.05
 
 
@@ -110,6 +112,7 @@ def read_traces(
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
+        "simulated": options.simulated,
         "cohort_path": json_pointer(promotion.cohort_by),
         "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
         "chain_paths": chain_paths(options),

@@ -184,6 +184,7 @@ class ReportConfig(Section):
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
+    simulated: bool = False
 
 
 class ChainRuleConfig(Section):

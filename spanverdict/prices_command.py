@@ -64,6 +64,9 @@ def prices_check(settings: Settings, since: datetime | None, form: str) -> None:
     with open_store(settings.db) as store:
         findings = find(book, usage(book, _calls(store, since or _BEGINNING)))
     if form == "table":
+        if findings.is_empty():
+            click.echo("Every token of every call has a price, and nothing in [[prices]] stands out.", err=True)
+            return
         write_rows(findings.drop("write").to_arrow(), form, None)
         if entries := findings["write"].drop_nulls().to_list():
             click.echo("\nTo write into the configuration, where it is right:\n")

@@ -1,4 +1,10 @@
--- Every span that began in a report's window, with the attributes that promotion and configuration name.
+-- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
+-- simulator made are left out unless asked for: they are not what users met.
+WITH simulated AS (
+    SELECT DISTINCT trace_id
+    FROM spans
+    WHERE is_simulated AND NOT $simulated::BOOLEAN
+)
 SELECT
     trace_id, span_id, parent_span_id, name, start_time, end_time, status_code, service_name, scope_name, scope_version,
     gen_ai_span_kind, provider, request_model, response_model, response_id, input_tokens, output_tokens,
@@ -10,5 +16,5 @@ SELECT
     json_extract_string(attributes, $cohort_path) AS cohort_value,
     json_extract_string(attributes, $key_path) AS key_value,
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes
-FROM spans
+FROM spans ANTI JOIN simulated USING (trace_id)
 WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS

@@ -235,6 +235,16 @@ def test_other_models_are_not_compared(regressed: Incident) -> None:
     assert report.fingerprint == before.fingerprint
 
 
+def test_simulated_traffic_is_left_out_unless_asked_for(regressed: Incident) -> None:
+    """What a simulator made is not what users met, and takes part only where the configuration says so."""
+    before = regressed.report().cohorts[0].traces
+    marked = {"gen_ai.simulator.is_simulator_trace": True}
+    regressed.traffic("m1", traces=50, label="simulated", attributes=marked)
+    assert regressed.report().cohorts[0].traces == before
+    asked = regressed.report(options=JobOptions(simulated=True)).cohorts[0].traces
+    assert asked["candidate"] == before["candidate"] + 50
+
+
 def test_cohorts_are_kept_apart(incident: Incident) -> None:
     """Each value of the attribute is a cohort of its own; traces without it are counted as (none), never dropped."""
     incident.promote()
