@@ -78,9 +78,11 @@ def settled(row: dict[str, Any]) -> tuple[Any, ...]:
         (counts(input=30, output=10, read=40), "pydantic-ai", "1.0",
          (70, 10, "cache exceeds input: input excludes cache", "arithmetic contradicts scope on input")),
         # A total that is the sum of the two counts speaks against a scope that excludes, but may be its own sum.
-        (counts(input=100, output=10, read=40, total=110), "opentelemetry.instrumentation.bedrock", "",
+        (counts(input=100, output=10, read=40, total=110), "logfire.anthropic", "4.30.1",
          (140, 10, "scope: input excludes cache", "arithmetic contradicts scope on input")),
-        # Of this one it is known that it is.
+        # Of these it is known that it is.
+        (counts(input=100, output=10, read=40, total=110), "opentelemetry.instrumentation.bedrock", "",
+         (140, 10, "scope: input excludes cache", "total leaves parts out")),
         (counts(input=100, output=10, read=40, total=110), "openlit.instrumentation.anthropic", "",
          (140, 10, "scope: input excludes cache", "total leaves parts out")),
         # The total, where nothing is known of the scope.
