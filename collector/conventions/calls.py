@@ -95,6 +95,7 @@ CALL_COLUMNS: Columns = {
             *_attributes(_C.OTEL, _R.FINISH_REASONS, "gen_ai.response.finish_reasons"),
             *_attributes(_C.OPENINFERENCE, _R.FINISH_REASONS, "llm.finish_reason"),
             *_attributes(_C.ANTHROPIC_SDK, _R.FINISH_REASONS, "anthropic.message.stop_reason"),
+            *_attributes(_C.LANGFUSE, _R.FINISH_REASONS, "langfuse.observation.metadata.finish_reason"),
             *_attributes(_C.OPENLLMETRY_OLDER, _R.FINISH_REASONS, f"gen_ai.completion.{INDEX}.finish_reason"),
             *_attributes(
                 _C.VERCEL, _R.FINISH_REASONS, "ai.response.finishReason", "gen_ai.finishReason", "ai.finishReason"

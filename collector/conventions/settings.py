@@ -103,6 +103,7 @@ SETTING_COLUMNS: Columns = {
             *_attributes(_C.VERCEL, _R.STREAMING_OPERATION, "ai.operationId", "operation.name"),
             *_attributes(_C.OTEL, _R.PRESENT, "gen_ai.response.time_to_first_chunk"),
             *_attributes(_C.VERCEL, _R.PRESENT, "gen_ai.client.operation.time_to_first_chunk"),
+            *_attributes(_C.LANGFUSE, _R.PRESENT, "langfuse.observation.completion_start_time"),
             Source("duration", _C.PYDANTIC, _R.PRESENT, when=(SPAN_NAME, _END_OF_STREAM)),
         ),
     ),

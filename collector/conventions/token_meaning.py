@@ -56,6 +56,8 @@ _MEASURED = "measured: one recorded response through the package"
 
 SCOPE_MEANINGS: tuple[ScopeMeaning, ...] = (
     ScopeMeaning("openlit.instrumentation.anthropic", _MEASURED, input=_EX, output=_IN, sums_total=True),
+    ScopeMeaning("openlit.instrumentation.bedrock", _MEASURED, input=_EX, sums_total=True),
+    ScopeMeaning("openlit.instrumentation.google_ai_studio", _MEASURED, input=_IN, output=_EX, sums_total=True),
     ScopeMeaning("openlit", _MEASURED, sums_total=True),
     ScopeMeaning("opentelemetry.instrumentation.bedrock", "openllmetry#4449", input=_EX, sums_total=True),
     ScopeMeaning("opentelemetry.instrumentation.botocore", _MEASURED, provider="aws.bedrock", input=_EX),
