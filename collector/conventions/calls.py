@@ -118,8 +118,8 @@ CALL_COLUMNS: Columns = {
 }
 
 TRACEAI_MODELS: tuple[Source, Source] = (
-    *_members(_C.TRACEAI, _R.TEXT, "gen_ai.request.parameters", "model"),
-    *_attributes(_C.TRACEAI, _R.TEXT, "gen_ai.request.model"),
+    Source("gen_ai.request.parameters", _C.TRACEAI, _R.TEXT, ("model",)),
+    Source("gen_ai.request.model", _C.TRACEAI, _R.TEXT),
 )
 """The model asked for and the one that answered, on spans that have both; the second name is otherwise the first's."""
 

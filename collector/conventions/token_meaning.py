@@ -75,9 +75,7 @@ SCOPE_MEANINGS: tuple[ScopeMeaning, ...] = (
     ScopeMeaning("logfire.anthropic", "logfire#1812", input=_IN, output=_IN, since=(4, 31)),
     ScopeMeaning("logfire.openai", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("pydantic-ai", "its usage.py: for every provider", input=_IN, output=_IN),
-    ScopeMeaning(
-        "ai", "its captured spans", provider="aws.bedrock", input=_EX, before=(6,), sums_total=True
-    ),
+    ScopeMeaning("ai", "its captured spans", provider="aws.bedrock", input=_EX, before=(6,), sums_total=True),
     ScopeMeaning("ai", "its types/usage.ts, since version 6", input=_IN, output=_IN, since=(6,)),
     ScopeMeaning("gen_ai", "the AI SDK since version 7: its types/usage.ts", input=_IN, output=_IN),
     ScopeMeaning("genkit-tracer", "genkit#5412", provider="anthropic", input=_EX),
