@@ -2,15 +2,16 @@
 
 Three marks tell it, in this order:
 
-1. *The same response id* in one trace, wherever the spans hang: a client and a gateway, two instrumentations.
+1. *A streaming request and its usage record* under one parent: Logfire writes a streamed call as a span
+   without usage or response id and a zero-length one with it; the k-th of the first kind belongs to the k-th
+   of the second.
+2. *The same response id* in one trace, wherever the spans hang: a client and a gateway, two instrumentations.
    A provider gives an id once; small servers use one again, so two spans of one emitter that both carry
    tokens, the later begun after the earlier ended, stay two calls.
-2. *A streaming request and its usage record* under one parent: Logfire writes a streamed call as a span
-   without usage and a zero-length one with it, without a response id; the k-th of the first kind belongs to
-   the k-th of the second.
 3. *Twins* under one parent: different emitters (service and instrumentation scope), no two different response
    ids, the same model, the same tokens (or on one side none), and almost the same interval. Two such spans of
-   one emitter are two calls.
+   one emitter are two calls. With the same tokens they are twins too where one's parent stands above the
+   other's: a framework's callbacks do not make their span the parent of the client's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import polars as pl
 from analytics.span_tree import NO_PARENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from analytics.span_tree import Mask, Rows, SpanTree
 
 TOKEN_COLUMNS = (
@@ -71,10 +74,13 @@ def merge_reports(calls: pl.DataFrame, tree: SpanTree) -> MergedCalls:
     """
     report_of = np.arange(len(tree.parent), dtype=np.int64)
     calls = calls.with_columns(pl.col("response_id").replace("", None))
-    calls = _merge(calls, _by_response_id(calls, tree), report_of)
     calls = _merge(calls, _streamed(calls), report_of)
-    calls = _merge(calls, _twins(calls, tokens_known=True), report_of)
-    calls = _merge(calls, _twins(calls, tokens_known=False), report_of)
+    calls = _merge(calls, _by_response_id(calls, tree), report_of)
+    beside = pl.col("parent_span_id").fill_null("")
+    calls = _merge(calls, _twins(calls, beside, tokens_known=True), report_of)
+    calls = _merge(calls, _twins(calls, beside, tokens_known=False), report_of)
+    apart = _twins(calls, _outermost(calls, tree), tokens_known=True)
+    calls = _merge(calls, _where_one_hangs_above(calls, apart, tree), report_of)
     return MergedCalls(calls.sort("row"), _settled(report_of))
 
 
@@ -163,7 +169,7 @@ def _streamed(calls: pl.DataFrame) -> pl.Series:
     """Number requests without usage and zero-length records with it, so that equal numbers are one call."""
     alike = ["trace_id", "parent_span_id", "scope_name", "request_model"]
     unnamed = pl.col("response_id").is_null()
-    usage_record = unnamed & (pl.col("start_time") == pl.col("end_time")) & carries_tokens()
+    usage_record = (pl.col("start_time") == pl.col("end_time")) & carries_tokens()
     waiting = unnamed & has_no_tokens() & ~pl.col("is_error")
     ordinal = (
         pl.when(usage_record)
@@ -180,11 +186,40 @@ def _streamed(calls: pl.DataFrame) -> pl.Series:
     return calls.select(key=place)["key"]
 
 
-def _twins(calls: pl.DataFrame, *, tokens_known: bool) -> pl.Series:
+def _outermost(calls: pl.DataFrame, tree: SpanTree) -> pl.Expr:
+    """One place in the trace for all calls with no call above them, and for each other one a place of its own."""
+    marked = np.zeros(len(tree.parent), dtype=np.bool_)
+    rows = calls["row"].to_numpy()
+    marked[rows] = True
+    below = pl.Series(tree.has_ancestor(marked)[rows])
+    return pl.when(below).then("span_id").otherwise(pl.lit(""))
+
+
+def _where_one_hangs_above(calls: pl.DataFrame, key: pl.Series, tree: SpanTree) -> pl.Series:
+    """Of the spans of each key the first, and those whose parent stands above its parent or below it."""
+    rows = calls["row"].to_list()
+    kept: list[str | None] = key.to_list()
+    first: dict[str, int] = {}
+    for position, name in enumerate(kept):
+        if name is None:
+            continue
+        one, other = int(tree.parent[rows[first.setdefault(name, position)]]), int(tree.parent[rows[position]])
+        if one != other and one not in _above(tree, other) and other not in _above(tree, one):
+            kept[position] = None
+    return pl.Series(key.name, kept, dtype=pl.String)
+
+
+def _above(tree: SpanTree, row: int) -> Iterator[int]:
+    while row != NO_PARENT:
+        row = int(tree.parent[row])
+        yield row
+
+
+def _twins(calls: pl.DataFrame, place: pl.Expr, *, tokens_known: bool) -> pl.Series:
     """Name the twins: in a cluster of starts, the k-th span of each emitter, if the ends agree too.
 
     With known tokens, spans with equal counts are compared; without, spans of one model of which one side has
-    no counts at all.
+    no counts at all. Only spans of one place are compared.
     """
     model = pl.coalesce("request_model", "response_model")
     length = (pl.col("end_time") - pl.col("start_time")).dt.total_nanoseconds()
@@ -198,7 +233,7 @@ def _twins(calls: pl.DataFrame, *, tokens_known: bool) -> pl.Series:
         "input_tokens",
         "output_tokens",
         "gen_ai_span_kind",
-        pl.col("parent_span_id").fill_null(""),
+        place=place,
         model=model,
         emitter=_emitter(),
         carries=carries_tokens(),
@@ -206,7 +241,7 @@ def _twins(calls: pl.DataFrame, *, tokens_known: bool) -> pl.Series:
         tolerance=pl.max_horizontal(length * TWIN_SHARE, pl.lit(TWIN_NANOSECONDS)).cast(pl.Int64),
         position=pl.row_index(),
     )
-    alike = ["trace_id", "parent_span_id", "gen_ai_span_kind"]
+    alike = ["trace_id", "place", "gen_ai_span_kind"]
     frame = frame.filter(pl.col("emitter").n_unique().over(alike) > 1)
     if tokens_known:
         alike += ["input_tokens", "output_tokens"]

@@ -12,7 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.any_value import AttributeLists
-from collector.conventions.calls import EVENT_NAME_SOURCES, FIRST_TOKEN_EVENTS, KEYS_THAT_TELL_THE_KIND
+from collector.conventions.calls import (
+    EVENT_NAME_SOURCES,
+    FIRST_TOKEN_EVENTS,
+    KEYS_THAT_TELL_THE_KIND,
+    TRACEAI_MODELS,
+)
 from collector.conventions.columns import EVENT_KEYS, READ_COLUMNS, read_keys
 from collector.conventions.gateways import REPEAT_COLUMNS
 from collector.conventions.settings import COST_PARTS, FILLED_IN
@@ -101,8 +106,10 @@ def canonical_columns(spans: NormalizerInput) -> dict[str, pa.Array]:
     reader = AttributeReader(spans.attributes, spans.names)
     columns = {name: reader.first(_plain(column.sources), column.kind) for name, column in READ_COLUMNS.items()}
     columns["gen_ai_span_kind"] = _span_kinds(reader, columns)
+    columns["response_model"] = pc.coalesce(columns["response_model"], _model_of_traceai(reader))
     columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
     columns["time_to_first_token_ms"] = _first_token_ms(spans, reader, columns["time_to_first_token_ms"])
+    columns["is_streaming"] = pc.coalesce(columns["is_streaming"], _streamed(spans))
     columns["reported_cost_usd"] = pc.coalesce(columns["reported_cost_usd"], _sum_of_costs(reader))
     columns["gateway_attempts"] = pc.coalesce(columns["gateway_attempts"], _attempts(reader))
     columns |= _without_filled_in(spans, columns)
@@ -127,6 +134,23 @@ def _span_kinds(reader: AttributeReader, columns: dict[str, pa.Array]) -> pa.Arr
     return kinds
 
 
+def _model_of_traceai(reader: AttributeReader) -> pa.Array:
+    """The model that answered, where the model asked for stands elsewhere."""
+    asked, answered = (reader.first((source,), pa.string()) for source in TRACEAI_MODELS)
+    return pc.if_else(asked.is_valid(), answered, NO_TEXT)
+
+
+def _streamed(spans: NormalizerInput) -> pa.Array:
+    """True where an event marks the first token, null elsewhere."""
+    marked = np.zeros(len(spans), dtype=bool)
+    marked[spans.events.spans[_first_token_rows(spans.events)]] = True
+    return pa.array(marked, mask=~marked)
+
+
+def _first_token_rows(events: EventColumns) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(pc.is_in(events.name, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False))
+
+
 def _exception_types(events: EventColumns, spans: int) -> pa.Array:
     """The class of the last recorded exception of each span (OpenTelemetry exception events)."""
     rows = events.attributes.rows_by_key.get("exception.type")
@@ -147,8 +171,7 @@ def _first_token_ms(spans: NormalizerInput, reader: AttributeReader, told: pa.Ar
         known = moments.is_valid().to_numpy(zero_copy_only=False)
         until = pc.fill_null(moments, ZERO).to_numpy(zero_copy_only=False).astype(np.uint64)
         told = pc.coalesce(told, _elapsed_ms(spans.start, until, known))
-    marks = pc.is_in(spans.events.name, _FIRST_TOKEN_EVENTS).to_numpy(zero_copy_only=False)
-    found = np.flatnonzero(marks)
+    found = _first_token_rows(spans.events)
     if len(found) == 0:
         return told
     owners = spans.events.spans[found]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.conventions.token_meaning import ScopeMeaning, meaning_of
+from collector.conventions.token_meaning import CACHE_IN_TOTAL, THOUGHTS_IN_TOTAL, ScopeMeaning, meaning_of
 from collector.conventions.usage import Count, Meaning
 from collector.usage import Counted, Marks, Numbers, Usage
 
@@ -40,6 +40,7 @@ INPUT_RULES = (
 OUTPUT_RULES = (
     "convention: output excludes reasoning",
     "scope: output excludes reasoning",
+    "unreasoned count: output excludes reasoning",
     "total: output excludes reasoning",
     "reasoning exceeds output: output raised to it",
 )
@@ -60,6 +61,8 @@ CONFLICTS = {
     "reasoning exceeds output": "more reasoning than output, and no total that explains it",
     "cache write parts differ from cache write": "those kept for five minutes and for an hour are not what was written",
     "one-hour cache write exceeds cache write": "the part is cut to the whole",
+    "cached tokens without parts": "the reported total holds cached tokens, and nothing tells how many were read and "
+    "how many written",
     "audio exceeds its whole": "a part that was audio is more than the whole, and is cut to it",
 }
 """Code → what contradicts what; a code beside these names a convention and the count of which it has another number."""
@@ -118,6 +121,7 @@ def settle_tokens(
     """
     conflicts = dict(usage.disagreements)
     scopes = _scopes(provider, scope_name, scope_version)
+    _complete_by_total(usage, provider, scopes, conflicts)
     written, written_1h = _cache_writes(usage, conflicts)
     cached = usage[Count.CACHE_READ].number + written.number
     as_input = _settle_input(usage, scopes, cached)
@@ -160,6 +164,30 @@ def settle_tokens(
         "token_rule": _RULES.take(pa.array(as_input.rule * (len(OUTPUT_RULES) + 1) + as_output.rule)),
         "token_conflict": _joined_conflicts(conflicts, len(given.number)),
     }
+
+
+def _complete_by_total(usage: Usage, provider: pa.Array, scopes: _Scopes, conflicts: dict[str, Marks]) -> None:
+    """Add the part that only a provider's own total tells of: Gemini's thoughts, and what Bedrock has cached.
+
+    Gemini's total is prompt, candidates and thoughts; Bedrock's is input, output, cache reads and cache writes.
+    """
+    given, sent, total = usage[Count.INPUT], usage[Count.OUTPUT], usage[Count.TOTAL]
+    read, written, reasoning = usage[Count.CACHE_READ], usage[Count.CACHE_WRITE], usage[Count.REASONING]
+    rest = total.number - given.number - sent.number
+    told = given.known & sent.known & total.known & (rest > 0) & ~scopes.sums_total
+
+    def of(names: frozenset[str]) -> Marks:
+        marks: Marks = pc.is_in(provider, pa.array(sorted(names))).to_numpy(zero_copy_only=False)
+        return marks
+
+    thoughts = told & ~(reasoning.number > 0) & (rest != read.number + written.number) & of(THOUGHTS_IN_TOTAL)
+    reasoning.number[thoughts] = rest[thoughts]
+    reasoning.known |= thoughts
+    short, long = usage[Count.CACHE_WRITE_5M], usage[Count.CACHE_WRITE_1H]
+    uncounted = ~read.known & ~written.known & ~short.known & ~long.known & ~(reasoning.number > 0)
+    cached = told & uncounted & of(CACHE_IN_TOTAL)
+    given.number[cached] += rest[cached]
+    conflicts["cached tokens without parts"] = cached
 
 
 def _settle_input(usage: Usage, scopes: _Scopes, cached: Numbers) -> _Decided:
@@ -214,11 +242,14 @@ def _settle_output(usage: Usage, scopes: _Scopes, as_input: _Decided, cached: Nu
     inclusive, exclusive = inclusive & ~exclusive & ~scopes.sums_total, exclusive & ~inclusive
     includes, excludes = Meaning.INCLUDES, Meaning.EXCLUDES
     known = {meaning: usage.output[meaning] | _unless(usage.output, scopes.output[meaning]) for meaning in Meaning}
+    unreasoned = usage[Count.UNREASONED]
+    told_exclusive = some & unreasoned.known & (unreasoned.number == sent.number)
     rule = np.select(
         [
             ~some,
             usage.output[excludes],
             known[excludes],
+            told_exclusive,
             exclusive,
             reasoning > sent.number,
         ],

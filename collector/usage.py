@@ -115,11 +115,13 @@ def _any(flags: Sequence[bool], chosen: Numbers) -> Marks:
 
 
 def _taken(count: Count, read: _Read, chosen: Numbers) -> Counted:
-    """A count from the chosen set, else from the first other one that has it."""
+    """A count from the chosen set, else from the first other one that has it; a rest from the chosen one alone."""
     having = [(place, usage, counts[count]) for place, (usage, counts) in enumerate(read) if count in counts]
     result = Counted.unknown(len(chosen))
     for place, _, counted in having:
         _fill(result, counted, chosen == place)
+    if count in _RESTS:
+        return result
     for place, usage, counted in having:
         if len(read) > 1 or usage.aggregated:
             _fill(result, counted, ~result.known & (chosen != place) & (not usage.aggregated))
@@ -131,6 +133,9 @@ def _fill(result: Counted, counted: Counted, rows: Marks) -> None:
     result.number[rows] = counted.number[rows]
     result.known |= rows
 
+
+_RESTS = (Count.UNCACHED, Count.UNREASONED)
+"""What proves something only of the whole that it was sent with."""
 
 _COMPARED = (Count.INPUT, Count.OUTPUT, Count.TOTAL, Count.CACHE_READ, Count.CACHE_WRITE, Count.REASONING)
 

@@ -54,6 +54,8 @@ CALL_COLUMNS: Columns = {
         pa.string(),
         "the model asked for",
         sources=(
+            # traceAI tells the model that answered by the name of the one asked for.
+            *_members(_C.TRACEAI, _R.TEXT, "gen_ai.request.parameters", "model"),
             *_attributes(_C.OTEL, _R.TEXT, "gen_ai.request.model"),
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "llm.request.model_name"),
             *_members(_C.OPENINFERENCE, _R.TEXT, "llm.invocation_parameters", "model", "model_name", "model_id"),
@@ -61,7 +63,6 @@ CALL_COLUMNS: Columns = {
             *_attributes(_C.MLFLOW, _R.TEXT, "mlflow.llm.model"),
             *_attributes(_C.VERCEL, _R.TEXT, "ai.model.id"),
             *_attributes(_C.LANGFUSE, _R.TEXT, "langfuse.observation.model.name"),
-            *_members(_C.TRACEAI, _R.TEXT, "gen_ai.request.parameters", "model"),
             *_members(_C.PYDANTIC, _R.TEXT, "request_data", "model"),
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "llm.model_name"),
             *_members(_C.MLFLOW, _R.TEXT, "mlflow.spanInputs", "model"),
@@ -93,6 +94,8 @@ CALL_COLUMNS: Columns = {
         sources=(
             *_attributes(_C.OTEL, _R.FINISH_REASONS, "gen_ai.response.finish_reasons"),
             *_attributes(_C.OPENINFERENCE, _R.FINISH_REASONS, "llm.finish_reason"),
+            *_attributes(_C.ANTHROPIC_SDK, _R.FINISH_REASONS, "anthropic.message.stop_reason"),
+            *_attributes(_C.LANGFUSE, _R.FINISH_REASONS, "langfuse.observation.metadata.finish_reason"),
             *_attributes(_C.OPENLLMETRY_OLDER, _R.FINISH_REASONS, f"gen_ai.completion.{INDEX}.finish_reason"),
             *_attributes(
                 _C.VERCEL, _R.FINISH_REASONS, "ai.response.finishReason", "gen_ai.finishReason", "ai.finishReason"
@@ -113,6 +116,12 @@ CALL_COLUMNS: Columns = {
         ),
     ),
 }
+
+TRACEAI_MODELS: tuple[Source, Source] = (
+    Source("gen_ai.request.parameters", _C.TRACEAI, _R.TEXT, ("model",)),
+    Source("gen_ai.request.model", _C.TRACEAI, _R.TEXT),
+)
+"""The model asked for and the one that answered, on spans that have both; the second name is otherwise the first's."""
 
 KEYS_THAT_TELL_THE_KIND: tuple[tuple[str, str], ...] = (
     ("gen_ai.tool.name", "TOOL"),

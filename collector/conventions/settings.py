@@ -101,6 +101,9 @@ SETTING_COLUMNS: Columns = {
             *_attributes(_C.AGENT_COMMAND_CENTER, _R.BOOLEAN, "agentcc.is_stream"),
             *_setting(_R.BOOLEAN, "stream"),
             *_attributes(_C.VERCEL, _R.STREAMING_OPERATION, "ai.operationId", "operation.name"),
+            *_attributes(_C.OTEL, _R.PRESENT, "gen_ai.response.time_to_first_chunk"),
+            *_attributes(_C.VERCEL, _R.PRESENT, "gen_ai.client.operation.time_to_first_chunk"),
+            *_attributes(_C.LANGFUSE, _R.PRESENT, "langfuse.observation.completion_start_time"),
             Source("duration", _C.PYDANTIC, _R.PRESENT, when=(SPAN_NAME, _END_OF_STREAM)),
         ),
     ),
@@ -111,6 +114,7 @@ SETTING_COLUMNS: Columns = {
             *_attributes(_C.OTEL, _R.SERVICE_TIER, "openai.response.service_tier"),
             *_attributes(_C.OTEL_OLDER, _R.SERVICE_TIER, "gen_ai.openai.response.service_tier"),
             *_attributes(_C.OPENLLMETRY, _R.SERVICE_TIER, "gen_ai.response.service_tier"),
+            *_attributes(_C.ANTHROPIC_SDK, _R.SERVICE_TIER, "anthropic.response.service_tier"),
             *_members(
                 _C.VERCEL,
                 _R.SERVICE_TIER,

@@ -14,6 +14,7 @@ class Convention(StrEnum):
 
     OTEL = "OpenTelemetry GenAI"
     OTEL_OLDER = "OpenTelemetry GenAI, older names"
+    ANTHROPIC_SDK = "Anthropic SDK"
     OPENINFERENCE = "OpenInference"
     OPENLLMETRY = "OpenLLMetry"
     OPENLLMETRY_OLDER = "OpenLLMetry, older names"

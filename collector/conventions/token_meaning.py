@@ -56,13 +56,18 @@ _MEASURED = "measured: one recorded response through the package"
 
 SCOPE_MEANINGS: tuple[ScopeMeaning, ...] = (
     ScopeMeaning("openlit.instrumentation.anthropic", _MEASURED, input=_EX, output=_IN, sums_total=True),
+    ScopeMeaning("openlit.instrumentation.bedrock", _MEASURED, input=_EX, sums_total=True),
+    ScopeMeaning("openlit.instrumentation.google_ai_studio", _MEASURED, input=_IN, output=_EX, sums_total=True),
     ScopeMeaning("openlit", _MEASURED, sums_total=True),
-    ScopeMeaning("opentelemetry.instrumentation.bedrock", "openllmetry#4449", input=_EX),
+    ScopeMeaning("opentelemetry.instrumentation.bedrock", "openllmetry#4449", input=_EX, sums_total=True),
+    ScopeMeaning("opentelemetry.instrumentation.botocore", _MEASURED, provider="aws.bedrock", input=_EX),
+    ScopeMeaning("opentelemetry.instrumentation.genai.bedrock", _MEASURED, input=_EX),
     ScopeMeaning("opentelemetry.instrumentation.anthropic", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("opentelemetry.instrumentation.openai", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("opentelemetry.instrumentation.openai_v2", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("opentelemetry.instrumentation.genai", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("opentelemetry.util.genai", _MEASURED, input=_IN, output=_IN),
+    ScopeMeaning("com.anthropic.sdk", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("openinference.instrumentation.anthropic", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("openinference.instrumentation.openai", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("openinference.instrumentation.bedrock", "its source: cached tokens are added", input=_IN, output=_IN),
@@ -70,11 +75,18 @@ SCOPE_MEANINGS: tuple[ScopeMeaning, ...] = (
     ScopeMeaning("logfire.anthropic", "logfire#1812", input=_IN, output=_IN, since=(4, 31)),
     ScopeMeaning("logfire.openai", _MEASURED, input=_IN, output=_IN),
     ScopeMeaning("pydantic-ai", "its usage.py: for every provider", input=_IN, output=_IN),
-    ScopeMeaning("ai", "its captured spans: the total proves it", provider="aws.bedrock", input=_EX, before=(6,)),
+    ScopeMeaning("ai", "its captured spans", provider="aws.bedrock", input=_EX, before=(6,), sums_total=True),
     ScopeMeaning("ai", "its types/usage.ts, since version 6", input=_IN, output=_IN, since=(6,)),
+    ScopeMeaning("gen_ai", "the AI SDK since version 7: its types/usage.ts", input=_IN, output=_IN),
     ScopeMeaning("genkit-tracer", "genkit#5412", provider="anthropic", input=_EX),
 )
 """The first that holds decides."""
+
+THOUGHTS_IN_TOTAL = frozenset({"gcp.gemini", "gcp.gen_ai", "gcp.vertex_ai"})
+"""Providers whose total holds the thoughts, while the output that some emitters pass on leaves them out."""
+
+CACHE_IN_TOTAL = frozenset({"aws.bedrock"})
+"""Providers whose total holds the cached tokens, while the input leaves them out."""
 
 
 def meaning_of(scope: str | None, version: str | None, provider: str | None) -> ScopeMeaning | None:

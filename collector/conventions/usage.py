@@ -19,7 +19,10 @@ _COUNT = Reader.INTEGER
 
 
 class Count(StrEnum):
-    """The counts of a call; all but the first three and the last are parts of one of those."""
+    """The counts of a call; all but the first three are parts of one of those.
+
+    The last two are what is left of a whole without parts, and only ever tell what the whole includes.
+    """
 
     INPUT = "input"
     OUTPUT = "output"
@@ -33,6 +36,7 @@ class Count(StrEnum):
     OUTPUT_AUDIO = "audio output"
     CACHE_AUDIO_READ = "audio cache read"
     UNCACHED = "uncached input"
+    UNREASONED = "output without reasoning"
 
 
 class Meaning(StrEnum):
@@ -92,8 +96,14 @@ _OPENTELEMETRY: Mapping[Count, tuple[Source, ...]] = {
         *_attributes(_C.PYDANTIC, _COUNT, "gen_ai.usage.details.cache_write_tokens",
                      "gen_ai.usage.details.cache_creation_input_tokens"),
     ),
-    Count.CACHE_WRITE_5M: _attributes(_C.LANGFUSE, _COUNT, "gen_ai.usage.input_cache_creation_5m"),
-    Count.CACHE_WRITE_1H: _attributes(_C.LANGFUSE, _COUNT, "gen_ai.usage.input_cache_creation_1h"),
+    Count.CACHE_WRITE_5M: (
+        *_attributes(_C.LANGFUSE, _COUNT, "gen_ai.usage.input_cache_creation_5m"),
+        *_attributes(_C.ANTHROPIC_SDK, _COUNT, "anthropic.usage.cache_creation.ephemeral_5m_input_tokens"),
+    ),
+    Count.CACHE_WRITE_1H: (
+        *_attributes(_C.LANGFUSE, _COUNT, "gen_ai.usage.input_cache_creation_1h"),
+        *_attributes(_C.ANTHROPIC_SDK, _COUNT, "anthropic.usage.cache_creation.ephemeral_1h_input_tokens"),
+    ),
     Count.REASONING: (
         *_attributes(_C.OTEL, _COUNT, "gen_ai.usage.reasoning.output_tokens"),
         *_attributes(_C.OPENLLMETRY, _COUNT, "gen_ai.usage.reasoning_tokens"),
@@ -167,7 +177,7 @@ _VERCEL_DETAILS: Mapping[Count, tuple[Source, ...]] = {
 
 _PROVIDER_METADATA: Mapping[Count, tuple[str, ...]] = {
     Count.CACHE_READ: (
-        "anthropic.usage.cache_read_input_tokens", "anthropic.cacheReadInputTokens",
+        "anthropic.usage.cache_read_input_tokens",
         "bedrock.usage.cacheReadInputTokens", "openai.cachedPromptTokens", "azure.cachedPromptTokens",
         "google.usageMetadata.cachedContentTokenCount", "vertex.usageMetadata.cachedContentTokenCount",
         "deepseek.promptCacheHitTokens",
@@ -178,6 +188,8 @@ _PROVIDER_METADATA: Mapping[Count, tuple[str, ...]] = {
     ),
     Count.CACHE_WRITE_5M: ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
     Count.CACHE_WRITE_1H: ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+    Count.UNCACHED: ("anthropic.usage.input_tokens",),
+    Count.UNREASONED: ("google.usageMetadata.candidatesTokenCount", "vertex.usageMetadata.candidatesTokenCount"),
     Count.REASONING: (
         "openai.reasoningTokens", "azure.reasoningTokens", "google.usageMetadata.thoughtsTokenCount",
         "vertex.usageMetadata.thoughtsTokenCount",
@@ -201,7 +213,22 @@ _VERCEL: Mapping[Count, tuple[Source, ...]] = {
         *_attributes(_C.VERCEL, _COUNT, "ai.usage.reasoningTokens"),
         *_metadata[Count.REASONING],
     ),
+    Count.UNCACHED: _metadata[Count.UNCACHED],
+    Count.UNREASONED: _metadata[Count.UNREASONED],
 }
+
+_VERCEL_4: Mapping[Count, tuple[Source, ...]] = {
+    **_VERCEL_WHOLES,
+    **_json(
+        "ai.response.providerMetadata",
+        _C.VERCEL,
+        {
+            Count.CACHE_READ: ("anthropic.cacheReadInputTokens",),
+            Count.CACHE_WRITE: ("anthropic.cacheCreationInputTokens",),
+        },
+    ),
+}
+"""Anthropic's counts as version 4 sends them: the input is Anthropic's own, without the cached tokens."""
 
 _OPENAI_SHAPE: Mapping[Count, tuple[str, ...]] = {
     Count.INPUT: ("prompt_tokens", "input_tokens"),
@@ -283,6 +310,7 @@ USAGE_SETS: tuple[UsageSet, ...] = (
         additive=True,
     ),
     UsageSet("MLflow", _json("mlflow.chat.tokenUsage", _C.MLFLOW, _MLFLOW), Meaning.INCLUDES, Meaning.INCLUDES),
+    UsageSet("Vercel AI SDK", _VERCEL_4, Meaning.EXCLUDES),
     UsageSet("Vercel AI SDK", _VERCEL),
     UsageSet("Vercel AI SDK", _VERCEL_DETAILS, Meaning.INCLUDES, Meaning.INCLUDES),
     UsageSet("raw usage", _json(_RAW_USAGE, _C.PYDANTIC, _OPENAI_SHAPE), Meaning.INCLUDES, Meaning.INCLUDES),
@@ -298,5 +326,6 @@ WORTH: Mapping[Count, int] = {
     Count.CACHE_WRITE: 4,
     Count.REASONING: 2,
     Count.UNCACHED: 1,
+    Count.UNREASONED: 1,
 }
 """What having a count is worth to a set; reading and writing the cache are worth that once."""

@@ -330,6 +330,39 @@ def _vercel_legacy(call: Call) -> Attributes:
     }
 
 
+def _vercel_4(call: Call) -> Attributes:
+    """Anthropic's counts beside its own exclusive input."""
+    told = _vercel_legacy(call)
+    for name in ("inputTokens", "outputTokens", "totalTokens", "reasoningTokens"):
+        del told[f"ai.usage.{name}"]
+    return {
+        **told,
+        "ai.model.provider": "anthropic.messages",
+        "ai.usage.promptTokens": call.uncached,
+        "ai.usage.completionTokens": call.output_tokens,
+        "gen_ai.usage.input_tokens": call.uncached,
+        "ai.response.providerMetadata": {
+            "anthropic": {
+                "cacheReadInputTokens": call.cache_read_tokens,
+                "cacheCreationInputTokens": call.cache_write_tokens,
+            }
+        },
+    }
+
+
+def _vercel_5(call: Call) -> Attributes:
+    """The same, with Anthropic's whole usage object, and a total that is the sum of what is told."""
+    told = _vercel_legacy(call)
+    told["ai.response.providerMetadata"]["anthropic"]["usage"]["input_tokens"] = call.uncached
+    return {
+        **told,
+        "ai.model.provider": "anthropic.messages",
+        "ai.usage.inputTokens": call.uncached,
+        "gen_ai.usage.input_tokens": call.uncached,
+        "ai.usage.totalTokens": call.uncached + call.output_tokens,
+    }
+
+
 def _vercel_bedrock(call: Call) -> Attributes:
     return {
         **_vercel_legacy(call),
@@ -455,9 +488,14 @@ DIALECTS: Mapping[str, Dialect] = {
     "OpenLIT, older": Dialect(
         _openlit_older, (*ANSWER, *_SOME, *CACHE, "reasoning_tokens", _STREAM, _COST), "openlit.otel.tracing"
     ),
-    "Vercel AI SDK 5": Dialect(
-        _vercel_legacy,
+    "Vercel AI SDK 4, Anthropic": Dialect(
+        _vercel_4, (*ANSWER, *SETTINGS, *CACHE, *SESSION, *PROMPT, _STREAM, _TTFT), "ai",
+        native={"provider": "anthropic"},
+    ),
+    "Vercel AI SDK 5, Anthropic": Dialect(
+        _vercel_5,
         (*ANSWER, *SETTINGS, *CACHE, *SESSION, *PROMPT, _HOUR, "reasoning_tokens", _STREAM, _TTFT), "ai",
+        native={"provider": "anthropic"},
     ),
     "Vercel AI SDK 5, Bedrock": Dialect(
         _vercel_bedrock, (*ANSWER, *SETTINGS, *CACHE, _HOUR, "reasoning_tokens"), "ai",

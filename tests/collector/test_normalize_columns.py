@@ -57,7 +57,21 @@ def row_of(
         ({"openai.response.service_tier": "auto", "openai.request.service_tier": "Flex"}, "service_tier", "flex"),
         ({"gen_ai.openai.response.service_tier": "batch", "openai.request.service_tier": "x"}, "service_tier", "batch"),
         ({"ai.response.providerMetadata": '{"openai":{"serviceTier":"default"}}'}, "service_tier", "default"),
+        ({"anthropic.response.service_tier": "standard"}, "service_tier", "standard"),
         # Streaming.
+        ({"gen_ai.client.operation.time_to_first_chunk": 0.2}, "is_streaming", True),
+        ({"gen_ai.response.time_to_first_chunk": 0.2}, "is_streaming", True),
+        ({"gen_ai.request.stream": False, "gen_ai.response.time_to_first_chunk": 0.2}, "is_streaming", False),
+        ({"langfuse.observation.completion_start_time": "2026-11-22T00:00:00Z"}, "is_streaming", True),
+        # How answers ended.
+        ({"anthropic.message.stop_reason": "max_tokens"}, "finish_reasons", ["length"]),
+        ({"langfuse.observation.metadata.finish_reason": '"stop"'}, "finish_reasons", ["stop"]),
+        # traceAI calls the model that answered the one asked for, where it tells that one elsewhere.
+        ({"gen_ai.request.parameters": '{"model":"m"}', "gen_ai.request.model": "m-1"}, "request_model", "m"),
+        ({"gen_ai.request.parameters": '{"model":"m"}', "gen_ai.request.model": "m-1"}, "response_model", "m-1"),
+        ({"gen_ai.request.parameters": '{"seed":1}', "gen_ai.request.model": "m"}, "request_model", "m"),
+        ({"gen_ai.request.parameters": '{"seed":1}', "gen_ai.request.model": "m"}, "response_model", None),
+        ({"gen_ai.request.parameters": '{"model":"m"}'}, "response_model", None),
         ({"gen_ai.request.stream": "True"}, "is_streaming", True),
         ({"llm.is_streaming": 0}, "is_streaming", False),
         ({"ai.operationId": "ai.streamObject"}, "is_streaming", True),

@@ -78,9 +78,11 @@ def settled(row: dict[str, Any]) -> tuple[Any, ...]:
         (counts(input=30, output=10, read=40), "pydantic-ai", "1.0",
          (70, 10, "cache exceeds input: input excludes cache", "arithmetic contradicts scope on input")),
         # A total that is the sum of the two counts speaks against a scope that excludes, but may be its own sum.
-        (counts(input=100, output=10, read=40, total=110), "opentelemetry.instrumentation.bedrock", "",
+        (counts(input=100, output=10, read=40, total=110), "logfire.anthropic", "4.30.1",
          (140, 10, "scope: input excludes cache", "arithmetic contradicts scope on input")),
-        # Of this one it is known that it is.
+        # Of these it is known that it is.
+        (counts(input=100, output=10, read=40, total=110), "opentelemetry.instrumentation.bedrock", "",
+         (140, 10, "scope: input excludes cache", "total leaves parts out")),
         (counts(input=100, output=10, read=40, total=110), "openlit.instrumentation.anthropic", "",
          (140, 10, "scope: input excludes cache", "total leaves parts out")),
         # The total, where nothing is known of the scope.
@@ -110,6 +112,38 @@ def settled(row: dict[str, Any]) -> tuple[Any, ...]:
         ({"ai.usage.inputTokens": 50, "ai.usage.inputTokenDetails.noCacheTokens": 10,
           "ai.usage.inputTokenDetails.cacheReadTokens": 40}, "ai", "", (50, None, "convention: input includes cache",
                                                                        None)),
+        # What stands beside a count proves what the count is, in its own set alone.
+        ({"ai.usage.promptTokens": 500, "ai.response.providerMetadata":
+          '{"anthropic":{"usage":{"input_tokens":500,"cache_read_input_tokens":40}}}'}, "ai", "",
+         (540, None, "uncached count: input excludes cache", None)),
+        ({"gen_ai.usage.input_tokens": 500, "gen_ai.usage.output_tokens": 9, "ai.response.providerMetadata":
+          '{"anthropic":{"usage":{"input_tokens":500,"cache_read_input_tokens":40}}}'}, "ai", "",
+         (500, 9, "default: input includes cache", None)),
+        ({"ai.usage.promptTokens": 500, "ai.response.providerMetadata":
+          '{"anthropic":{"cacheReadInputTokens":40,"cacheCreationInputTokens":2}}'}, "ai", "",
+         (542, None, "convention: input excludes cache", None)),
+        ({"ai.usage.promptTokens": 12, "ai.usage.completionTokens": 100, "ai.response.providerMetadata":
+          '{"google":{"usageMetadata":{"thoughtsTokenCount":40,"candidatesTokenCount":100}}}'}, "ai", "",
+         (12, 140, "default: input includes cache; unreasoned count: output excludes reasoning", None)),
+        ({"ai.usage.promptTokens": 12, "ai.usage.completionTokens": 140, "ai.response.providerMetadata":
+          '{"google":{"usageMetadata":{"thoughtsTokenCount":40,"candidatesTokenCount":100}}}'}, "ai", "",
+         (12, 140, "default: input includes cache", None)),
+        # The parts that only the provider's total tells of.
+        (counts(input=20, output=50, total=470) | {"gen_ai.system": "gemini"}, "app", "",
+         (20, 450, "default: input includes cache; total: output excludes reasoning", None)),
+        (counts(input=20, output=50, read=15, total=470) | {"gen_ai.system": "gemini"}, "app", "",
+         (20, 450, "total: input includes cache; total: output excludes reasoning", None)),
+        (counts(input=20, output=50, total=470) | {"gen_ai.system": "openai"}, "app", "",
+         (20, 50, "default: input includes cache", "total fits no reading")),
+        (counts(input=4, output=50, total=470) | {"gen_ai.system": "aws.bedrock"}, "app", "",
+         (420, 50, "default: input includes cache", "cached tokens without parts")),
+        # Bedrock's input leaves cached tokens out, whoever passes it on as it is.
+        (counts(input=500, output=5, read=40), "opentelemetry.instrumentation.genai.bedrock", "1.3b0",
+         (540, 5, "scope: input excludes cache", None)),
+        (counts(input=500, output=5, read=40), "openlit.instrumentation.bedrock", "",
+         (540, 5, "scope: input excludes cache", None)),
+        (counts(input=500, output=5, reasoning=4), "openlit.instrumentation.google_ai_studio", "",
+         (500, 9, "scope: input includes cache; scope: output excludes reasoning", None)),
         # Nothing to decide.
         (counts(input=7), "app", "", (7, None, "default: input includes cache", None)),
         (counts(read=7), "app", "", (None, None, None, None)),
@@ -118,6 +152,28 @@ def settled(row: dict[str, Any]) -> tuple[Any, ...]:
 def test_rules(given: dict[str, Any], scope: str, version: str, wanted: tuple[Any, ...]) -> None:
     """Scope and convention first, then arithmetic, else inclusive; what contradicts is said, and never averaged."""
     assert settled(row_of(given, scope, version)) == wanted
+
+
+def test_thoughts_that_only_the_total_tells_are_reasoning() -> None:
+    """What Gemini's total holds beyond input and output is stored as reasoning; nothing is made up elsewhere."""
+    told = counts(input=20, output=50, total=470)
+    assert row_of(told | {"gen_ai.system": "gemini"})["reasoning_tokens"] == 400
+    assert row_of(told | {"gen_ai.system": "openai"})["reasoning_tokens"] is None
+    assert row_of(told | {"gen_ai.system": "gemini"}, "openlit.instrumentation.x")["reasoning_tokens"] is None
+
+
+def test_hours_of_the_anthropic_sdk() -> None:
+    """The Anthropic SDK's own spans say what of a cache write is kept for an hour."""
+    row = row_of(
+        counts(input=30, write=20)
+        | {
+            "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": 5,
+            "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 15,
+        },
+        "com.anthropic.sdk.python",
+    )
+    assert (row["input_tokens"], row["cache_write_tokens"], row["cache_write_1h_tokens"]) == (30, 20, 15)
+    assert row["token_rule"] == "scope: input includes cache"
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,31 @@ def test_what_differs_is_two_calls(span: Make, found: Found, start: float, end: 
     account = found(
         [
             span("r", None, "CHAIN", 0, 9),
+            span("p", "r", "CHAIN", 0, 9),
             span("q", "r", "CHAIN", 0, 9),
-            span("a", "r", "LLM", 1, 2, **USED, response_id="x" if "response_id" in more else None),
-            span("b", "r", "LLM", start, end) | more,
+            span("a", "p", "LLM", 1, 2, **USED, response_id="x" if "response_id" in more else None),
+            span("b", "p", "LLM", start, end) | more,
         ]
     )
     assert _counted(account) == ["a", "b"]
     assert _left_out(account) == {}
+
+
+def test_twins_where_one_hangs_above_are_one_call(span: Make, found: Found) -> None:
+    """A framework's call in a chain and the client's span beside that chain, with equal tokens, are one call."""
+    account = found(
+        [
+            span("r", None, "CHAIN", 0, 9),
+            span("q", "r", "CHAIN", 0, 4),
+            span("a", "q", "LLM", 1, 2, **USED),
+            span("b", "r", "LLM", 1.01, 1.98, **USED, **OTHER),
+            span("s", "r", "CHAIN", 4, 9),
+            span("c", "s", "LLM", 5, 6, **USED),
+            span("d", "r", "LLM", 5.01, 5.98, **USED, **OTHER),
+        ]
+    )
+    assert _counted(account) == ["a", "c"]
+    assert _left_out(account) == {"b": (OTHER_REPORT, "a"), "d": (OTHER_REPORT, "c")}
 
 
 def test_parallel_twins_pair_up(span: Make, found: Found) -> None:

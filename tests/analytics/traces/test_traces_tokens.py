@@ -105,6 +105,17 @@ def test_streamed_usage_record_is_the_same_call(span: Make, frame: Frame) -> Non
     assert _tokens(frame(spans)) == (300, 30, 2)
 
 
+def test_streamed_usage_record_with_the_response_id_is_the_same_call(span: Make, frame: Frame) -> None:
+    """The usage record may name the response that its request does not, and a client's span may name it too."""
+    spans = [
+        span("a", None, "CHAIN", 0, 9),
+        span("b", "a", "LLM", 0, 1),
+        span("c", "a", "LLM", 1.5, 1.5, input_tokens=100, output_tokens=10, response_id="x"),
+        span("d", "a", "LLM", 0.1, 1.4, input_tokens=100, output_tokens=10, response_id="x", scope_name="client"),
+    ]
+    assert _tokens(frame(spans)) == (100, 10, 1)
+
+
 def test_unknown_usage_is_not_zero(span: Make, frame: Frame) -> None:
     """One call without token counts makes the trace's tokens and cost unknown."""
     spans = [
