@@ -169,7 +169,7 @@ def _streamed(calls: pl.DataFrame) -> pl.Series:
     """Number requests without usage and zero-length records with it, so that equal numbers are one call."""
     alike = ["trace_id", "parent_span_id", "scope_name", "request_model"]
     unnamed = pl.col("response_id").is_null()
-    usage_record = (pl.col("start_time") == pl.col("end_time")) & carries_tokens()
+    usage_record = (pl.col("start_time") == pl.col("end_time")) & (carries_tokens() | ~unnamed)
     waiting = unnamed & has_no_tokens() & ~pl.col("is_error")
     ordinal = (
         pl.when(usage_record)

@@ -65,7 +65,9 @@ CALL_COLUMNS = (
 )
 ANNOTATION_SCOPE = "logfire.feedback"
 # After these the provider may have answered, and billed, what the client never saw.
-INTERRUPTED = "(?i)timeout|timed.?out|cancel|abort|connection|disconnect|incomplete|interrupt"
+INTERRUPTED = (
+    "(?i)timeout|timed.?out|cancel|abort|connection|disconnect|incomplete|interrupt|no.?object|validation|pars"
+)
 
 JUDGEMENT = "a judgement of the work, or below one"
 OTHER_REPORT = "another report of the same call"

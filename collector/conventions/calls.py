@@ -60,12 +60,13 @@ CALL_COLUMNS: Columns = {
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "llm.request.model_name"),
             *_members(_C.OPENINFERENCE, _R.TEXT, "llm.invocation_parameters", "model", "model_name", "model_id"),
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "embedding.model_name", "reranker.model_name"),
+            # MLflow names the model that answered, where one did.
+            *_members(_C.MLFLOW, _R.TEXT, "mlflow.spanInputs", "model"),
             *_attributes(_C.MLFLOW, _R.TEXT, "mlflow.llm.model"),
             *_attributes(_C.VERCEL, _R.TEXT, "ai.model.id"),
             *_attributes(_C.LANGFUSE, _R.TEXT, "langfuse.observation.model.name"),
             *_members(_C.PYDANTIC, _R.TEXT, "request_data", "model"),
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "llm.model_name"),
-            *_members(_C.MLFLOW, _R.TEXT, "mlflow.spanInputs", "model"),
             *_attributes(_C.PYDANTIC, _R.TEXT, "model_name"),
         ),
     ),
@@ -77,6 +78,7 @@ CALL_COLUMNS: Columns = {
             *_attributes(_C.OPENINFERENCE, _R.TEXT, "llm.response.model_name", "llm.model_name"),
             *_attributes(_C.VERCEL, _R.TEXT, "ai.response.model"),
             *_attributes(_C.LANGFUSE, _R.TEXT, "langfuse.observation.model.name"),
+            *_members(_C.MLFLOW, _R.TEXT, "mlflow.spanOutputs", "model"),
             *_headers(_C.AGENT_COMMAND_CENTER, _R.TEXT, "x-agentcc-model-used"),
         ),
     ),
@@ -86,6 +88,7 @@ CALL_COLUMNS: Columns = {
         sources=(
             *_attributes(_C.OTEL, _R.TEXT, "gen_ai.response.id"),
             *_attributes(_C.VERCEL, _R.TEXT, "ai.response.id"),
+            *_members(_C.MLFLOW, _R.TEXT, "mlflow.spanOutputs", "id"),
         ),
     ),
     "finish_reasons": Column(
@@ -101,6 +104,9 @@ CALL_COLUMNS: Columns = {
                 _C.VERCEL, _R.FINISH_REASONS, "ai.response.finishReason", "gen_ai.finishReason", "ai.finishReason"
             ),
             *_members(_C.OTEL_OLDER, _R.FINISH_REASONS, "gen_ai.output.messages", f"{EVERY}.finish_reason"),
+            *_members(
+                _C.MLFLOW, _R.FINISH_REASONS, "mlflow.spanOutputs", f"choices.{EVERY}.finish_reason", "stop_reason"
+            ),
         ),
     ),
     "error_type": Column(

@@ -95,6 +95,12 @@ PROVIDERS: Mapping[str, str] = {
     "amazon": "aws.bedrock",
     "amazon_bedrock": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
+    # MLflow takes the area of an inference profile (us.anthropic.claude-…) for its provider.
+    "us": "aws.bedrock",
+    "us_gov": "aws.bedrock",
+    "eu": "aws.bedrock",
+    "apac": "aws.bedrock",
+    "global": "aws.bedrock",
     "vertex_ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
     "vertex": "gcp.vertex_ai",

@@ -63,6 +63,15 @@ def row_of(
         ({"gen_ai.response.time_to_first_chunk": 0.2}, "is_streaming", True),
         ({"gen_ai.request.stream": False, "gen_ai.response.time_to_first_chunk": 0.2}, "is_streaming", False),
         ({"langfuse.observation.completion_start_time": "2026-11-22T00:00:00Z"}, "is_streaming", True),
+        # MLflow: objects of what went in and came out.
+        ({"mlflow.llm.model": '"m-1"', "mlflow.spanInputs": '{"model":"m"}'}, "request_model", "m"),
+        ({"mlflow.llm.model": '"m"'}, "request_model", "m"),
+        ({"mlflow.spanOutputs": '{"model":"m-1"}'}, "response_model", "m-1"),
+        ({"mlflow.spanOutputs": '{"id":"x"}'}, "response_id", "x"),
+        ({"mlflow.spanOutputs": '"an answer"'}, "response_id", None),
+        ({"mlflow.spanOutputs": '{"choices":[{"finish_reason":"length"}]}'}, "finish_reasons", ["length"]),
+        ({"mlflow.spanOutputs": '{"stop_reason":"tool_use"}'}, "finish_reasons", ["tool_calls"]),
+        ({"mlflow.llm.provider": '"us"'}, "provider", "aws.bedrock"),
         # How answers ended.
         ({"anthropic.message.stop_reason": "max_tokens"}, "finish_reasons", ["length"]),
         ({"langfuse.observation.metadata.finish_reason": '"stop"'}, "finish_reasons", ["stop"]),

@@ -116,6 +116,27 @@ def test_streamed_usage_record_with_the_response_id_is_the_same_call(span: Make,
     assert _tokens(frame(spans)) == (100, 10, 1)
 
 
+def test_streamed_record_without_usage_is_the_same_call(span: Make, frame: Frame) -> None:
+    """A stream that told no usage is one call of unknown tokens, though its record names the response."""
+    spans = [
+        span("a", None, "CHAIN", 0, 9),
+        span("b", "a", "LLM", 0, 1),
+        span("c", "a", "LLM", 1.5, 1.5, response_id="x"),
+    ]
+    assert _tokens(frame(spans)) == (None, None, 1)
+
+
+@pytest.mark.parametrize("error", ["AI_NoObjectGeneratedError", "ValidationError", "OutputParserException"])
+def test_answer_that_could_not_be_used_has_unknown_tokens(span: Make, frame: Frame, error: str) -> None:
+    """A call whose answer the client rejected was answered, and billed: its tokens are unknown, not none."""
+    spans = [
+        span("a", None, "CHAIN", 0, 3),
+        span("b", "a", "LLM", 0, 1, status_code="ERROR", error_type=error),
+        span("c", "a", "LLM", 1, 2, input_tokens=100, output_tokens=10),
+    ]
+    assert frame(spans).row(0, named=True)["input_tokens"] is None
+
+
 def test_unknown_usage_is_not_zero(span: Make, frame: Frame) -> None:
     """One call without token counts makes the trace's tokens and cost unknown."""
     spans = [
