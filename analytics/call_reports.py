@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from analytics.pricing.arithmetic import TOKEN_COLUMNS as COUNTS
 from analytics.span_tree import NO_PARENT
 
 if TYPE_CHECKING:
@@ -28,19 +29,7 @@ if TYPE_CHECKING:
 
     from analytics.span_tree import Mask, Rows, SpanTree
 
-TOKEN_COLUMNS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "cache_audio_read_tokens",
-    "token_rule",
-    "token_conflict",
-)
+TOKEN_COLUMNS = (*COUNTS, "token_rule", "token_conflict")
 # How far apart the ends of two reports of one call may lie: a share of the longer one, at least so much.
 TWIN_SHARE = 0.1
 TWIN_NANOSECONDS = 50_000_000

@@ -22,6 +22,7 @@ from analytics.outcomes import with_passed
 from analytics.span_tree import SpanTree
 from sql import statements
 from sql.access import Access
+from sql.errors import StoreError
 from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.derive")
@@ -214,6 +215,8 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
             after_number=pl.lit(window.number + number, pl.Int64),
             spans_through=_moment(window.spans_through if is_last else window.spans_after),
             evaluations_through=_moment(window.evaluations_through if is_last else window.evaluations_after),
+            # What was marked is done with the last part, also where a trace has gone or is too large to be read.
+            stale_through=pl.lit(window.stale_through if is_last else None, pl.String),
             marked_through=_moment(window.marked_through),
             derived_at=_moment(utc_now()),
         )
@@ -229,7 +232,7 @@ def _parts(traces: pa.Table) -> Iterator[list[str]]:
     size = 0
     for trace_id, spans in zip(traces["trace_id"].to_pylist(), traces["spans"].to_pylist(), strict=True):
         if spans > LARGEST_TRACE:
-            _LOG.warning("The trace %s has %d spans; calls are derived up to %d.", trace_id, spans, LARGEST_TRACE)
+            _LOG.warning("Trace %s has %d spans: calls are derived of at most %d.", trace_id, spans, LARGEST_TRACE)
             continue
         if part and size + spans > SPANS_AT_ONCE:
             yield part
@@ -241,6 +244,24 @@ def _parts(traces: pa.Table) -> Iterator[list[str]]:
 
 
 def _calls_of(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
+    """The calls of some traces; one whose calls cannot be derived is left out and told: it holds up no other."""
+    try:
+        return _derived(store, options, trace_ids, validators)
+    except (StoreError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        # polars' panics are no Exceptions.
+        if not trace_ids:
+            raise
+        if len(trace_ids) == 1:
+            # Its type and not its words, which may quote what was sent.
+            _LOG.error("The calls of trace %s cannot be derived (%s).", trace_ids[0], type(error).__name__)
+            return _derived(store, options, [], validators)
+    middle = len(trace_ids) // 2
+    return pl.concat([_calls_of(store, options, part, validators) for part in (trace_ids[:middle], trace_ids[middle:])])
+
+
+def _derived(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
     """The calls of some traces, in the columns of the table."""
     given: dict[str, Any] = {"trace_ids": trace_ids}
     spans = ordered(_frame(store, "derive_spans", given | {"chain_paths": chain_paths(options)}))

@@ -61,7 +61,7 @@ def _write(store: Access, rows: pa.Table) -> None:
     """Write the canonical columns of a slice; a row that cannot be read keeps those that it has."""
     try:
         again = canonical_columns(NormalizerInput.of_stored(rows))
-    except ValueError:
+    except Exception:  # noqa: BLE001 (whatever one row holds, it does not hold up the others)
         if rows.num_rows == 1:
             row = rows.slice(0, 1).select(_IDENTITY)
             _LOG.warning(

@@ -4,13 +4,13 @@ DELETE FROM calls
 WHERE trace_id IN (SELECT trace_id FROM incoming) AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 
 INSERT INTO calls BY NAME
-SELECT * EXCLUDE (after_number, spans_through, evaluations_through, marked_through)
+SELECT * EXCLUDE (after_number, spans_through, evaluations_through, stale_through, marked_through)
 FROM incoming
 WHERE span_id IS NOT NULL AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 
 DELETE FROM stale_traces
 WHERE
-    trace_id IN (SELECT trace_id FROM incoming)
+    (trace_id IN (SELECT trace_id FROM incoming) OR trace_id <= (SELECT max(stale_through) FROM incoming))
     AND marked_at <= (SELECT max(marked_through) FROM incoming)
     AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -141,6 +142,37 @@ def test_many_traces_are_derived_in_parts(store: Store, receive: Receive, monkey
     assert rows(store, "SELECT count(*) AS calls FROM calls WHERE trace_id = '" + f"{99:032x}'") == [{"calls": 0}]
     assert mark_stale(store) == 16
     assert derive(store, OPTIONS).traces == 16
+
+
+def test_a_marked_trace_that_cannot_be_derived_is_done_with(
+    store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trace that has grown too large since, or whose spans are gone, is not looked for again and again."""
+    receive(*(call(n, second=n) for n in range(1, 5)), call(9, trace=2))
+    derive(store, OPTIONS)
+    monkeypatch.setattr(analytics.derive, "LARGEST_TRACE", 3)
+    assert mark_stale(store) == 2
+    assert derive(store, OPTIONS).traces == 2
+    assert rows(store, "SELECT traces_left FROM derivation_progress") == [{"traces_left": 0}]
+
+
+def test_a_trace_that_breaks_the_derivation_harms_no_other(
+    store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever one trace holds, the others are derived; the one at fault is told without what it holds."""
+    real = analytics.derive.derived_calls
+
+    def breaking(spans: pl.DataFrame, *given: Any, **options: Any) -> Any:
+        if f"{3:032x}" in spans["trace_id"]:
+            raise BaseException("secret")  # noqa: TRY002 (as polars panics)
+        return real(spans, *given, **options)
+
+    monkeypatch.setattr(analytics.derive, "derived_calls", breaking)
+    receive(*(call(n, trace=n) for n in range(1, 6)))
+    assert derive(store, OPTIONS).calls == 4
+    assert f"{3:032x}" not in {row["trace_id"] for row in rows(store, "SELECT trace_id FROM calls")}
+    assert f"trace {3:032x} cannot be derived" in caplog.text
+    assert "secret" not in caplog.text
 
 
 class Overtaken:
