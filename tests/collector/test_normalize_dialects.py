@@ -14,7 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from tests.collector.dialects import COMMON, DIALECTS, FINISH, PROVIDERS, Call, Dialect
+from tests.collector.dialect import COMMON, FINISH, PROVIDERS, Call, Dialect
+from tests.collector.dialects import DIALECTS
 from tests.collector.test_stored_attributes import assert_same, both_ways
 from tests.conftest import Otlp
 
