@@ -77,8 +77,11 @@ def main() -> None:
                 paced = offering.result()
                 elapsed = time.monotonic() - started
             acknowledged = len(closed) + paced.answers["OK"]
-            if stored(store) != acknowledged * options.spans:
-                raise SystemExit("Acknowledged spans are missing.")
+            found, expected = stored(store), acknowledged * options.spans
+            if found != expected:
+                # More than expected is what a client gave up on before it was answered.
+                answers = dict(paced.answers)
+                raise SystemExit(f"{expected:,} spans were acknowledged, {found:,} are stored; answers: {answers}.")
     per_second = options.spans / elapsed
     print(f"as fast as answered: {rate / FACTOR * options.spans:,.0f} spans/s, peak {steady.mib:,.0f} MiB")
     print(

@@ -274,7 +274,9 @@ class Store:
         def watch() -> None:
             while not done.wait(WATCH_SECONDS):
                 if time.monotonic() > deadline or (given_up and given_up()):
-                    cursor.interrupt()
+                    # The answer may have ended, and its cursor with it, since the question above.
+                    with contextlib.suppress(duckdb.Error):
+                        cursor.interrupt()
 
         try:
             check_read_only(cursor, query)
