@@ -95,7 +95,13 @@ def test_view_and_frame_say_the_same(tmp_path: Path, seed: int) -> None:
     moment = pl.lit(NOON, pl.Datetime("us"))
     when = dict.fromkeys(("spans_through", "evaluations_through", "marked_through", "derived_at"), moment)
     with Store(tmp_path / "s.duckdb") as store:
-        assert store.write({"derived_calls": rows.with_columns(after_number=pl.lit(0, pl.Int64), **when).to_arrow()})
+        assert store.write(
+            {
+                "derived_calls": rows.with_columns(
+                    after_number=pl.lit(0, pl.Int64), stale_through=pl.lit(None, pl.String), **when
+                ).to_arrow()
+            }
+        )
         columns = ", ".join(CHAIN_COLUMNS)
         read = store.read(f"SELECT {columns} FROM attempt_chains ORDER BY trace_id, start_time, chain_id")
     expected = chain_frame(calls)
