@@ -17,8 +17,8 @@ import polars as pl
 import pyarrow as pa
 
 from analytics.derived_calls import derived_calls, ordered, with_not_counted, with_work
+from analytics.evaluators import with_passed
 from analytics.job import JobOptions, chain_paths
-from analytics.outcomes import with_passed
 from analytics.span_tree import SpanTree
 from sql import statements
 from sql.access import Access

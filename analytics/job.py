@@ -15,12 +15,13 @@ import pyarrow as pa
 from analytics.cells import cells
 from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
+from analytics.evaluators import EvaluatorRule
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
-from analytics.outcomes import EvaluatorRule, match_targets
 from analytics.pricing import PriceBook
 from analytics.promotions import Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
+from analytics.targets import match_targets
 from analytics.traces import trace_frame
 from analytics.unmatched import unmatched_checks
 from analytics.validity import checks

@@ -16,12 +16,8 @@ import polars as pl
 from analytics.calls import CALL_COLUMNS
 from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, chain_counts
 from analytics.derived_calls import derived_calls, ordered, with_work
-from analytics.outcomes import (
-    EvaluatorRule,
-    failed_evaluations,
-    outcomes_by_trace,
-    with_passed,
-)
+from analytics.evaluators import EvaluatorRule, with_passed
+from analytics.outcomes import failed_evaluations, outcomes_by_trace
 from analytics.pricing import usd
 from analytics.span_tree import SpanTree
 

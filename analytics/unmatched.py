@@ -7,9 +7,9 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.outcomes import unmatched_outcomes
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
+from analytics.targets import unmatched_outcomes
 
 _OTHER_KEYS = ("trace_id", "span_id", "response_id", "conversation_id")
 

@@ -42,6 +42,17 @@ COLUMNS: Mapping[str, tuple[tuple[Source, ...], pa.DataType]] = {
         ),
         pa.string(),
     ),
+    "annotator": ((Source("gen_ai.evaluation.annotator_kind", _OTEL, _TEXT),), pa.string()),
+    "identifier": (
+        (
+            Source("openlit.score.idempotency_key", Convention.OPENLIT, _TEXT),
+            Source("user.id", Convention.GENERAL, _TEXT),
+        ),
+        pa.string(),
+    ),
+    "judge_model": ((Source("gen_ai.evaluation.judge.model", _OTEL, _TEXT),), pa.string()),
+    "threshold": ((Source("gen_ai.evaluation.threshold", _OTEL, Reader.NUMBER),), pa.float64()),
+    "higher_is": ((Source("gen_ai.evaluation.higher_is", _OTEL, _TEXT),), pa.string()),
     "evaluator_version": ((Source("gen_ai.evaluation.evaluator.version", _OTEL, _TEXT),), pa.string()),
     "source": ((Source("gen_ai.evaluation.evaluator.source", _OTEL, _TEXT),), pa.string()),
 }

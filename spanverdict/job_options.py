@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from analytics.chain_rules import ChainRule
+from analytics.evaluators import EvaluatorRule
 from analytics.job import JobOptions
 from analytics.metrics import MetricOverride
-from analytics.outcomes import EvaluatorRule
 from analytics.pricing import ExchangeRate, PriceBook
 from spanverdict.config import Config, ConfigError
 

@@ -302,8 +302,9 @@ def _write(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
         known = cursor.execute(statements.read(_USUALLY_NEW[name])).fetchone()
         if known and not known[0]:
             text = f"INSERT INTO {name} BY NAME FROM incoming"
-    changed = cursor.execute(text).fetchone()
-    return int(changed[0]) if changed else 0
+    # All of it: a result with rows left would still be under way at the commit.
+    changed = cursor.execute(text).fetchall()
+    return int(changed[0][0]) if changed else 0
 
 
 @contextlib.contextmanager

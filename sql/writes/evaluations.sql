@@ -1,17 +1,72 @@
--- The same score may come as a span event and as a log record, at slightly different times: time is no part of
--- an evaluation's identity. A result that names no target has nothing but its time and attributes to be known by.
-MERGE INTO evaluations AS stored
-USING (
+-- An evaluation is known by the most exact target it names, its name and who says it. Of one identity what comes later
+-- holds, and what it replaces is kept. A span event and a log record may carry the same score at slightly different times:
+-- the same content is a repetition, not a change.
+CREATE OR REPLACE TEMP TABLE arrived AS
+SELECT
+    evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
+        identifier, source) AS evaluation_id,
+    evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
+        AS content,
+    *
+FROM (
+    -- Entries that an older version left in the journal lack columns.
+    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id) FROM evaluations LIMIT 0)
+);
+
+CREATE OR REPLACE TEMP TABLE known AS
+SELECT
+    evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
+        AS content,
+    *
+FROM evaluations
+WHERE evaluation_id IN (SELECT evaluation_id FROM arrived);
+
+CREATE OR REPLACE TEMP TABLE versions AS
+WITH contradicted AS (
+    SELECT evaluation_id
+    FROM (SELECT evaluation_id, content FROM arrived UNION ALL SELECT evaluation_id, content FROM known)
+    GROUP BY evaluation_id
+    HAVING count(DISTINCT content) > 1
+),
+said AS (
+    SELECT * FROM arrived
+    UNION ALL BY NAME
+    SELECT * FROM known
+    UNION ALL BY NAME
     SELECT
-        md5(concat_ws(chr(31), coalesce(trace_id, ''), coalesce(span_id, ''), coalesce(response_id, ''),
-            coalesce(conversation_id, ''), coalesce(source, ''), name,
-            coalesce(score::VARCHAR, ''), coalesce(label, ''), coalesce(explanation, ''),
-            coalesce(evaluator_version, ''),
-            CASE WHEN coalesce(trace_id, response_id, conversation_id) IS NULL
-                THEN concat_ws(chr(30), event_time, attributes) ELSE '' END)) AS evaluation_id,
+        evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
+            AS content,
         *
-    FROM incoming
-    QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time) = 1
-) AS incoming_evaluation
-ON stored.evaluation_id = incoming_evaluation.evaluation_id
-WHEN NOT MATCHED THEN INSERT BY NAME
+    FROM superseded_evaluations
+),
+changes AS (
+    SELECT *
+    FROM said
+    WHERE evaluation_id IN (SELECT evaluation_id FROM contradicted)
+    QUALIFY content IS DISTINCT FROM lag(content) OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, content)
+)
+SELECT *, row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time DESC, received_at DESC, content DESC) AS age
+FROM changes;
+
+DELETE FROM superseded_evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM versions);
+INSERT INTO superseded_evaluations BY NAME SELECT * EXCLUDE (content, age) FROM versions WHERE age > 1;
+
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT * EXCLUDE (age) FROM versions WHERE age = 1
+UNION ALL BY NAME
+SELECT *
+FROM arrived
+WHERE evaluation_id NOT IN (SELECT evaluation_id FROM known)
+    AND evaluation_id NOT IN (SELECT evaluation_id FROM versions)
+QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, content) = 1;
+
+-- What stands already is not written again.
+DELETE FROM standing
+WHERE EXISTS (
+    SELECT 1 FROM known
+    WHERE known.evaluation_id = standing.evaluation_id AND known.content = standing.content
+        AND known.event_time = standing.event_time
+);
+DELETE FROM evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM standing);
+INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content) FROM standing;
+SELECT count(*) FROM standing

@@ -1,14 +1,64 @@
--- A row is known by its own id where it has one, else by everything it says. Of two with the same id the later holds.
-MERGE INTO feedback AS stored
-USING (
-    SELECT * EXCLUDE (id),
-        md5(concat_ws(chr(31), name, coalesce(source, ''), coalesce(id, concat_ws(chr(30), event_time,
-            coalesce(value::VARCHAR, ''), coalesce(label, ''), coalesce(trace_id, ''), coalesce(span_id, ''),
-            coalesce(response_id, ''), coalesce(conversation_id, ''), coalesce(key, ''), coalesce(comment, ''), coalesce(attributes, '')))))
-            AS feedback_id
-    FROM incoming
-    QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC) = 1
-) AS incoming_feedback
-ON stored.feedback_id = incoming_feedback.feedback_id
-WHEN NOT MATCHED THEN INSERT BY NAME
-WHEN MATCHED AND incoming_feedback.event_time > stored.event_time THEN UPDATE BY NAME
+-- A row is known by its own id where it has one, else by the most exact target it names, its name and its source. Of one
+-- identity what comes later holds, and what it replaces is kept; the same content is a repetition, not a change.
+CREATE OR REPLACE TEMP TABLE arrived AS
+SELECT
+    feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
+    feedback_content(value, label, comment, attributes) AS content,
+    * EXCLUDE (id)
+FROM incoming;
+
+CREATE OR REPLACE TEMP TABLE known AS
+SELECT
+    feedback_content(value, label, comment, attributes) AS content,
+    *
+FROM feedback
+WHERE feedback_id IN (SELECT feedback_id FROM arrived);
+
+CREATE OR REPLACE TEMP TABLE versions AS
+WITH contradicted AS (
+    SELECT feedback_id
+    FROM (SELECT feedback_id, content FROM arrived UNION ALL SELECT feedback_id, content FROM known)
+    GROUP BY feedback_id
+    HAVING count(DISTINCT content) > 1
+),
+said AS (
+    SELECT * FROM arrived
+    UNION ALL BY NAME
+    SELECT * FROM known
+    UNION ALL BY NAME
+    SELECT
+        feedback_content(value, label, comment, attributes) AS content,
+        *
+    FROM superseded_feedback
+),
+changes AS (
+    SELECT *
+    FROM said
+    WHERE feedback_id IN (SELECT feedback_id FROM contradicted)
+    QUALIFY content IS DISTINCT FROM lag(content) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content)
+)
+SELECT *, row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC, content DESC) AS age
+FROM changes;
+
+DELETE FROM superseded_feedback WHERE feedback_id IN (SELECT feedback_id FROM versions);
+INSERT INTO superseded_feedback BY NAME SELECT * EXCLUDE (content, age) FROM versions WHERE age > 1;
+
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT * EXCLUDE (age) FROM versions WHERE age = 1
+UNION ALL BY NAME
+SELECT *
+FROM arrived
+WHERE feedback_id NOT IN (SELECT feedback_id FROM known)
+    AND feedback_id NOT IN (SELECT feedback_id FROM versions)
+QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content) = 1;
+
+-- What stands already is not written again.
+DELETE FROM standing
+WHERE EXISTS (
+    SELECT 1 FROM known
+    WHERE known.feedback_id = standing.feedback_id AND known.content = standing.content
+        AND known.event_time = standing.event_time
+);
+DELETE FROM feedback WHERE feedback_id IN (SELECT feedback_id FROM standing);
+INSERT INTO feedback BY NAME SELECT * EXCLUDE (content) FROM standing;
+SELECT count(*) FROM standing

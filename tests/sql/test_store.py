@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,33 @@ def test_a_failed_write_leaves_nothing(store: Store, otlp: Any) -> None:
 
 
 def test_feedback_identity(store: Store) -> None:
-    """Feedback with an id is known by it; without one by everything it says."""
-    assert store.write({"feedback": feedback(id="7")})["feedback"] == 1
-    assert store.write({"feedback": feedback(id="7", comment="again")})["feedback"] == 0
-    assert store.write({"feedback": feedback()})["feedback"] == 1
-    assert store.write({"feedback": feedback()})["feedback"] == 0
-    assert store.write({"feedback": feedback(value=0.0)})["feedback"] == 1
+    """Feedback is known by its id, or by its target, name and source; what comes later holds, the earlier is kept."""
+    for given in ({"id": "7"}, {}):
+        assert store.write({"feedback": feedback(**given)})["feedback"] == 1
+        assert store.write({"feedback": feedback(**given)})["feedback"] == 0
+        later = {**given, "value": 0.0, "received_at": NOW + timedelta(seconds=1)}
+        assert store.write({"feedback": feedback(**later)})["feedback"] == 1
+        assert store.write({"feedback": feedback(**given)})["feedback"] == 0
+    assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [0.0, 0.0]
+    assert store.read("SELECT value FROM superseded_feedback")["value"].to_pylist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+@pytest.mark.parametrize("together", [True, False])
+def test_the_latest_word_holds_in_whatever_order_it_comes(
+    store: Store, order: tuple[int, ...], *, together: bool
+) -> None:
+    """Down, up, up again and down: the last holds and each change is kept, however the rows arrive."""
+    said = [
+        feedback(value=value, event_time=NOW + timedelta(days=day)) for day, value in enumerate((1.0, 0.0, 0.0, 2.0))
+    ]
+    rows = [said[number] for number in order]
+    for _ in range(2):
+        for part in [pa.concat_tables(rows)] if together else rows:
+            store.write({"feedback": part})
+    assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [2.0]
+    history = store.read("SELECT value FROM superseded_feedback ORDER BY event_time")["value"].to_pylist()
+    assert history == [1.0, 0.0]
 
 
 def test_reopening_keeps_everything(tmp_path: Path, otlp: Any) -> None:
@@ -181,10 +203,12 @@ def evaluation(**values: Any) -> pa.Table:
     """One evaluation row."""
     row = {"event_time": NOW, "trace_id": None, "span_id": None, "response_id": None, "conversation_id": None,
            "name": "Tone", "score": 1.0, "label": "pass", "explanation": None, "error_type": None,
-           "evaluator_version": None, "source": None, "carrier": "log", "service_name": None, "attributes": "{}",
+           "evaluator_version": None, "source": None, "annotator": None, "identifier": None, "judge_model": None,
+           "threshold": None, "higher_is": None, "carrier": "log", "service_name": None, "attributes": "{}",
            "received_at": NOW, **values}  # fmt: skip
     kinds: dict[str, pa.DataType] = {
         "score": pa.float64(),
+        "threshold": pa.float64(),
         "event_time": pa.timestamp("us"),
         "received_at": pa.timestamp("us"),
     }
@@ -192,18 +216,33 @@ def evaluation(**values: Any) -> pa.Table:
 
 
 @pytest.mark.parametrize(
-    ("other", "stored"),
+    ("other", "rows", "superseded"),
     [
-        ({"conversation_id": "c2"}, 1),
-        ({"conversation_id": "c1", "source": "human"}, 1),
-        ({"conversation_id": "c1", "score": 0.0}, 1),
-        ({"conversation_id": "c1", "event_time": datetime(2026, 11, 23), "carrier": "span_event"}, 0),
+        ({"conversation_id": "c2"}, 2, 0),
+        ({"source": "human"}, 2, 0),
+        ({"annotator": "HUMAN"}, 2, 0),
+        ({"identifier": "reviewer-42"}, 2, 0),
+        ({"score": 0.0, "event_time": datetime(2026, 11, 23)}, 1, 1),
+        ({"evaluator_version": "2", "event_time": datetime(2026, 11, 23)}, 1, 1),
+        ({"event_time": datetime(2026, 11, 23), "carrier": "span_event"}, 1, 0),
+        # The most exact target alone counts: one of two copies may name more.
+        ({"trace_id": "t", "span_id": "s", "response_id": "r"}, 2, 0),
     ],
 )
-def test_evaluation_identity(store: Store, other: dict[str, Any], stored: int) -> None:
-    """Another target, source or score is another evaluation; the same one by another carrier is not."""
-    store.write({"evaluations": evaluation(conversation_id="c1")})
-    assert store.write({"evaluations": evaluation(**other)})["evaluations"] == stored
+def test_evaluation_identity(store: Store, other: dict[str, Any], rows: int, superseded: int) -> None:
+    """Another target or judge is another evaluation; another score replaces; the same by another carrier is nothing."""
+    given = {"conversation_id": "c1"}
+    store.write({"evaluations": evaluation(**given)})
+    store.write({"evaluations": evaluation(**{**given, **other})})
+    counts = "SELECT (SELECT count(*) FROM evaluations) AS n, (SELECT count(*) FROM superseded_evaluations) AS old"
+    assert store.read(counts).to_pylist() == [{"n": rows, "old": superseded}]
+
+
+def test_a_journal_of_an_older_version_is_stored(store: Store) -> None:
+    """What an older version acknowledged and did not load lacks the newer columns."""
+    older = evaluation(trace_id="t").drop(["annotator", "identifier", "judge_model", "threshold", "higher_is"])
+    assert store.write({"evaluations": older})["evaluations"] == 1
+    assert store.write({"evaluations": evaluation(trace_id="t")})["evaluations"] == 0
 
 
 def test_corrected_feedback_replaces(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from analytics.calls import Account, account
 from analytics.chain_rules import ChainRule
 from analytics.derived_calls import derived_calls, ordered, with_work
-from analytics.outcomes import with_passed
+from analytics.evaluators import with_passed
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import Promotion
 from analytics.span_tree import SpanTree

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from analytics.outcomes import EvaluatorRule, unmatched_outcomes, with_passed
+from analytics.evaluators import EvaluatorRule, with_passed
+from analytics.targets import unmatched_outcomes
 
 Row = dict[str, Any]
 Make = Callable[..., Row]
