@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analytics.simulation.draw import COHORTS, DAYS_BEFORE, Size
-from analytics.simulation.files import BASE, CANDIDATE, PROMOTION, truth, write_scenario
+from analytics.simulation.files import BASE, CANDIDATE, OTLP, PROMOTION, promotion_of, write_scenario
 from analytics.simulation.scenarios import SCENARIOS
 
 
@@ -41,11 +41,10 @@ def simulate_command(
             traces = write_scenario(out, scenario, seed, size, lambda _: progress.advance(bar))
     except OSError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}.") from error
-    promotion = truth(scenario, seed, size)["promotion"]
-    assert isinstance(promotion, dict)  # noqa: S101
+    promotion = promotion_of(scenario)
     share = "" if promotion["candidate_share"] is None else f" --candidate-share {promotion['candidate_share']}"
     click.echo(f"Wrote {traces:,} traces to {out}. Now:", err=True)
-    click.echo(f"spanverdict import {out}")
+    click.echo(f"spanverdict import {out / OTLP}")
     click.echo(f"spanverdict feedback import {out / 'feedback.csv'}")
     click.echo(
         f"spanverdict promotion add {PROMOTION} --base {BASE} --candidate {CANDIDATE} --at {promotion['at']}"

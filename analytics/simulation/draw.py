@@ -177,7 +177,8 @@ def _draw_day(
         liability = common + own + noise + _DRIFTED_PROMPT_LIABILITY * drifted
         if metric == "task_completion":
             liability = liability + _HARD_LIABILITY * hard + _STRICTER_BY * stricter
-        rates = base_rate(metric, row) + scenario.added.get(metric, 0.0) * changed
+        usual = base_rate(metric, row)
+        rates = np.where(changed, usual + scenario.added.get(metric, 0.0), usual)
         failed[metric] = liability > _thresholds(rates, scenario if metric == "task_completion" else None)
 
     slow = rng.random(count) < np.where(changed, scenario.slow_factor, 1.0) * SLOW_PATH
@@ -229,9 +230,8 @@ def _threshold(rate: float, hard_share: float) -> float:
     low, high = -10.0, 10.0
     while high - low > 1e-9:  # noqa: PLR2004 (far below what any number of traces can tell)
         middle = (low + high) / 2
-        failing = (1 - hard_share) * (1 - _NORMAL.cdf(middle)) + hard_share * (
-            1 - _NORMAL.cdf(middle - _HARD_LIABILITY)
-        )
+        easy, hard = 1 - _NORMAL.cdf(middle), 1 - _NORMAL.cdf(middle - _HARD_LIABILITY)
+        failing = (1 - hard_share) * easy + hard_share * hard
         low, high = (middle, high) if failing > rate else (low, middle)
     return low
 

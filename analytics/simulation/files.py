@@ -20,6 +20,7 @@ from analytics.simulation.scenarios import EVALUATORS, OUTCOMES, RATES, Scenario
 BASE = "sim-base"
 CANDIDATE = "sim-candidate"
 PROMOTION = "simulated"
+OTLP = "otlp"
 
 _TRACES_A_REQUEST = 200
 _SCORED_AFTER_NS = 5 * 10**9
@@ -54,7 +55,7 @@ def write_scenario(
     """Write a scenario's files into a folder.
 
     Args:
-        out: the folder, made if absent; files of the same names are replaced.
+        out: the folder, made if absent; what to import is in its folder ``otlp``. Files of the same names are replaced.
         scenario: what to draw.
         seed: the same seed gives the same files, byte for byte.
         size: how much.
@@ -66,13 +67,14 @@ def write_scenario(
     Raises:
         OSError: a file cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    otlp = out / OTLP
+    otlp.mkdir(parents=True, exist_ok=True)
     said: list[pl.DataFrame] = []
     total = 0
     for day, traces in draw_days(scenario, seed, size):
         name = f"{day:%Y-%m-%d}"
-        _write_lines(out / f"{name}.traces.jsonl.gz", _trace_requests(traces))
-        _write_lines(out / f"{name}.logs.jsonl.gz", _score_requests(traces))
+        _write_lines(otlp / f"{name}.traces.jsonl.gz", _trace_requests(traces))
+        _write_lines(otlp / f"{name}.logs.jsonl.gz", _score_requests(traces))
         said.append(_feedback(traces))
         total += traces.height
         progress(traces.height)
@@ -80,6 +82,19 @@ def write_scenario(
     (out / "spanverdict.toml").write_text(CONFIGURATION, "utf-8")
     (out / "truth.json").write_text(json.dumps(truth(scenario, seed, size), indent=2) + "\n", "utf-8")
     return total
+
+
+def promotion_of(scenario: Scenario) -> dict[str, object]:
+    """How the promotion is to be registered."""
+    return {
+        "name": PROMOTION,
+        "base": BASE,
+        "candidate": CANDIDATE,
+        "design": scenario.design,
+        "at": _iso(PROMOTED_AT),
+        "cohort_by": "app.cohort",
+        "candidate_share": None if scenario.split == "before_after" else scenario.share,
+    }
 
 
 def truth(scenario: Scenario, seed: int, size: Size) -> dict[str, object]:
@@ -91,15 +106,7 @@ def truth(scenario: Scenario, seed: int, size: Size) -> dict[str, object]:
         "scenario": scenario.name,
         "summary": scenario.summary,
         "seed": seed,
-        "promotion": {
-            "name": PROMOTION,
-            "base": BASE,
-            "candidate": CANDIDATE,
-            "design": scenario.design,
-            "at": _iso(PROMOTED_AT),
-            "cohort_by": "app.cohort",
-            "candidate_share": None if scenario.split == "before_after" else scenario.share,
-        },
+        "promotion": promotion_of(scenario),
         "looks": [_iso(PROMOTED_AT + timedelta(days=day + 1)) for day in range(size.days)],
         "all_mature_at": _iso(ended + max(MATURITY.values())),
         "failing_checks": list(scenario.checks),
