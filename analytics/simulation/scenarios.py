@@ -36,7 +36,7 @@ SLOW_PATH = 0.012
 Split = Literal["user", "request", "before_after"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """One scenario.
 
