@@ -29,6 +29,7 @@ from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_file, write_rows
 from spanverdict.prices_command import prices_command
 from spanverdict.serve import serve as run_server
+from spanverdict.simulate_command import simulate_command
 from sql import statements
 from sql.access import ServerFile, open_store
 from sql.store import utc_now
@@ -153,6 +154,7 @@ def sql(
 main.add_command(import_command)
 main.add_command(prices_command)
 main.add_command(derive_command)
+main.add_command(simulate_command)
 
 
 @main.group()

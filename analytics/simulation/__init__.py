@@ -1,0 +1,1 @@
+"""Simulated promotions with a known truth, as the files that production would have sent."""
