@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from analytics.stats.cmh import log_e_cmh
 from analytics.stats.contrast import Contrast, rate_difference
 from analytics.stats.evidence import MINIMUM_EVENTS, MINIMUM_UNITS, average, hybrid_ready
 from analytics.stats.mixture import bisect, critical_z, log_e_mixture, t_to_z, z_to_t
+from analytics.stats.pairs import log_e_pairs_above, pair_design
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
@@ -70,8 +72,8 @@ def _log_odds(contrast: Contrast, shift: FloatArray) -> FloatArray:
 def rejected_rate_bound(sums: TwoArmSums, cells: IndexArray, looks: IndexArray, alpha: FloatArray) -> FloatArray:
     """Lower ends, above 0, for rates whose test rejected "no higher" at their look.
 
-    The test itself is inverted (E-CMH, averaged with the normal mixture where it was), so that interval and
-    verdict agree also where events are too few for the normal approximation.
+    The test itself is inverted (E-CMH, averaged with the normal mixture where it was, or that of pairs), so that
+    interval and verdict agree also where events are too few for the normal approximation.
 
     Args:
         sums: shape (cells, looks).
@@ -84,6 +86,8 @@ def rejected_rate_bound(sums: TwoArmSums, cells: IndexArray, looks: IndexArray, 
     contrast, hybrid, target = rate_difference(at_look), hybrid_ready(at_look), -np.log(alpha)
 
     def rejected(shift: FloatArray) -> BoolArray:
+        if at_look.pairs is not None:
+            return log_e_pairs_above(at_look.pairs, pair_design(at_look, at_look.pairs), shift) >= target
         cmh = log_e_cmh(history, _log_odds(contrast, shift))[:, -1]
         return np.where(hybrid, average(cmh, contrast.log_e(shift, 1.0)), cmh) >= target
 
@@ -139,13 +143,12 @@ def smallest_detectable(contrast: Contrast, alpha: FloatArray) -> FloatArray:
         pooled, n_a, n_b, design = contrast.rates
         # Without events the rate is unknown, not 0: the usual half event.
         rate = np.maximum(pooled, 0.5 / (n_a + n_b + 1))
-        contrast = Contrast(
-            contrast.effect,
-            design * rate * (1 - rate) * (1 / n_a + 1 / n_b),
-            contrast.degrees,
-            np.maximum(contrast.scales, np.multiply.outer(np.ones(len(contrast.scales)), rate)),
-            (rate, n_a, n_b, design),
-        )
+        scales = np.maximum(contrast.scales, np.multiply.outer(np.ones(len(contrast.scales)), rate))
+        pairs = contrast.pairs
+        if pairs is not None:
+            pairs = pairs[0], np.maximum(pairs[1], 0.25), np.maximum(pairs[2], 0.25)
+        contrast = replace(contrast, scales=scales, rates=(rate, n_a, n_b, design), pairs=pairs)
+        contrast = replace(contrast, variance=contrast.deviation(np.zeros_like(rate)) ** 2)
     null = contrast.deviation(np.zeros_like(contrast.effect))
     critical = critical_t(contrast, alpha) * null
     shift = critical + _POWER_Z * null

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.stats.mixture import log_e_mixture, t_to_z
+from analytics.stats.pairs import pair_design, restricted_variance
 
 if TYPE_CHECKING:
     from analytics.stats.sums import FloatArray, TwoArmSums
@@ -35,6 +36,7 @@ class Contrast:
         degrees: Kish's effective units of the smaller arm, less one.
         scales: sizes of effect worth finding; first axis is the mixture.
         rates: for rates, (R0, N_a, N_b, design effect): the variance then depends on the hypothesis.
+        pairs: for rates of pairs, (pairs, candidate higher, candidate lower): the variance then is that of differences.
     """
 
     effect: FloatArray
@@ -42,6 +44,7 @@ class Contrast:
     degrees: FloatArray
     scales: FloatArray
     rates: tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None = None
+    pairs: tuple[FloatArray, FloatArray, FloatArray] | None = None
 
     def deviation(self, shift: FloatArray) -> FloatArray:
         """Standard error if the true difference were ``shift``.
@@ -52,6 +55,8 @@ class Contrast:
         if self.rates is None:
             return np.broadcast_to(np.sqrt(self.variance), np.broadcast_shapes(self.variance.shape, shift.shape))
         pooled, n_a, n_b, design = self.rates
+        if self.pairs is not None:
+            return np.asarray(np.sqrt(design * restricted_variance(self.pairs, shift)), dtype=np.float64)
         low, high = np.maximum(0.0, -shift), np.minimum(1.0, 1.0 - shift)
         rate_a = np.clip(pooled - shift * n_b / (n_a + n_b), low, high)
         rate_b = np.clip(rate_a + shift, 0.0, 1.0)
@@ -111,8 +116,19 @@ def design_effect(sums: TwoArmSums) -> FloatArray:
 
 
 def rate_difference(sums: TwoArmSums) -> Contrast:
-    """Difference of two rates of 0/1 values; the variance is never below the binomial one."""
+    """Difference of two rates of 0/1 values; the variance is never below that of independent traces, or pairs."""
     pooled = sums.pooled
+    if sums.pairs is not None:
+        n = np.maximum(sums.pairs.n, 1)
+        pairs, design = (n, sums.pairs.higher, sums.pairs.lower), pair_design(sums, sums.pairs)
+        return Contrast(
+            (sums.pairs.higher - sums.pairs.lower) / n,
+            design * restricted_variance(pairs, np.zeros_like(n)),
+            _degrees(sums),
+            np.multiply.outer(np.array(RATE_SCALES), pooled),
+            (pooled, n, n, design),
+            pairs,
+        )
     binomial = pooled * (1 - pooled) * _per_trace(sums)
     spread = np.maximum(_pooled_spread(sums), pooled * (1 - pooled))
     variance = np.maximum(_null_variance(sums, spread), binomial)

@@ -9,6 +9,7 @@ import numpy as np
 
 from analytics.stats.cmh import log_e_cmh
 from analytics.stats.contrast import Contrast, mean_difference, rate_difference
+from analytics.stats.pairs import log_e_pairs, pair_design
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
@@ -62,8 +63,17 @@ def average(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(np.logaddexp(first, second) - np.log(2), dtype=np.float64)
 
 
+def log_e_counts(sums: TwoArmSums) -> FloatArray:
+    """Log e-value of "the candidate's rate is higher" from counts alone: of pairs where there are pairs, else E-CMH."""
+    if sums.pairs is None:
+        return log_e_cmh(sums)
+    return log_e_pairs(sums.pairs, pair_design(sums, sums.pairs))
+
+
 def rate_evidence(sums: TwoArmSums) -> Evidence:
-    """E-CMH, averaged with the normal mixture once events are many."""
+    """E-CMH, averaged with the normal mixture once events are many; of pairs the e-process on their differences."""
+    if sums.pairs is not None:
+        return Evidence(log_e_counts(sums), log_e_counts(sums.swapped()))
     contrast, ready = rate_difference(sums), hybrid_ready(sums)
     null = np.zeros_like(contrast.effect)
 
@@ -91,7 +101,7 @@ def mean_evidence(sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) 
 
 
 def tail_evidence(excess: TwoArmSums, exceedance: TwoArmSums, first_look: IndexArray) -> Evidence:
-    """The average of the normal mixture on log excesses and E-CMH on exceedance of a quantile.
+    """The average of the normal mixture on log excesses and the counts' e-value of exceedance of a quantile.
 
     Args:
         excess: sums of the winsorised log excess over the lower threshold.
@@ -101,8 +111,8 @@ def tail_evidence(excess: TwoArmSums, exceedance: TwoArmSums, first_look: IndexA
     normal = mean_evidence(excess, mean_difference(excess, EXCESS_SCALES, relative=True), first_look)
     known = known_from(first_look, excess) & excess.both_arms
     return Evidence(
-        np.where(known, average(normal.worse, log_e_cmh(exceedance)), _NO_LOOK),
-        np.where(known, average(normal.better, log_e_cmh(exceedance.swapped())), _NO_LOOK),
+        np.where(known, average(normal.worse, log_e_counts(exceedance)), _NO_LOOK),
+        np.where(known, average(normal.better, log_e_counts(exceedance.swapped())), _NO_LOOK),
     )
 
 

@@ -87,19 +87,52 @@ class CrossSums:
 
 
 @dataclass(frozen=True)
+class PairSums:
+    """Sums over pairs, where both arms answered the same thing with a value in [0, 1].
+
+    Attributes:
+        n: number of pairs.
+        higher: by how much the candidate's value is higher, over the pairs in which it is.
+        lower: by how much it is lower, over the pairs in which it is.
+    """
+
+    n: FloatArray
+    higher: FloatArray
+    lower: FloatArray
+
+    def __add__(self, other: PairSums) -> PairSums:
+        return PairSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> PairSums:
+        """The sums of each chosen cell at one look, shape (chosen,)."""
+        return PairSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+
+@dataclass(frozen=True)
 class TwoArmSums:
-    """Both arms and the sums of the units they share."""
+    """Both arms and the sums of the units they share.
+
+    Attributes:
+        base: the base arm.
+        candidate: the candidate arm.
+        cross: of units in both arms.
+        pairs: of pairs of values in [0, 1], where the arms answered the same things; None where they did not.
+    """
 
     base: ArmSums
     candidate: ArmSums
     cross: CrossSums
+    pairs: PairSums | None = None
 
     def __add__(self, other: TwoArmSums) -> TwoArmSums:
-        return TwoArmSums(self.base + other.base, self.candidate + other.candidate, self.cross + other.cross)
+        pairs = None if self.pairs is None or other.pairs is None else self.pairs + other.pairs
+        return TwoArmSums(self.base + other.base, self.candidate + other.candidate, self.cross + other.cross, pairs)
 
     def at(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
-        return TwoArmSums(self.base.at(cells, looks), self.candidate.at(cells, looks), self.cross.at(cells, looks))
+        pairs = None if self.pairs is None else self.pairs.at(cells, looks)
+        arms = self.base.at(cells, looks), self.candidate.at(cells, looks)
+        return TwoArmSums(*arms, self.cross.at(cells, looks), pairs)
 
     def until(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The chosen cells with nothing added after each one's look, shape (chosen, looks)."""
@@ -109,7 +142,8 @@ class TwoArmSums:
     def swapped(self) -> TwoArmSums:
         """The same data with the arms' roles exchanged."""
         cross = CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn)
-        return TwoArmSums(self.candidate, self.base, cross)
+        pairs = None if self.pairs is None else PairSums(self.pairs.n, self.pairs.lower, self.pairs.higher)
+        return TwoArmSums(self.candidate, self.base, cross, pairs)
 
     @property
     def both_arms(self) -> BoolArray:
