@@ -2,7 +2,7 @@
 
 A trace is looked at on the day on which its value is final (its end plus the metric's maturity). The unit of
 inference is the ``unit`` column: sums per cohort, unit, arm and look become cumulative sums over units,
-which add.
+which add. Where the arms answered the same things, pairs are summed as well.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from analytics.metrics import Metric, MetricKind
+from analytics.pairs import PAIR, one_row_per_arm, only_pairs, pair_sums
 from analytics.stats.quantile import QuantileSample
 from analytics.stats.sums import ArmSums, CrossSums, FloatArray, IndexArray, TwoArmSums
 
@@ -85,7 +86,8 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
     """Aggregate traces into cells.
 
     Args:
-        traces: the wide traces frame since the promotion; traces of neither arm are left out.
+        traces: the wide traces frame since the promotion; traces of neither arm are left out. A column ``pair``
+            tells which rows of the arms belong together; what has a value in one arm only is then left out.
         pre_period: the same from before it; may be empty.
         metrics: what to aggregate.
         as_of: only values that were final by then count (UTC, naive).
@@ -93,11 +95,13 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
     window = _prepared(traces, as_of)
     before = _prepared(pre_period, as_of).filter(pl.col("arm") == "base")
     cohorts = tuple(window["cohort"].unique().sort())
+    counted = window.group_by("cohort", "arm").len().rows()
+    if PAIR in window.columns:
+        window = _prepared(one_row_per_arm(window, metrics), as_of)
     values = {metric.name: _values(window, metric, as_of) for metric in metrics}
     days = {day for frame in values.values() for day in frame["look"].unique()}
     looks = tuple(sorted(days)) or (as_of.date(),)
     axes = _Axes(cohorts, looks)
-    counted = window.group_by("cohort", "arm").len().rows()
     totals = {cohort: dict.fromkeys(ARMS, 0) for cohort in cohorts}
     for cohort, arm, count in counted:
         totals[cohort][arm] = count
@@ -156,8 +160,11 @@ def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFram
     column = pl.col(metric.column) if metric.column in frame.columns else pl.lit(None)
     final = pl.col("end_time") + metric.maturity
     raw = pl.col("raw")
-    value = (raw > 0).cast(pl.Float64) if metric.kind is MetricKind.RATE else raw
-    return (
+    paired = [PAIR] if PAIR in frame.columns else []
+    # The value of a pair's rate is the share of its runs.
+    counted = metric.kind is MetricKind.RATE and not paired
+    value = (raw > 0).cast(pl.Float64) if counted else raw
+    values = (
         frame.lazy()
         .filter(final <= as_of)
         .select(
@@ -166,6 +173,7 @@ def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFram
             "arm",
             "member",
             "trace_id",
+            *paired,
             look=final.dt.date(),
             raw=column.cast(pl.Float64),
         )
@@ -173,6 +181,7 @@ def _values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFram
         .with_columns(value=value)
         .collect()
     )
+    return only_pairs(values) if paired else values
 
 
 def _metric_cells(values: pl.DataFrame, before: pl.DataFrame, metric: Metric, axes: _Axes) -> MetricCells:
@@ -189,8 +198,8 @@ def _metric_cells(values: pl.DataFrame, before: pl.DataFrame, metric: Metric, ax
     earlier = earlier.filter((pl.col("len") >= FREEZE_BEFORE) & pl.col("cohort").is_in(axes.cohorts))
     above = (pl.col("value") > pl.col("t1")).fill_null(value=False)
     return MetricCells(
-        sums=_sums(joined, _tested(metric), axes),
-        exceedance=_sums(joined, above, axes) if metric.kind is MetricKind.TAIL else None,
+        sums=_sums(joined, _tested(metric), axes, within_one=metric.kind is MetricKind.RATE),
+        exceedance=_sums(joined, above, axes, within_one=True) if metric.kind is MetricKind.TAIL else None,
         first_look=first,
         counts=counts,
         values=axes.per_arm(shown, "value"),
@@ -300,10 +309,11 @@ def _tested(metric: Metric) -> pl.Expr:
             return pl.when(pl.col("t0").is_null()).then(0.0).otherwise(pl.min_horizontal(excess, largest))
 
 
-def _sums(frame: pl.DataFrame, tested: pl.Expr, axes: _Axes) -> TwoArmSums:
-    """Cumulative sums over the units of one expression per trace.
+def _sums(frame: pl.DataFrame, tested: pl.Expr, axes: _Axes, *, within_one: bool) -> TwoArmSums:
+    """Cumulative sums over the units, and over pairs if there are any, of one expression per trace.
 
-    What a unit adds to a sum of products on a day is the product of its running totals less the day before's.
+    What a unit adds to a sum of products on a day is the product of its running totals less the day before's. Pairs
+    are summed of values between 0 and 1 alone, which ``within_one`` says they are.
     """
     if frame.is_empty():
         nothing = np.zeros(axes.shape)
@@ -326,10 +336,11 @@ def _sums(frame: pl.DataFrame, tested: pl.Expr, axes: _Axes) -> TwoArmSums:
     y = frame.select(tested.cast(pl.Float64)).to_series().to_numpy()
     a_n, a_y = totals((~candidate).astype(np.float64)), totals(np.where(candidate, 0.0, y))
     b_n, b_y = totals(candidate.astype(np.float64)), totals(np.where(candidate, y, 0.0))
-    place = frame["cohort_row"].to_numpy()[starts].astype(np.intp) * axes.shape[1] + look[starts]
+    places = frame["cohort_row"].to_numpy().astype(np.intp) * axes.shape[1] + look
+    place = places[starts]
 
-    def cumulative(added: FloatArray) -> FloatArray:
-        dense = np.bincount(place, weights=added, minlength=axes.shape[0] * axes.shape[1])
+    def cumulative(added: FloatArray, at: IndexArray = place) -> FloatArray:
+        dense = np.bincount(at, weights=added, minlength=axes.shape[0] * axes.shape[1])
         return np.cumsum(dense.reshape(axes.shape), axis=1)
 
     def product(first: _Totals, second: _Totals) -> FloatArray:
@@ -341,7 +352,8 @@ def _sums(frame: pl.DataFrame, tested: pl.Expr, axes: _Axes) -> TwoArmSums:
         return ArmSums(*plain, product(n, n), product(y, n), product(y, y))
 
     cross = CrossSums(product(a_y, b_y), product(a_y, b_n), product(a_n, b_y), product(a_n, b_n))
-    return TwoArmSums(arm_sums(a_n, a_y), arm_sums(b_n, b_y), cross)
+    pairs = pair_sums(frame, y, places, cumulative) if PAIR in frame.columns and within_one else None
+    return TwoArmSums(arm_sums(a_n, a_y), arm_sums(b_n, b_y), cross, pairs)
 
 
 def _samples(

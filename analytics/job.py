@@ -15,7 +15,9 @@ import pyarrow as pa
 from analytics.cells import cells
 from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
+from analytics.datasets import find_items
 from analytics.evaluators import EvaluatorRule
+from analytics.held_out import ITEM_ATTRIBUTES, as_pairs, compared, item_check, item_paths, separate_runs
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
 from analytics.pricing import PriceBook
 from analytics.promotions import Promotion, find_promotion
@@ -51,6 +53,7 @@ class JobOptions:
         validation_evaluators: evaluators whose failure makes the next call a schema repair.
         chain_rules: the user's own rules for attempt chains.
         simulated: traces that a simulator made take part.
+        item_attributes: where runs say which item of a data set they are of.
         alpha: family-wise error rate of each direction.
     """
 
@@ -61,6 +64,7 @@ class JobOptions:
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
     chain_rules: tuple[ChainRule, ...] = ()
     simulated: bool = False
+    item_attributes: tuple[str, ...] = ITEM_ATTRIBUTES
     alpha: float = 0.05
 
 
@@ -80,17 +84,20 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
     """
     promotion = find_promotion(store, name)
-    evaluations, traces, outcome_checks = read_traces(store, promotion, options, as_of)
+    evaluations, traces, read_checks = read_traces(store, promotion, options, as_of)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    if promotion.dataset is not None:
+        read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
+        window = compared(window)
     try:
         metrics = metrics_for(window, options.overrides)
     except ValueError as error:
         raise JobOptionsError(f"The configuration cannot be used: {error}") from error
     validity = checks(window, promotion=promotion, evaluations=evaluations)
-    found_checks = tuple(sorted((*outcome_checks, *validity), key=lambda check: _SEVERITY.index(check.status)))
+    found_checks = tuple(sorted((*read_checks, *validity), key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
     newest = window["end_time"].max()
     return Report(
@@ -111,10 +118,10 @@ def read_traces(
 ) -> tuple[pl.DataFrame, pl.DataFrame, tuple[Check, ...]]:
     """Read what a report needs: evaluations by trace, the wide traces frame with the pre-period, feedback's checks."""
     parameters: dict[str, Any] = {
-        "since": promotion.at - PRE_PERIOD,
+        "since": promotion.at if promotion.is_paired else promotion.at - PRE_PERIOD,
         "until": as_of,
         "simulated": options.simulated,
-        "cohort_path": json_pointer(promotion.cohort_by),
+        "cohort_path": None if promotion.cohort_by is None else json_pointer(promotion.cohort_by),
         "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
         "chain_paths": chain_paths(options),
     }
@@ -125,11 +132,26 @@ def read_traces(
             ("spans", parameters), ("resources", {}), ("evaluations", until), ("feedback", until),
         )
     }  # fmt: skip
+    spans, evaluations, feedback = frames["spans"], frames["evaluations"], frames["feedback"]
+    items = None if promotion.dataset is None else find_items(store, promotion.dataset)
+    if items is not None:
+        window = {"since": parameters["since"], "until": as_of}
+        named = store.read(statements.read("item_spans"), {**window, **item_paths(options.item_attributes)})
+        runs = separate_runs(
+            spans,
+            evaluations,
+            feedback,
+            named=pl.DataFrame(pl.from_arrow(named)),
+            resources=frames["resources"],
+            attributes=options.item_attributes,
+            items=items,
+        )
+        spans, evaluations, feedback = runs.spans, runs.evaluations, runs.feedback
     traces = trace_frame(
-        frames["spans"],
+        spans,
         frames["resources"],
-        frames["evaluations"],
-        frames["feedback"],
+        evaluations,
+        feedback,
         promotion=promotion,
         prices=options.prices,
         as_of=as_of,
@@ -140,11 +162,13 @@ def read_traces(
         chain_rules=options.chain_rules,
     )
     # A result may name a span, a response or a conversation alone; the checks join by trace.
-    matched = match_targets(frames["evaluations"], frames["spans"])
+    matched = match_targets(evaluations, spans).with_columns(trace_id="matched_trace_id")
+    if items is not None:
+        return matched, as_pairs(traces, runs, items), ()
     outcome_checks = unmatched_checks(
-        frames["feedback"], frames["spans"], promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
+        feedback, spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
     )
-    return matched.with_columns(trace_id="matched_trace_id"), traces, tuple(outcome_checks)
+    return matched, traces, tuple(outcome_checks)
 
 
 def store_report(store: Access, report: Report) -> None:

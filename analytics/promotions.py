@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -21,8 +21,18 @@ _SCHEMA = pa.schema(
         "cohort_by": pa.string(),
         "candidate_share": pa.float64(),
         "created_at": pa.timestamp("us"),
+        "dataset": pa.string(),
     }
 )
+
+HELD_OUT = "held_out"
+MIRRORED = "mirrored"
+DESIGNS = ("concurrent", HELD_OUT, MIRRORED)
+"""How the arms may have been made: both models serve the same period, each user one of them; both ran the items of a
+data set; a gateway sent what one model answered to the other as well."""
+
+EVERYTHING = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
+"""The beginning of a comparison that takes whatever is stored."""
 
 
 class NoPromotionError(Exception):
@@ -37,11 +47,13 @@ class Promotion:
         name: the name people use for it.
         base: request model of the base arm.
         candidate: request model of the candidate arm.
-        design: how the arms were made; "concurrent" means both models serve the same period.
-        at: when the candidate began to serve (UTC, naive).
+        design: how the arms were made, one of :data:`DESIGNS`.
+        at: when the candidate began to serve, or from when on runs count (UTC, naive).
         ended_at: when the comparison ended (UTC, naive); None while it runs.
-        cohort_by: the span or resource attribute whose value is the cohort.
+        cohort_by: the span or resource attribute whose value is the cohort; None where the data set says it, or where
+            all are one cohort.
         candidate_share: the share of users meant for the candidate, for the sample-ratio check; None if not stated.
+        dataset: the data set whose items both models ran; None in other designs.
     """
 
     name: str
@@ -50,12 +62,33 @@ class Promotion:
     design: str
     at: datetime
     ended_at: datetime | None
-    cohort_by: str
+    cohort_by: str | None
     candidate_share: float | None
+    dataset: str | None = None
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether both models answered the same things."""
+        return self.design in (HELD_OUT, MIRRORED)
 
 
-DESIGNS = ("concurrent",)
-"""How the arms may have been made: both models serve the same period, each user one of them."""
+def check_design(promotion: Promotion) -> None:
+    """Refuse what the promotion's design has no use for, or cannot do without.
+
+    Raises:
+        ValueError: with one sentence that names the option and the mend.
+    """
+    design = promotion.design
+    if not promotion.is_paired and promotion.at == EVERYTHING:
+        raise ValueError(f"--at is missing: the design {design} needs to know when the candidate began to serve.")
+    if not promotion.is_paired and promotion.cohort_by is None:
+        raise ValueError(f"--cohort-by is missing: the design {design} needs an attribute that holds the cohort.")
+    if design == HELD_OUT and promotion.dataset is None:
+        raise ValueError("--dataset is missing: name the data set whose items both models ran.")
+    if design != HELD_OUT and promotion.dataset is not None:
+        raise ValueError(f"--dataset belongs to --design {HELD_OUT}; the design here is {design}.")
+    if promotion.is_paired and promotion.candidate_share is not None:
+        raise ValueError(f"--candidate-share does not apply: in the design {design} both models answer everything.")
 
 
 def promotion_row(promotion: Promotion, created_at: datetime) -> pa.Table:
@@ -70,6 +103,7 @@ def promotion_row(promotion: Promotion, created_at: datetime) -> pa.Table:
         "cohort_by": promotion.cohort_by,
         "candidate_share": promotion.candidate_share,
         "created_at": created_at,
+        "dataset": promotion.dataset,
     }
     return pa.Table.from_pylist([row], _SCHEMA)
 
@@ -103,4 +137,5 @@ def find_promotion(store: Access, name: str) -> Promotion:
         ended_at=row["ended_at"],
         cohort_by=row["cohort_by"],
         candidate_share=row["candidate_share"],
+        dataset=row["dataset"],
     )

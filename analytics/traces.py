@@ -201,14 +201,14 @@ def _told(spans: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_resource_values(
-    spans: pl.DataFrame, resources: pl.DataFrame, cohort_by: str, feedback_key: str | None
+    spans: pl.DataFrame, resources: pl.DataFrame, cohort_by: str | None, feedback_key: str | None
 ) -> pl.DataFrame:
     """Add what the resource says of the cohort, and let it stand in for a key that the span does not have."""
     attributes = [json.loads(text) for text in resources["attributes"].to_list()]
     values = pl.DataFrame(
         {
             "resource_id": resources["resource_id"],
-            "resource_cohort": [_text(one.get(cohort_by)) for one in attributes],
+            "resource_cohort": [_text(one.get(cohort_by)) if cohort_by else None for one in attributes],
             "resource_key": [_text(one.get(feedback_key)) if feedback_key else None for one in attributes],
         },
         schema={"resource_id": pl.String, "resource_cohort": pl.String, "resource_key": pl.String},

@@ -124,6 +124,8 @@ def _sample_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) ->
 
     A loss too small to see in any one cohort can be plain in all of them.
     """
+    if promotion.is_paired:
+        return []
     if promotion.candidate_share is None:
         detail = "Not checked: state the candidate's intended share of users with --candidate-share."
         return [Check("sample_ratio", None, CheckStatus.WARN, detail)]

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from analytics.chain_rules import ChainRule, check_pattern
 from analytics.chains import VALIDATION_EVALUATORS
+from analytics.held_out import ITEM_ATTRIBUTES
 from collector.masking import check_expression, check_known, check_name
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig, Section
 
@@ -162,6 +163,12 @@ class FeedbackConfig(Section):
     key_attribute: str | None = None
 
 
+class DatasetsConfig(Section):
+    """``[datasets]``: where traces say which item of a data set they are a run of."""
+
+    item_attributes: tuple[Annotated[str, Field(min_length=1)], ...] = ITEM_ATTRIBUTES
+
+
 class EvaluatorConfig(Section):
     """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
 
@@ -222,6 +229,7 @@ class Config(BaseSettings):
     exchange_rates: dict[Currency, ExchangeRates] = Field(default_factory=dict)
     costs: CostsConfig = CostsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
+    datasets: DatasetsConfig = DatasetsConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()

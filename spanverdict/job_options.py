@@ -47,6 +47,7 @@ def job_options(config: Config) -> JobOptions:
         feedback_key=config.feedback.key_attribute,
         validation_evaluators=config.report.validation_evaluators,
         simulated=config.report.simulated,
+        item_attributes=config.datasets.item_attributes,
         chain_rules=tuple(ChainRule(**rule.model_dump()) for rule in config.chains.rules),
         alpha=config.report.alpha,
     )

@@ -13,13 +13,27 @@ from typing import Any, TypeVar
 
 import click
 
+from analytics.datasets import DatasetError
 from analytics.feedback_file import FeedbackFileError
 from analytics.job import JobOptionsError
 from analytics.promotions import NoPromotionError
+from analytics.table_file import TableFileError
 from collector.sender import SendError
 from collector.tls import TlsError
 from spanverdict.config import Config, ConfigError, load
 from sql.errors import QueryError, StoreError
+
+_USAGE_ERRORS = (
+    ConfigError,
+    DatasetError,
+    FeedbackFileError,
+    JobOptionsError,
+    NoPromotionError,
+    QueryError,
+    TableFileError,
+    TlsError,
+)
+"""What is wrong with the command, the configuration or a file."""
 
 EXIT_USAGE = 2
 EXIT_STORE = 4
@@ -58,7 +72,7 @@ def store_options(command: _Function) -> _Function:
     def wrapped(config_file: Path | None, db: Path | None, **arguments: Any) -> Any:  # noqa: ANN401 (click's values)
         try:
             return command(settings=_settings(config_file, db), **arguments)
-        except (ConfigError, FeedbackFileError, JobOptionsError, NoPromotionError, QueryError, TlsError) as error:
+        except _USAGE_ERRORS as error:
             raise _Failure(str(error), EXIT_USAGE) from error
         except BrokenPipeError:
             raise  # The reader of the output has enough; click ends quietly.

@@ -29,6 +29,8 @@ WRITES = frozenset(
         "evaluations",
         "ingest_loads",
         "feedback",
+        "dataset_items",
+        "mirror_pairs",
         "promotions",
         "promotion_ends",
         "reports",

@@ -33,6 +33,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             "ended_at": None if promotion.ended_at is None else iso(promotion.ended_at),
             "cohort_by": promotion.cohort_by,
             "candidate_share": _number(promotion.candidate_share),
+            "dataset": promotion.dataset,
         },
         "generated_at": iso(report.generated_at),
         "as_of": iso(report.as_of),

@@ -80,8 +80,8 @@ def _footer(report: Report) -> str:
 def _about(report: Report) -> str:
     promotion = report.promotion
     return (
-        f"{_code(promotion.base)} → {_code(promotion.candidate)} since {formatting.instant(promotion.at)}, by "
-        f"{_code(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
+        f"{_code(promotion.base)} → {_code(promotion.candidate)} {formatting.scope(promotion, _code)}; "
+        f"data to {formatting.instant(report.data_watermark)}"
     )
 
 

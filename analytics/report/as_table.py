@@ -114,8 +114,8 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
 def _about(report: Report) -> str:
     promotion = report.promotion
     return (
-        f"{name(promotion.base)} to {name(promotion.candidate)} since {formatting.instant(promotion.at)}, "
-        f"by {name(promotion.cohort_by)}; data to {formatting.instant(report.data_watermark)}"
+        f"{name(promotion.base)} to {name(promotion.candidate)} {formatting.scope(promotion, name)}; "
+        f"data to {formatting.instant(report.data_watermark)}"
     )
 
 

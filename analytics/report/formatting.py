@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from analytics.promotions import EVERYTHING, HELD_OUT, MIRRORED, Promotion
 from analytics.report.model import ArmValue, Decision, MetricResult, Verdict
 from analytics.report.text import name
 
@@ -176,6 +178,22 @@ def metric_label(metric: str) -> str:
 def instant(moment: datetime | None) -> str:
     """Write a moment to the second, in UTC: "2026-11-15T22:35:48Z"."""
     return "none" if moment is None else iso(moment.replace(microsecond=0))
+
+
+def since(promotion: Promotion) -> str:
+    """Say from when on traces count: a moment, or "the first that is stored"."""
+    return "the first that is stored" if promotion.at == EVERYTHING else instant(promotion.at)
+
+
+def scope(promotion: Promotion, quoted: Callable[[str], str] = str) -> str:
+    """Say over what the models are compared: "since 2026-11-02T00:00:00Z, by app.cohort"."""
+    over = {HELD_OUT: f"on the data set {quoted(promotion.dataset or '')}", MIRRORED: "on mirrored requests"}
+    said = [over[promotion.design]] if promotion.design in over else []
+    if promotion.at != EVERYTHING:
+        said.append(f"since {instant(promotion.at)}")
+    if promotion.cohort_by is not None:
+        said.append(f"by {quoted(promotion.cohort_by)}")
+    return ", ".join(said)
 
 
 def iso(moment: datetime) -> str:

@@ -1,9 +1,10 @@
 """Base and candidate on the very same thing: an e-process on the differences, and their variance.
 
-What decides between two arms that answered the same items is where they differ. Under "the candidate does not fail more" a
-pair's difference d has expectation at most 0 and lies in [-1, 1], so betting a share u of one's wealth on d multiplies it
-by 1 + u d, in expectation at most 1. For 0/1 values that is McNemar's test as a process; where the values are averages over
-several runs it still holds, since (1 + u)^r <= 1 + u r for 0 <= r <= 1 and any u >= -1 (Bernoulli's inequality).
+What decides between two arms that answered the same items is where they differ. Under "the candidate does not fail
+more" a pair's difference d has expectation at most 0 and lies in [-1, 1], so betting a share u of one's wealth on d
+multiplies it by 1 + u d, in expectation at most 1. For 0/1 values that is McNemar's test as a process; where the values
+are averages over several runs it still holds, since (1 + u)^r <= 1 + u r for 0 <= r <= 1 and any u >= -1 (Bernoulli's
+inequality).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def log_e_pairs(pairs: PairSums, design: FloatArray) -> FloatArray:
     """Log e-value of "the candidate is higher", tempered by the design effect.
 
     With b pairs in which the candidate is higher, c in which it is lower and n = b + c,
-    e = mean over k of 2^n B(b+k, c+k) I_1/2(c+k, b+k) / (B(k, k) / 2), which is the bet above averaged over a Beta(k, k) of
-    (1 + u) / 2 above one half; E[e] = 1 exactly for 0/1 values and equal rates.
+    e = mean over k of 2^n B(b+k, c+k) I_1/2(c+k, b+k) / (B(k, k) / 2), which is the bet above averaged over a
+    Beta(k, k) of (1 + u) / 2 above one half; E[e] = 1 exactly for 0/1 values and equal rates.
 
     Args:
         pairs: any shape.
@@ -77,8 +78,8 @@ def log_e_pairs_above(pairs: PairSums, design: FloatArray, shift: FloatArray) ->
 def restricted_variance(pairs: tuple[FloatArray, FloatArray, FloatArray], shift: FloatArray) -> FloatArray:
     """Variance of the mean difference of 0/1 pairs if the true difference were ``shift`` (Tango, Stat. Med. 17, 1998).
 
-    With q the likeliest rate of "only the base" under that hypothesis, (2 q + shift (1 - shift)) / n: above 0 for any shift
-    but 0, so that pairs which never differ prove nothing.
+    With q the likeliest rate of "only the base" under that hypothesis, (2 q + shift (1 - shift)) / n: above 0 for any
+    shift but 0, so that pairs which never differ prove nothing.
 
     Args:
         pairs: (pairs, candidate higher, candidate lower).

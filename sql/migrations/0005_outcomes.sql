@@ -143,6 +143,7 @@ CREATE TABLE dataset_items (
 );
 
 ALTER TABLE promotions ADD COLUMN dataset VARCHAR;
+ALTER TABLE promotions ALTER COLUMN cohort_by DROP NOT NULL;
 
 -- One request that a gateway answered with one model and sent to another beside it.
 CREATE TABLE mirror_pairs (

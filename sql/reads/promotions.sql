@@ -1,3 +1,3 @@
-SELECT name, base, candidate, design, started_at, ended_at, cohort_by, candidate_share, created_at
+SELECT name, base, candidate, design, started_at, ended_at, cohort_by, candidate_share, created_at, dataset
 FROM promotions
 ORDER BY started_at, name
