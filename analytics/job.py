@@ -19,8 +19,9 @@ from analytics.datasets import find_items
 from analytics.evaluators import EvaluatorRule
 from analytics.held_out import ITEM_ATTRIBUTES, as_pairs, compared, item_check, item_paths, separate_runs
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
+from analytics.mirrored import read_mirrored
 from analytics.pricing import PriceBook
-from analytics.promotions import Promotion, find_promotion
+from analytics.promotions import MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
 from analytics.targets import match_targets
@@ -84,6 +85,9 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
     """
     promotion = find_promotion(store, name)
+    if promotion.design == MIRRORED:
+        window, found_checks = read_mirrored(store, promotion, options.prices, as_of)
+        return _report(promotion, options, window, window.clear(), found_checks, as_of=as_of, now=now)
     evaluations, traces, read_checks = read_traces(store, promotion, options, as_of)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
@@ -92,12 +96,35 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
+    validity = checks(window, promotion=promotion, evaluations=evaluations)
+    return _report(promotion, options, window, pre_period, (*read_checks, *validity), as_of=as_of, now=now)
+
+
+def _report(
+    promotion: Promotion,
+    options: JobOptions,
+    window: pl.DataFrame,
+    pre_period: pl.DataFrame,
+    found: tuple[Check, ...],
+    *,
+    as_of: datetime,
+    now: datetime,
+) -> Report:
+    """Judge a window of traces, given what the checks found.
+
+    Raises:
+        JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
+    """
+    overrides = options.overrides
+    if promotion.is_paired:
+        # The configuration is that of production; such a comparison need not have every metric of it.
+        there = {metric.name for metric in metrics_for(window, {})}
+        overrides = {name: changed for name, changed in overrides.items() if name in there or changed.higher_is}
     try:
-        metrics = metrics_for(window, options.overrides)
+        metrics = metrics_for(window, overrides)
     except ValueError as error:
         raise JobOptionsError(f"The configuration cannot be used: {error}") from error
-    validity = checks(window, promotion=promotion, evaluations=evaluations)
-    found_checks = tuple(sorted((*read_checks, *validity), key=lambda check: _SEVERITY.index(check.status)))
+    found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
     newest = window["end_time"].max()
     return Report(

@@ -102,6 +102,7 @@ _BUILT_IN = (
     Metric("latency_p99", MetricKind.TAIL, "latency_ms", "ms", 0.20, "relative", quantile=0.99),
     Metric("input_tokens", MetricKind.MEAN, "input_tokens", "tokens", 0.10, "relative"),
     Metric("output_tokens", MetricKind.MEAN, "output_tokens", "tokens", 0.10, "relative"),
+    Metric("total_tokens", MetricKind.MEAN, "total_tokens", "tokens", 0.10, "relative"),
     Metric("cost_per_trace", MetricKind.MEAN, "cost_usd", "usd", 0.10, "relative"),
 )
 

@@ -36,6 +36,7 @@ from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
+from spanverdict.mirror_command import mirror_command
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_file, write_rows
 from spanverdict.prices_command import prices_command
@@ -166,3 +167,170 @@ main.add_command(import_command)
 main.add_command(prices_command)
 main.add_command(derive_command)
 main.add_command(dataset_command)
+main.add_command(mirror_command)
+
+
+@main.group()
+def token() -> None:
+    """Tokens of senders."""
+
+
+@token.command("new")
+@click.argument("name")
+def token_new(name: str) -> None:
+    """Draw a token for a sender: the token itself is shown once, the lines for the configuration hold only its hash."""
+    if not name.strip() or not name.isprintable():
+        raise click.UsageError("NAME is empty or not printable.")
+    drawn = secrets.token_urlsafe(32)
+    click.echo(f"The token of {name}, shown this once: {drawn}", err=True)
+    click.echo(f"OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{drawn}", err=True)
+    click.echo("For the configuration:", err=True)
+    # A TOML basic string and a JSON string of printable characters are written alike.
+    click.echo(f'[[tokens]]\nname = {json.dumps(name, ensure_ascii=False)}\nsha256 = "{token_hash(drawn)}"')
+
+
+@main.group()
+def feedback() -> None:
+    """Outcomes from users and business systems."""
+
+
+@feedback.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@store_options
+def feedback_import(settings: Settings, file: Path) -> None:
+    """Import thumbs, escalations, reopened tickets from CSV, JSON Lines or Parquet; rows known already are skipped."""
+    rows = read_feedback(file, utc_now())
+    with open_store(settings.db, write=True) as store:
+        stored = store.write({"feedback": rows})["feedback"]
+    click.echo(f"Imported {stored} outcomes from {file}; {rows.num_rows - stored} were there already.", err=True)
+
+
+@main.group()
+def promotion() -> None:
+    """Candidate releases under comparison."""
+
+
+@promotion.command("add")
+@click.argument("name")
+@click.option("--base", required=True, help="Request model that served before.")
+@click.option("--candidate", required=True, help="Request model that is to take over.")
+@click.option(
+    "--at",
+    type=Time(),
+    default=EVERYTHING,
+    show_default=False,
+    help="When the candidate began to serve; other designs than concurrent: from when on runs or pairs count.",
+)
+@click.option(
+    "--design",
+    type=click.Choice(DESIGNS),
+    default="concurrent",
+    show_default=True,
+    help="concurrent: both models serve the same period; held_out: both ran the items of a data set; "
+    "mirrored: a gateway sent the candidate what the base answered.",
+)
+@click.option("--cohort-by", help="Span or resource attribute that holds the cohort, such as app.cohort.")
+@click.option("--dataset", help="held_out: the data set whose items both models ran.")
+@click.option("--candidate-share", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+              help="Share of users meant for the candidate, for the sample-ratio check.")  # fmt: skip
+@store_options
+def promotion_add(
+    settings: Settings, name: str, base: str, candidate: str, at: datetime, design: str, cohort_by: str | None,
+    dataset: str | None, candidate_share: float | None,
+) -> None:  # fmt: skip
+    """Register a promotion: which candidate is compared with which base, how, since when, and what a cohort is."""
+    given = {"NAME": name, "--base": base, "--candidate": candidate, "--cohort-by": cohort_by, "--dataset": dataset}
+    for option, value in given.items():
+        if value is not None and not value.strip():
+            raise click.UsageError(f"{option} is empty.")
+    if base == candidate:
+        raise click.UsageError("--base and --candidate name the same model; there is nothing to compare.")
+    new = Promotion(name, base, candidate, design, at, None, cohort_by, candidate_share, dataset)
+    try:
+        check_design(new)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with open_store(settings.db, write=True) as store:
+        if dataset is not None:
+            find_items(store, dataset)
+        stored = store.write({"promotions": promotion_row(new, utc_now())})["promotions"]
+    if not stored:
+        raise click.UsageError(f"There is a promotion {name!r} already; see `spanverdict promotion show {name}`.")
+    click.echo(f"Promotion {name}: {candidate} beside {base} {scope(new)}.", err=True)
+
+
+@promotion.command("list")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@store_options
+def promotion_list(settings: Settings, form: str) -> None:
+    """List the promotions."""
+    with open_store(settings.db) as store:
+        write_rows(store.read(statements.read("promotions")), form, None)
+
+
+@promotion.command("show")
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="json", show_default=True)
+@store_options
+def promotion_show(settings: Settings, name: str, form: str) -> None:
+    """Show one promotion."""
+    with open_store(settings.db) as store:
+        find_promotion(store, name)
+        rows = store.read(statements.read("promotions"))
+    write_rows(rows.filter([row == name for row in rows["name"].to_pylist()]), form, None)
+
+
+@promotion.command("end")
+@click.argument("name")
+@click.option("--at", type=Time(), help="When it ended; default: now.")
+@store_options
+def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
+    """Say that a comparison has ended: later traffic is not part of it."""
+    with open_store(settings.db, write=True) as store:
+        found = find_promotion(store, name)
+        ended = at or utc_now()
+        if ended <= found.at:
+            raise click.UsageError(f"{name} began at {found.at.isoformat()}Z; it cannot end before that.")
+        if not store.write({"promotion_ends": end_row(name, ended)})["promotion_ends"]:
+            raise click.UsageError(f"{name} has ended already, at {found.ended_at}.")
+    click.echo(f"Promotion {name} ended at {ended.isoformat()}Z.", err=True)
+
+
+@main.command()
+@click.argument("promotion_name", metavar="PROMOTION")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(REPORT_FORMATS),
+    help="Default: what the name of --out ends with, else table.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of standard output.",
+)
+@click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
+@click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
+@store_options
+def report(
+    settings: Settings,
+    promotion_name: str,
+    form: str | None,
+    out: Path | None,
+    as_of: datetime | None,
+    *,
+    fail_on_undecided: bool,
+) -> None:
+    """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
+    form = form or (_FORMAT_OF_SUFFIX.get(out.suffix.lower()) if out else None) or "table"
+    options = job_options(settings.config)
+    with open_store(settings.db, write=True) as store:
+        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())
+        text = render(result, form, color=out is None and sys.stdout.isatty())
+        store_report(store, result)
+    if out:
+        write_file(out, text.encode())
+        click.echo(f"Wrote {out}.", err=True)
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+    raise SystemExit(exit_status(result, fail_on_undecided=fail_on_undecided))

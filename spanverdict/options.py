@@ -16,6 +16,7 @@ import click
 from analytics.datasets import DatasetError
 from analytics.feedback_file import FeedbackFileError
 from analytics.job import JobOptionsError
+from analytics.mirror import MirrorError
 from analytics.promotions import NoPromotionError
 from analytics.table_file import TableFileError
 from collector.sender import SendError
@@ -28,6 +29,7 @@ _USAGE_ERRORS = (
     DatasetError,
     FeedbackFileError,
     JobOptionsError,
+    MirrorError,
     NoPromotionError,
     QueryError,
     TableFileError,

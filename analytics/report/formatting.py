@@ -36,6 +36,7 @@ _METRIC_LABELS = {
     "latency_p99": "p99 latency",
     "input_tokens": "input tokens per trace",
     "output_tokens": "output tokens per trace",
+    "total_tokens": "tokens per trace",
 }
 _ACRONYMS = {"json": "JSON", "sql": "SQL", "html": "HTML", "url": "URL", "pii": "PII"}
 
