@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from analytics.exemplars import exemplars
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, one_row_per_arm, only_pairs, pair_sums
 from analytics.stats.quantile import QuantileSample
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 ARMS = ("base", "candidate")
-EXEMPLARS = 3
 
 FREEZE_BEFORE = 200
 """Pre-period base traces of a cohort from which its thresholds are frozen."""
@@ -205,7 +205,7 @@ def _metric_cells(values: pl.DataFrame, before: pl.DataFrame, metric: Metric, ax
         values=axes.per_arm(shown, "value"),
         before=axes.per_cohort(earlier, "value"),
         samples=_samples(values, metric, axes) if metric.kind is MetricKind.TAIL else (),
-        exemplars=_exemplars(values, metric),
+        exemplars=exemplars(values, metric),
     )
 
 
@@ -389,23 +389,3 @@ def _samples(
         return QuantileSample(observed, max(1.0, float(widening)), float(effective[row, column]))
 
     return tuple((sample(row, 0), sample(row, 1)) for row in range(len(axes.cohorts)))
-
-
-def _exemplars(values: pl.DataFrame, metric: Metric) -> dict[str, dict[str, list[str]]]:
-    """Cohort → arm → the worst traces; a rate shows only traces that count against it."""
-    worse = metric.higher_is == "worse"
-    counts_against = pl.col("raw") > 0 if worse else pl.col("raw") <= 0
-    raw = pl.col("raw")
-    last_shown = raw.top_k(EXEMPLARS).min() if worse else raw.bottom_k(EXEMPLARS).max()
-    worst = (
-        values.filter(counts_against if metric.kind is MetricKind.RATE else pl.lit(value=True))
-        .with_columns(last_shown=last_shown.over("cohort", "arm"))
-        .filter(raw >= pl.col("last_shown") if worse else raw <= pl.col("last_shown"))
-        .sort(["raw", "trace_id"], descending=[worse, False])
-        .group_by("cohort", "arm", maintain_order=True)
-        .agg(pl.col("trace_id").head(EXEMPLARS))
-    )
-    found: dict[str, dict[str, list[str]]] = {}
-    for cohort, arm, trace_ids in worst.sort("cohort", "arm").rows():
-        found.setdefault(cohort, {})[arm] = trace_ids
-    return found

@@ -220,25 +220,18 @@ def test_several_runs_of_an_item_are_averaged(experiment: Experiment) -> None:
     assert report.cohorts[0].traces == {"base": 80, "candidate": 40}
 
 
-@pytest.mark.parametrize(
-    "attribute",
-    ["langfuse.experiment.item.id", "langsmith.reference_example_id", "case_name", "metadata", "dataset_item_id"],
-)
-def test_runs_are_known_by_what_frameworks_send(experiment: Experiment, attribute: str) -> None:
-    """Each framework's name for the item is read, also as a key of a JSON attribute."""
-    experiment.items(30)
+def test_runs_are_known_by_what_frameworks_send(experiment: Experiment) -> None:
+    """Each framework's name for the item is read, also as a key of a JSON attribute, on a span or on the resource."""
+    experiment.items(14)
     experiment.promote()
+    names = (
+        "langfuse.experiment.item.id", "langsmith.reference_example_id", "case_name", "metadata", "dataset_item_id",
+        "braintrust.origin.id",
+    )  # fmt: skip
     for model in ("m0", "m1"):
-        experiment.run(model, range(30), attribute=attribute)
-    assert check(experiment.report(), "unpaired_items").status is CheckStatus.PASS
-
-
-def test_the_resource_may_name_the_item(experiment: Experiment) -> None:
-    """A process that runs one item says so in its resource."""
-    experiment.items(4)
-    experiment.promote()
-    for model in ("m0", "m1"):
-        experiment.run(model, range(4), resource=True)
+        for place, name in enumerate(names):
+            experiment.run(model, [2 * place, 2 * place + 1], attribute=name)
+        experiment.run(model, [12, 13], resource=True)
     assert check(experiment.report(), "unpaired_items").status is CheckStatus.PASS
 
 
