@@ -20,22 +20,30 @@ START = datetime(2026, 3, 2)
 FAILED = Metric("failed_rate", MetricKind.RATE, "failed", "rate", None)
 COST = Metric("cost", MetricKind.MEAN, "cost", "usd", 0.1, "relative")
 USER_SHARE = 0.15
-REQUEST_SHARE = 0.45
-"""Shares of an outcome's liability that the user and the request bring about, whichever model answers."""
+"""The share of an outcome's liability that the user brings about, whichever model answers."""
 
 
 def mirrored(
-    seed: int, *, per_day: int = 300, days: int = 14, rates: tuple[float, float] = (0.08, 0.08), users: int = 1_000
+    seed: int,
+    *,
+    per_day: int = 300,
+    days: int = 14,
+    rates: tuple[float, float] = (0.08, 0.08),
+    users: int = 1_000,
+    request_share: float = 0.45,
 ) -> pl.DataFrame:
-    """Requests that both models answered; a failure is a liability above its threshold."""
+    """Requests that both models answered; a failure is a liability above its threshold.
+
+    ``request_share`` is the share of the liability that the request brings about, whichever model answers.
+    """
     rng = np.random.default_rng(seed)
     n = per_day * days
     user = rng.choice(users, n, p=rng.dirichlet(np.full(users, 0.7)))
-    common = np.sqrt(USER_SHARE) * rng.normal(size=users)[user] + np.sqrt(REQUEST_SHARE) * rng.normal(size=n)
+    common = np.sqrt(USER_SHARE) * rng.normal(size=users)[user] + np.sqrt(request_share) * rng.normal(size=n)
     end = np.datetime64(START, "ns") + (rng.integers(0, days * 86_400, n) * 10**9).astype("timedelta64[ns]")
     arms = []
     for arm, rate in zip(("base", "candidate"), rates, strict=True):
-        own = np.sqrt(1 - USER_SHARE - REQUEST_SHARE) * rng.normal(size=n)
+        own = np.sqrt(1 - USER_SHARE - request_share) * rng.normal(size=n)
         arms.append(
             pl.DataFrame(
                 {
@@ -120,27 +128,33 @@ def test_equal_models_are_seldom_told_apart() -> None:
 
 
 @pytest.mark.slow
-def test_equal_models_are_seldom_told_apart_at_length(record_property: Callable[[str, object], None]) -> None:
+def test_equal_models_are_seldom_told_apart_at_length(record_testsuite_property: Callable[[str, object], None]) -> None:
     """The same over 600 runs."""
     worse, better = shares(lambda seed: mirrored(1_000 + seed), 600, 0.05)
-    record_property("mirrored, equal models: false worse, false better at 5 %", (worse, better))
+    record_testsuite_property("mirrored, equal models: false worse, false better at 5 %", (worse, better))
     assert worse <= 0.05
     assert better <= 0.05
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rate", "found_at_least"), [(0.10, 0.15), (0.11, 0.9), (0.13, 0.99)])
+@pytest.mark.parametrize(
+    ("rate", "request_share", "found_at_least"), [(0.11, 0.45, 0.75), (0.11, 0.6, 0.9), (0.13, 0.45, 0.99)]
+)
 def test_pairs_find_what_two_arms_do_not(
-    rate: float, found_at_least: float, record_property: Callable[[str, object], None]
-) -> None:
-    """8 % to 11 % at 300 pairs a day, inside a family of 240 tests; the same answers as two arms are found far less."""
-    paired = shares(lambda seed: mirrored(seed, rates=(0.08, rate)), 200, 0.05 / 240)[0]
+    rate: float, request_share: float, found_at_least: float,
+    record_testsuite_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
+    """8 % to 11 % at 300 pairs a day, in a family of 240 tests; the same answers as two arms are found far less."""
+
+    def together(seed: int) -> pl.DataFrame:
+        return mirrored(seed, rates=(0.08, rate), request_share=request_share)
 
     def apart(seed: int) -> pl.DataFrame:
-        frame = mirrored(seed, rates=(0.08, rate))
-        return frame.drop("pair").with_columns(pl.concat_str("arm", "unit").alias("unit"))
+        return together(seed).drop("pair").with_columns(pl.concat_str("arm", "unit").alias("unit"))
 
-    unpaired = shares(apart, 200, 0.05 / 240)[0]
-    record_property(f"mirrored, 8 % to {rate:.0%}, 300 a day: found as pairs, as two arms", (paired, unpaired))
+    paired, unpaired = (shares(make, 150, 0.05 / 240)[0] for make in (together, apart))
+    record_testsuite_property(
+        f"mirrored, 8 % to {rate:.0%}, request {request_share:.0%}: found as pairs, as two arms", (paired, unpaired)
+    )
     assert paired >= found_at_least
-    assert unpaired <= paired
+    assert unpaired < paired
