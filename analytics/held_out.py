@@ -22,7 +22,7 @@ from analytics.targets import match_targets
 from analytics.traces import NO_COHORT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from analytics.promotions import Promotion
 
@@ -62,16 +62,20 @@ class Frames:
     runs: pl.DataFrame
 
 
-def item_paths(attributes: Sequence[str]) -> dict[str, list[str]]:
-    """The parameters of the read ``item_spans`` for the names of attributes.
+def item_parameters(attributes: Sequence[str], of_resources: Mapping[str, str]) -> dict[str, list[str]]:
+    """The parameters of the read ``item_spans``.
 
-    A name is that of an attribute, or of an attribute that is a JSON object and, behind the last dot, a key of it.
+    Args:
+        attributes: where to look. A name is that of an attribute, or of an attribute that is a JSON object and, behind
+            the last dot, a key of it.
+        of_resources: what :func:`items_of_resources` found.
     """
     inner = [name.rpartition(".") for name in attributes if "." in name]
     return {
         "item_paths": [_pointer(name) for name in attributes],
         "object_paths": [_pointer(name) for name, _, _ in inner],
         "key_paths": [_pointer(key) for _, _, key in inner],
+        "resources": list(of_resources),
     }
 
 
@@ -80,43 +84,69 @@ def _pointer(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
-def separate_runs(
-    spans: pl.DataFrame,
-    evaluations: pl.DataFrame,
-    feedback: pl.DataFrame,
-    *,
-    named: pl.DataFrame,
-    resources: pl.DataFrame,
-    attributes: Sequence[str],
-    items: pl.DataFrame,
-) -> Frames:
+def items_of_resources(resources: pl.DataFrame, attributes: Sequence[str], items: pl.DataFrame) -> dict[str, str]:
+    """Resource id → the item that the resource names.
+
+    Args:
+        resources: ``resource_id`` and ``attributes`` (JSON).
+        attributes: where to look, the first that holds an item deciding.
+        items: ``item_id`` of the data set.
+    """
+    known = set(items["item_id"])
+    found = {}
+    for resource_id, text in resources.select("resource_id", "attributes").iter_rows():
+        values = json.loads(text)
+        item = next((str(values[name]) for name in attributes if str(values.get(name)) in known), None)
+        if item is not None:
+            found[resource_id] = item
+    return found
+
+
+def items_of_spans(named: pl.DataFrame, of_resources: Mapping[str, str], items: pl.DataFrame) -> pl.DataFrame:
+    """Which item each span is of: what it says itself, in a trace that says nothing what its resource says.
+
+    Args:
+        named: ``trace_id``, ``span_id``, ``resource_id`` and ``named`` (what the attributes hold, most trusted first).
+        of_resources: what :func:`items_of_resources` found.
+        items: ``item_id`` of the data set.
+
+    Returns:
+        ``trace_id``, ``span_id`` and ``item_id``, each span once.
+    """
+    known = items["item_id"].implode()
+    of_spans = (
+        named.with_row_index("row")
+        .explode("named")
+        .drop_nulls("named")
+        .with_columns(
+            item_id=pl.when(pl.col("named").is_in(known))
+            .then("named")
+            .otherwise(pl.col("named").str.replace(_REPEAT, ""))
+        )
+        .filter(pl.col("item_id").is_in(known))
+        .unique("row", keep="first", maintain_order=True)
+    )
+    silent = named.join(of_spans, on="trace_id", how="anti")
+    told = silent.with_columns(
+        item_id=pl.col("resource_id").replace_strict(
+            list(of_resources), list(of_resources.values()), default=None, return_dtype=pl.String
+        )
+    ).drop_nulls("item_id")
+    columns = ("trace_id", "span_id", "item_id")
+    return pl.concat([of_spans.select(columns), told.select(columns)]).unique(
+        ["trace_id", "span_id"], keep="first", maintain_order=True
+    )
+
+
+def separate_runs(spans: pl.DataFrame, evaluations: pl.DataFrame, feedback: pl.DataFrame, said: pl.DataFrame) -> Frames:
     """Find the runs of the items among the spans.
 
     Args:
         spans: as for ``trace_frame``.
         evaluations: the same.
         feedback: the same.
-        named: ``trace_id``, ``span_id`` and ``named`` (what the span's attributes say, most trusted first).
-        resources: ``resource_id`` and ``attributes`` (JSON).
-        attributes: the names that were looked for.
-        items: ``item_id`` of the data set.
+        said: what :func:`items_of_spans` found.
     """
-    known = items["item_id"]
-    said = (
-        named.with_row_index("row")
-        .explode("named")
-        .drop_nulls("named")
-        .with_columns(
-            item_id=pl.when(pl.col("named").is_in(known.implode()))
-            .then("named")
-            .otherwise(pl.col("named").str.replace(_REPEAT, ""))
-        )
-        .filter(pl.col("item_id").is_in(known.implode()))
-        .unique("row", keep="first", maintain_order=True)
-        .select("trace_id", "span_id", "item_id")
-        .unique(["trace_id", "span_id"], keep="first", maintain_order=True)
-    )
-    said = pl.concat([said, _of_resources(spans, resources, attributes, known, besides=said)])
     of_trace = said.group_by("trace_id").agg(pl.col("item_id").unique())
     whole = of_trace.filter(pl.col("item_id").list.len() == 1).select("trace_id", pl.col("item_id").list.first())
     several = of_trace.filter(pl.col("item_id").list.len() > 1).select("trace_id")
@@ -127,24 +157,6 @@ def separate_runs(
     taken_apart = apart.with_columns(trace_id="run").select(spans.columns)
     return Frames(
         pl.concat([kept, taken_apart]), _follow(evaluations, moved), _follow(feedback, moved), runs.sort("trace_id")
-    )
-
-
-def _of_resources(
-    spans: pl.DataFrame, resources: pl.DataFrame, attributes: Sequence[str], known: pl.Series, *, besides: pl.DataFrame
-) -> pl.DataFrame:
-    """The items of traces of which only the resource names one."""
-    ids = set(known)
-    rows = []
-    for resource_id, text in resources.select("resource_id", "attributes").iter_rows():
-        values = json.loads(text)
-        found = next((str(values[name]) for name in attributes if str(values.get(name)) in ids), None)
-        rows.append((resource_id, found))
-    told = pl.DataFrame(rows, schema={"resource_id": pl.String, "item_id": pl.String}, orient="row").drop_nulls()
-    return (
-        spans.join(besides, on="trace_id", how="anti")
-        .join(told.unique("resource_id"), on="resource_id")
-        .select("trace_id", "span_id", "item_id")
     )
 
 

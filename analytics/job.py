@@ -17,7 +17,16 @@ from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
 from analytics.datasets import find_items
 from analytics.evaluators import EvaluatorRule
-from analytics.held_out import ITEM_ATTRIBUTES, as_pairs, compared, item_check, item_paths, separate_runs
+from analytics.held_out import (
+    ITEM_ATTRIBUTES,
+    as_pairs,
+    compared,
+    item_check,
+    item_parameters,
+    items_of_resources,
+    items_of_spans,
+    separate_runs,
+)
 from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
 from analytics.mirrored import read_mirrored
 from analytics.pricing import PriceBook
@@ -153,30 +162,29 @@ def read_traces(
         "chain_paths": chain_paths(options),
     }
     until = {"until": as_of}
-    frames = {
-        name: pl.DataFrame(pl.from_arrow(store.read(statements.read(f"report_{name}"), given)))
-        for name, given in (
-            ("spans", parameters), ("resources", {}), ("evaluations", until), ("feedback", until),
-        )
-    }  # fmt: skip
-    spans, evaluations, feedback = frames["spans"], frames["evaluations"], frames["feedback"]
-    items = None if promotion.dataset is None else find_items(store, promotion.dataset)
-    if items is not None:
+    resources, evaluations, feedback = (
+        _frame(store, statements.read(f"report_{name}"), given)
+        for name, given in (("resources", {}), ("evaluations", until), ("feedback", until))
+    )
+    question = statements.read("report_spans")
+    items = said = None
+    if promotion.dataset is not None:
+        items = find_items(store, promotion.dataset)
+        of_resources = items_of_resources(resources, options.item_attributes, items)
+        looked_for = item_parameters(options.item_attributes, of_resources)
         window = {"since": parameters["since"], "until": as_of}
-        named = store.read(statements.read("item_spans"), {**window, **item_paths(options.item_attributes)})
-        runs = separate_runs(
-            spans,
-            evaluations,
-            feedback,
-            named=pl.DataFrame(pl.from_arrow(named)),
-            resources=frames["resources"],
-            attributes=options.item_attributes,
-            items=items,
-        )
+        named = _frame(store, statements.read("item_spans"), {**window, **looked_for})
+        said = items_of_spans(named, of_resources, items)
+        # Runs are few beside production's traces.
+        question = f"SELECT * FROM ({question}) WHERE trace_id IN (SELECT unnest($runs::VARCHAR[]))"
+        parameters["runs"] = said["trace_id"].unique().to_list()
+    spans = _frame(store, question, parameters)
+    runs = None if said is None else separate_runs(spans, evaluations, feedback, said)
+    if runs is not None:
         spans, evaluations, feedback = runs.spans, runs.evaluations, runs.feedback
     traces = trace_frame(
         spans,
-        frames["resources"],
+        resources,
         evaluations,
         feedback,
         promotion=promotion,
@@ -190,12 +198,16 @@ def read_traces(
     )
     # A result may name a span, a response or a conversation alone; the checks join by trace.
     matched = match_targets(evaluations, spans).with_columns(trace_id="matched_trace_id")
-    if items is not None:
+    if items is not None and runs is not None:
         return matched, as_pairs(traces, runs, items), ()
     outcome_checks = unmatched_checks(
         feedback, spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
     )
     return matched, traces, tuple(outcome_checks)
+
+
+def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(store.read(question, parameters)))
 
 
 def store_report(store: Access, report: Report) -> None:

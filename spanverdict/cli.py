@@ -166,6 +166,7 @@ def sql(
 main.add_command(import_command)
 main.add_command(prices_command)
 main.add_command(derive_command)
+main.add_command(simulate_command)
 main.add_command(dataset_command)
 main.add_command(mirror_command)
 

@@ -1,8 +1,11 @@
--- Spans that name an item of a data set: in an attribute of its own, or by a key of an attribute that is a JSON object.
+-- Spans that name an item of a data set: in an attribute of its own, by a key of an attribute that is a JSON object, or by
+-- their resource.
 WITH said AS (
     SELECT
         trace_id,
         span_id,
+        resource_id,
+        resource_id IN (SELECT unnest($resources::VARCHAR[])) AS is_of_resource,
         json_extract_string(attributes, $item_paths::VARCHAR[]) AS own,
         list_transform(
             list_zip(json_extract_string(attributes, $object_paths::VARCHAR[]), $key_paths::VARCHAR[]),
@@ -11,6 +14,6 @@ WITH said AS (
     FROM spans
     WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
 )
-SELECT trace_id, span_id, list_concat(own, inner_keys) AS named
+SELECT trace_id, span_id, resource_id, list_concat(own, inner_keys) AS named
 FROM said
-WHERE list_count(own) > 0 OR list_count(inner_keys) > 0
+WHERE is_of_resource OR list_count(own) > 0 OR list_count(inner_keys) > 0
