@@ -78,4 +78,5 @@ def pair_sums(
         cumulative(np.ones_like(difference), places),
         cumulative(np.maximum(difference, 0.0), places),
         cumulative(np.maximum(-difference, 0.0), places),
+        cumulative(difference**2, places),
     )

@@ -32,7 +32,7 @@ _NOT_JUDGED = {
     Failure.NO_BASE: "no trace of the base arm has a value yet, so there is nothing to compare with",
     Failure.NO_CANDIDATE: "no trace of the candidate arm has a value yet, so there is nothing to compare",
     Failure.NO_RATIO: "the values of one arm are zero throughout, so no ratio of the arms can be tested",
-    Failure.NO_VARIATION: "every trace has the same value, so there is nothing to test",
+    Failure.NO_VARIATION: "no value differs between the arms, so there is nothing to test",
 }
 
 

@@ -86,10 +86,11 @@ def rejected_rate_bound(sums: TwoArmSums, cells: IndexArray, looks: IndexArray, 
     contrast, hybrid, target = rate_difference(at_look), hybrid_ready(at_look), -np.log(alpha)
 
     def rejected(shift: FloatArray) -> BoolArray:
-        if at_look.pairs is not None:
-            return log_e_pairs_above(at_look.pairs, pair_design(at_look, at_look.pairs), shift) >= target
-        cmh = log_e_cmh(history, _log_odds(contrast, shift))[:, -1]
-        return np.where(hybrid, average(cmh, contrast.log_e(shift, 1.0)), cmh) >= target
+        if at_look.pairs is None:
+            counts = log_e_cmh(history, _log_odds(contrast, shift))[:, -1]
+        else:
+            counts = log_e_pairs_above(at_look.pairs, pair_design(at_look, at_look.pairs), shift)
+        return np.where(hybrid, average(counts, contrast.log_e(shift, 1.0)), counts) >= target
 
     # From "no difference", which is rejected, up to the estimate, which never is.
     return bisect(rejected, np.maximum(contrast.effect, 0.0), np.zeros_like(contrast.effect))

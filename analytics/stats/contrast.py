@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.stats.mixture import log_e_mixture, t_to_z
-from analytics.stats.pairs import pair_design, restricted_variance
+from analytics.stats.pairs import averaging, pair_design, restricted_variance
 
 if TYPE_CHECKING:
     from analytics.stats.sums import FloatArray, TwoArmSums
@@ -120,7 +120,8 @@ def rate_difference(sums: TwoArmSums) -> Contrast:
     pooled = sums.pooled
     if sums.pairs is not None:
         n = np.maximum(sums.pairs.n, 1)
-        pairs, design = (n, sums.pairs.higher, sums.pairs.lower), pair_design(sums, sums.pairs)
+        pairs = n, sums.pairs.higher, sums.pairs.lower
+        design = pair_design(sums, sums.pairs) * averaging(sums.pairs)
         return Contrast(
             (sums.pairs.higher - sums.pairs.lower) / n,
             design * restricted_variance(pairs, np.zeros_like(n)),

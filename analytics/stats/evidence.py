@@ -9,7 +9,7 @@ import numpy as np
 
 from analytics.stats.cmh import log_e_cmh
 from analytics.stats.contrast import Contrast, mean_difference, rate_difference
-from analytics.stats.pairs import log_e_pairs, pair_design
+from analytics.stats.pairs import averages_ready, log_e_pairs, pair_design
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
@@ -53,7 +53,12 @@ def enough_units(sums: TwoArmSums) -> BoolArray:
 
 
 def hybrid_ready(sums: TwoArmSums) -> BoolArray:
-    """Where a rate's normal e-value joins E-CMH: the smaller arm expects enough events."""
+    """Where a rate's normal e-value joins that of the counts: the smaller arm expects enough events.
+
+    Pairs of 0/1 values need no help; pairs of averages do.
+    """
+    if sums.pairs is not None:
+        return averages_ready(sums, sums.pairs)
     expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
     return enough_units(sums) & (expected >= HYBRID_EVENTS)
 
@@ -71,17 +76,15 @@ def log_e_counts(sums: TwoArmSums) -> FloatArray:
 
 
 def rate_evidence(sums: TwoArmSums) -> Evidence:
-    """E-CMH, averaged with the normal mixture once events are many; of pairs the e-process on their differences."""
-    if sums.pairs is not None:
-        return Evidence(log_e_counts(sums), log_e_counts(sums.swapped()))
+    """The e-value of the counts, averaged with the normal mixture where that is ready."""
     contrast, ready = rate_difference(sums), hybrid_ready(sums)
     null = np.zeros_like(contrast.effect)
 
-    def directed(cmh: FloatArray, sign: float) -> FloatArray:
-        both = np.where(ready, average(cmh, contrast.log_e(null, sign)), cmh)
+    def directed(counts: FloatArray, sign: float) -> FloatArray:
+        both = np.where(ready, average(counts, contrast.log_e(null, sign)), counts)
         return np.where(sums.both_arms, both, _NO_LOOK)
 
-    return Evidence(directed(log_e_cmh(sums), 1.0), directed(log_e_cmh(sums.swapped()), -1.0))
+    return Evidence(directed(log_e_counts(sums), 1.0), directed(log_e_counts(sums.swapped()), -1.0))
 
 
 def mean_evidence(sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) -> Evidence:

@@ -15,24 +15,42 @@ import numpy as np
 from scipy.special import betainc, betaincinv, betaln, logsumexp
 
 if TYPE_CHECKING:
-    from analytics.stats.sums import FloatArray, PairSums, TwoArmSums
+    from analytics.stats.sums import BoolArray, FloatArray, PairSums, TwoArmSums
 
 _SHAPES = np.array([3.0, 12.0, 50.0])
 """Sizes of an effect worth finding: Beta(k, k) of the candidate's share of the differences, above one half."""
 
 _POINTS = 64
+_ENOUGH_UNITS = 20
+_ENOUGH_DIFFERENCES = 10
 _LEAST = 1e-300
 
 
 def pair_design(sums: TwoArmSums, pairs: PairSums) -> FloatArray:
     """How much units with several pairs widen the variance of the difference, at least 1.
 
-    The sum over the units of their squared differences, over what it would be if pairs were independent.
+    The sum over the units of their squared differences, over that of single pairs.
     """
     squares = sums.base.yy + sums.candidate.yy - 2 * sums.cross.yy
-    differing = pairs.higher + pairs.lower
-    ratio = np.divide(squares, differing, out=np.ones_like(differing), where=differing > 0)
+    ratio = np.divide(squares, pairs.squares, out=np.ones_like(squares), where=pairs.squares > 0)
     return np.asarray(np.maximum(ratio, 1.0), dtype=np.float64)
+
+
+def averaging(pairs: PairSums) -> FloatArray:
+    """How much less differences vary than those of 0/1 values would, because values are averages; 1 where they are not.
+
+    One whole difference is added, so that few small ones do not pass for certainty.
+    """
+    return np.asarray((pairs.squares + 1) / (pairs.higher + pairs.lower + 1), dtype=np.float64)
+
+
+def averages_ready(sums: TwoArmSums, pairs: PairSums) -> BoolArray:
+    """Where values are averages, and units and differences enough for the normal mixture to join the bet.
+
+    The bet treats a difference of a half as half a difference of one, which is valid but wastes that it varies less.
+    """
+    enough = (sums.base.units >= _ENOUGH_UNITS) & (pairs.higher + pairs.lower >= _ENOUGH_DIFFERENCES)
+    return np.asarray(enough & (averaging(pairs) < 1 - 1e-9), dtype=np.bool_)
 
 
 def log_e_pairs(pairs: PairSums, design: FloatArray) -> FloatArray:

@@ -94,11 +94,13 @@ class PairSums:
         n: number of pairs.
         higher: by how much the candidate's value is higher, over the pairs in which it is.
         lower: by how much it is lower, over the pairs in which it is.
+        squares: sum of the squared differences; less than ``higher`` and ``lower`` together where values are averages.
     """
 
     n: FloatArray
     higher: FloatArray
     lower: FloatArray
+    squares: FloatArray
 
     def __add__(self, other: PairSums) -> PairSums:
         return PairSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -142,7 +144,9 @@ class TwoArmSums:
     def swapped(self) -> TwoArmSums:
         """The same data with the arms' roles exchanged."""
         cross = CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn)
-        pairs = None if self.pairs is None else PairSums(self.pairs.n, self.pairs.lower, self.pairs.higher)
+        pairs = self.pairs
+        if pairs is not None:
+            pairs = PairSums(pairs.n, pairs.lower, pairs.higher, pairs.squares)
         return TwoArmSums(self.candidate, self.base, cross, pairs)
 
     @property
