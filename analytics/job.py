@@ -105,7 +105,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
-    validity = checks(window, promotion=promotion, evaluations=evaluations)
+    nothing_paired = promotion.is_paired and window.is_empty()
+    validity = () if nothing_paired else checks(window, promotion=promotion, evaluations=evaluations)
     return _report(promotion, options, window, pre_period, (*read_checks, *validity), as_of=as_of, now=now)
 
 

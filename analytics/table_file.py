@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from math import isfinite, isnan
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +55,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever JSON says)
         ValueError: it is not JSON, has NaN or an infinity, half a surrogate pair, or more than 100 levels.
     """
     try:
-        value = json.loads(text, parse_constant=_not_json)
+        value = json.loads(text, parse_constant=_not_json, parse_float=_finite)
         _check_depth(value)
         json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
@@ -66,6 +67,13 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 (whatever JSON says)
 
 def _not_json(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def _check_depth(value: object) -> None:
@@ -179,6 +187,9 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a column holds)
         value = value.isoformat()
     if isinstance(value, Decimal):
         value = float(value)
+    if isinstance(value, float) and isnan(value):
+        # So data frames write what is missing.
+        return None
     try:
         return parse_json(json.dumps(value))
     except TypeError as error:

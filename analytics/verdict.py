@@ -217,7 +217,7 @@ def _undecided(found: Finding, margin: str) -> str:
     if found.failure is Failure.NO_THRESHOLD:
         return f": too few traces to compare yet; a comparison begins at {FREEZE_POOLED}"
     if found.failure is Failure.TOO_FEW_UNITS:
-        few = f"fewer than {MINIMUM_UNITS} users in an arm, "
+        few = f"fewer than {MINIMUM_UNITS} users or items in an arm, "
     if isfinite(found.needed):
         # Two digits: it is a forecast.
         traces = formatting.count(round(float(f"{found.needed:.1e}")), "more trace")

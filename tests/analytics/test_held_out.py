@@ -201,7 +201,8 @@ def test_without_pairs_nothing_passes(experiment: Experiment) -> None:
     experiment.run("m0", range(30))
     experiment.run("m1", range(30, 60))
     report = experiment.report()
-    assert check(report, "unpaired_items").status is CheckStatus.FAIL
+    (only,) = report.checks
+    assert (only.check, only.status) == ("unpaired_items", CheckStatus.FAIL)
     assert report.overall is Verdict.INVALID
 
 
