@@ -8,6 +8,7 @@ outermost span that names its item.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ ITEM_ATTRIBUTES = (
 and LangSmith's experiments, a key of Braintrust's origin, of OpenInference's and traceAI's metadata, of Traceloop's
 association properties, a test case, Pydantic Evals' cases."""
 
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
 _REPEAT = r" \[\d+/\d+\]$"
 """What Pydantic Evals puts behind a case's name when it runs it several times."""
 
@@ -62,7 +64,7 @@ class Frames:
     runs: pl.DataFrame
 
 
-def item_parameters(attributes: Sequence[str], of_resources: Mapping[str, str]) -> dict[str, list[str]]:
+def item_parameters(attributes: Sequence[str], of_resources: Mapping[str, str]) -> dict[str, list[str] | str]:
     """The parameters of the read ``item_spans``.
 
     Args:
@@ -75,8 +77,18 @@ def item_parameters(attributes: Sequence[str], of_resources: Mapping[str, str]) 
         "item_paths": [_pointer(name) for name in attributes],
         "object_paths": [_pointer(name) for name, _, _ in inner],
         "key_paths": [_pointer(key) for _, _, key in inner],
+        "pattern": "|".join(_in_json(name) for name in attributes),
         "resources": list(of_resources),
     }
+
+
+def _in_json(name: str) -> str:
+    """A pattern (RE2) of every JSON text in which a name, or an object and a key of it, stands."""
+    if not _PLAIN.fullmatch(name):
+        return ""  # Such a name may be written in several ways: it matches all.
+    object_name, _, key = name.rpartition(".")
+    inner = f'|(?s:"{re.escape(object_name)}".*{re.escape(key)})' if object_name else ""
+    return re.escape(name) + inner
 
 
 def _pointer(name: str) -> str:

@@ -236,14 +236,15 @@ def test_runs_are_known_by_what_frameworks_send(experiment: Experiment) -> None:
     assert check(experiment.report(), "unpaired_items").status is CheckStatus.PASS
 
 
-def test_an_attribute_of_ones_own(experiment: Experiment) -> None:
-    """What item_attributes names is read, and nothing else."""
+@pytest.mark.parametrize("name", ["app.item", 'Prüf"fall/ä'])
+def test_an_attribute_of_ones_own(experiment: Experiment, name: str) -> None:
+    """What item_attributes names is read, and nothing else; the name may have any characters."""
     experiment.items(4)
     experiment.promote()
     for model in ("m0", "m1"):
-        experiment.run(model, range(4), attribute="app.item")
+        experiment.run(model, range(4), attribute=name)
     assert check(experiment.report(), "unpaired_items").status is CheckStatus.FAIL
-    options = JobOptions(item_attributes=("app.item",))
+    options = JobOptions(item_attributes=(name,))
     assert check(experiment.report(options), "unpaired_items").status is CheckStatus.PASS
 
 
