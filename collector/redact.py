@@ -28,13 +28,13 @@ from collector.content import (
     REDUCED,
     SETTINGS,
     UNMASKED,
-    USER_IDS,
     Content,
     Kinds,
     kinds_of_attribute,
     kinds_of_body,
     kinds_of_event,
     tells_of_the_call,
+    tells_people_apart,
 )
 from collector.decode import EventColumns, LogColumns, SpanColumns
 from collector.literals import FALSE, concatenate, integer
@@ -161,7 +161,7 @@ class ContentPolicy:
         values = self._hashed(values, actions == _HASH, counts)
         if self.masker:
             open_to = np.array([name not in UNMASKED and name not in self.unmasked for name in names], bool)[codes]
-            users = np.array([name in USER_IDS for name in names], bool)[codes]
+            users = np.array([tells_people_apart(name) for name in names], bool)[codes]
             values = self._masked(values, open_to & (actions != _HASH), users, counts)
         values = self._truncated(values, actions == _TRUNCATE, counts)
         return lists if values is lists.values else AttributeLists(lists.offsets, lists.keys, values)
