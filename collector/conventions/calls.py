@@ -166,7 +166,7 @@ KEYS_OF_CARRIERS = (
     "session.evaluations.0.evaluation.name",
     "gen_ai.evaluation.name",
 )
-"""A span that has one of these, exactly one link and no kind carries what is said of the linked span: an evaluator's."""
+"""A span without a kind that has one of these and exactly one link says it of that: it is an evaluator's span."""
 
 FIRST_TOKEN_EVENTS: dict[str, Convention] = {
     "First Token Stream Event": _C.OPENINFERENCE,
@@ -175,7 +175,8 @@ FIRST_TOKEN_EVENTS: dict[str, Convention] = {
 }
 """Span events whose first occurrence marks the first token, where no attribute tells."""
 
-EVENT_NAME_SOURCES: tuple[Source, ...] = _attributes(
-    _C.OTEL_OLDER, _R.TEXT, "event.name", "microsoft.custom_event.name"
+EVENT_NAME_SOURCES: tuple[Source, ...] = (
+    *_attributes(_C.OTEL_OLDER, _R.TEXT, "event.name"),
+    *_attributes(_C.AZURE, _R.TEXT, "microsoft.custom_event.name"),
 )
 """Where older SDKs, and Azure's, put a log record's event name."""

@@ -1,12 +1,15 @@
 -- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
 -- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an evaluator's
--- span which links what it judges: their calls are a judge's, and its model may be one that is compared.
+-- span which links what it judges in another: their calls are a judge's, and its model may be one that is compared.
 WITH left_out AS (
     SELECT DISTINCT trace_id
     FROM spans
     WHERE
         (is_simulated AND NOT $simulated::BOOLEAN)
-        OR (gen_ai_span_kind = 'EVALUATOR' AND parent_span_id IS NULL AND links IS NOT NULL)
+        OR (
+            gen_ai_span_kind = 'EVALUATOR' AND parent_span_id IS NULL
+            AND json_extract_string(links, '$[0].trace_id') <> trace_id
+        )
 )
 SELECT
     trace_id, span_id, parent_span_id, name, start_time, end_time, status_code, service_name, scope_name, scope_version,

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -471,6 +471,7 @@ VALUES = st.recursive(
 ATTRIBUTES = st.dictionaries(st.one_of(ANNOTATION_NAMES, OTHER_NAMES), VALUES, max_size=12)
 
 
+@settings(max_examples=40)
 @given(spans=st.lists(st.tuples(ATTRIBUTES, ATTRIBUTES, st.integers(0, 2)), min_size=1, max_size=3))
 def test_whatever_is_sent_gives_at_most_one_row_each(otlp: Any, spans: list[tuple[Row, Row, int]]) -> None:
     """No attributes of these names stop the decoder; an annotation, a result, a feedback is one row or none."""
