@@ -17,7 +17,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode_logs, decode_traces
+from collector.evaluations.annotations import FIELDS as FIELD_NAMES
 from collector.evaluations.annotations import parsed
+from collector.evaluations.columns import COLUMNS, TARGETS
+from collector.evaluations.rows import Carrier
 from collector.normalize import STORED_COLUMNS, NormalizerInput, canonical_columns
 from collector.otlp_json import to_protobuf
 from collector.redact import ContentPolicy, content_policy
@@ -503,3 +506,15 @@ def test_whatever_is_sent_gives_at_most_one_row_each(otlp: Any, spans: list[tupl
             or {"score", "label", "explanation", "error_type"} & set(row)
             or (row["carrier"] == "feedback_span")
         )
+
+
+def test_the_page_names_every_attribute() -> None:
+    """docs/outcomes.md says where each column comes from, and how each evaluation came."""
+    page = (Path(__file__).parents[2] / "docs" / "outcomes.md").read_text("utf-8")
+    rows = {cells[1].strip(): cells[2] for line in page.splitlines() if len(cells := line.split("|")) == 5}
+    for name, column in (COLUMNS | TARGETS).items():
+        text = next(cell for names, cell in rows.items() if f"`{name}`" in names)
+        keys = [] if name == "conversation_id" else [key for source in column.sources for key in source.keys]
+        assert [key for key in keys if f"`{key}`" not in text] == [], name
+    assert [carrier for carrier in Carrier if f"`{carrier}`" not in page] == []
+    assert [field for field in FIELD_NAMES if f"`{field}`" not in page] == []
