@@ -181,10 +181,11 @@ def _hint(metric: Metric, failure: Failure) -> str:
         return ""
     if metric.column.startswith(EVALUATION_PREFIX):
         evaluator = metric.column.removeprefix(EVALUATION_PREFIX)
-        return f"; a score without a label that is understood needs a threshold under [evaluators.{evaluator}]"
+        return (
+            f"; a score without a label that is understood needs threshold and higher_is under [evaluators.{evaluator}]"
+        )
     if metric.maturity:
-        hours = round(metric.maturity.total_seconds() / 3600)
-        return f"; it is final {formatting.count(hours, 'hour')} after a trace's end"
+        return f"; it is final {formatting.hours(metric.maturity)} after a trace's end"
     return ""
 
 

@@ -36,6 +36,9 @@ _KINDS = {
 }
 """What pydantic expects, in TOML's words."""
 
+LONGEST_MATURITY_HOURS = 87_600
+"""Ten years: no label is waited for longer, and times stay within what timestamps hold."""
+
 HASH_KEY_CHARACTERS = 16
 """The shortest key of content hashes: a shorter one is guessed."""
 
@@ -81,6 +84,7 @@ Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+MaturityHours = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_MATURITY_HOURS)]
 
 
 class ConfigError(Exception):
@@ -163,10 +167,22 @@ class FeedbackConfig(Section):
 
 
 class EvaluatorConfig(Section):
-    """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
+    """``[evaluators.NAME]``: when a score without a label passes, what is expected, how long it is waited for."""
 
-    threshold: FiniteFloat
-    higher_is: Literal["better", "worse"] = "better"
+    threshold: FiniteFloat | None = None
+    higher_is: Literal["better", "worse"] | None = None
+    version: str | None = None
+    judge_model: str | None = None
+    maturity_hours: MaturityHours | None = None
+    maturity: Literal["learned", "fixed"] | None = None
+
+
+class OutcomeConfig(Section):
+    """``[outcomes.NAME]``: whether more of an outcome is worse, and how long it is waited for."""
+
+    higher_is: Literal["better", "worse"] | None = None
+    maturity_hours: MaturityHours | None = None
+    maturity: Literal["learned", "fixed"] | None = None
 
 
 class MetricConfig(Section):
@@ -174,7 +190,7 @@ class MetricConfig(Section):
 
     margin: Positive | None = None
     margin_kind: Literal["absolute", "relative"] | None = None
-    maturity_hours: NotNegative | None = None
+    maturity_hours: MaturityHours | None = None
     higher_is: Literal["better", "worse"] | None = None
     weight: Positive | None = None
 
@@ -223,6 +239,7 @@ class Config(BaseSettings):
     costs: CostsConfig = CostsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
+    outcomes: dict[str, OutcomeConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()
     chains: ChainsConfig = ChainsConfig()

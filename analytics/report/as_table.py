@@ -16,9 +16,11 @@ from rich.text import Text
 from analytics.report import formatting
 from analytics.report.findings import (
     Finding,
+    Maturing,
     NotCompared,
     checks_with,
     findings,
+    maturing,
     metric_names,
     not_compared,
     result_of,
@@ -98,6 +100,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
     )
+    yield from _section("Waiting for labels", _maturing(maturing(report)))
     yield from _section(
         "Checks that did not pass",
         [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)],
@@ -200,7 +203,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    for title in ("cohort", "metric", "smallest visible", "more traces"):
+    for title in ("cohort", "metric", "smallest visible", "more traces", "next verdict"):
         table.add_column(title, justify="right" if title in {"smallest visible", "more traces"} else "left")
     for each in found:
         table.add_row(
@@ -208,6 +211,24 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
             Text(name(each.result.metric)),
             formatting.visible_from(each.result),
             formatting.more_traces(each.result),
+            formatting.next_verdict_of(each.result),
+        )
+    return [table]
+
+
+def _maturing(found: Sequence[Maturing]) -> list[RenderableType]:
+    if not found:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    for title in ("metric", "final after", "base old enough", "candidate", "next verdict"):
+        table.add_column(title, justify="right" if title in {"base old enough", "candidate"} else "left")
+    for each in found:
+        table.add_row(
+            Text(name(each.metric)),
+            formatting.final_after(each),
+            formatting.covered(each.coverage["base"]),
+            formatting.covered(each.coverage["candidate"]),
+            formatting.next_verdict(each.next_verdict_at),
         )
     return [table]
 
