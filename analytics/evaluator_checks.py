@@ -135,8 +135,8 @@ def _graded_alike(
             yield Check(trait.check, cohort, status, detail, (metric,))
     if contradicted := int(rows["contradicted"].sum()):
         detail = (
-            f"On {contradicted:,} of {rows.height:,} scores of {evaluator} the label contradicts the score and its threshold; "
-            "the label counts, so find out which of the two is wrong."
+            f"On {contradicted:,} of {rows.height:,} scores of {evaluator} the label contradicts the score and "
+            "its threshold; the label counts, so find out which of the two is wrong."
         )
         yield Check("evaluator_labels", cohort, CheckStatus.WARN, detail, (metric,))
 

@@ -100,7 +100,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
     )
-    yield from _section("Waiting for labels", _maturing(maturing(report)))
+    yield from _section("Waiting for labels: how much of each arm is old enough", _maturing(maturing(report)))
     yield from _section(
         "Checks that did not pass",
         [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)],
@@ -220,8 +220,8 @@ def _maturing(found: Sequence[Maturing]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    for title in ("metric", "final after", "base old enough", "candidate", "next verdict"):
-        table.add_column(title, justify="right" if title in {"base old enough", "candidate"} else "left")
+    for title in ("metric", "final after", "base", "candidate", "next verdict"):
+        table.add_column(title, justify="right" if title in {"base", "candidate"} else "left")
     for each in found:
         table.add_row(
             Text(name(each.metric)),
