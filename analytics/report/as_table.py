@@ -203,15 +203,17 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    for title in ("cohort", "metric", "smallest visible", "more traces", "next verdict"):
-        table.add_column(title, justify="right" if title in {"smallest visible", "more traces"} else "left")
+    foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
+    for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict"] if foreseen else [])):
+        numbers = title in {"smallest visible", "more traces"}
+        table.add_column(title, justify="right" if numbers else "left", no_wrap=title == "metric")
     for each in found:
         table.add_row(
             Text(visible(each.cohort, _COHORT_LIMIT)),
             Text(name(each.result.metric)),
             formatting.visible_from(each.result),
             formatting.more_traces(each.result),
-            formatting.next_verdict_of(each.result),
+            *([formatting.next_verdict_of(each.result)] if foreseen else []),
         )
     return [table]
 

@@ -171,7 +171,7 @@ def final_after(waited: Maturing) -> str:
 
 def next_verdict(moment: datetime | None) -> str:
     """Write when a verdict can be expected."""
-    return "not foreseeable" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+    return "none expected" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def next_verdict_of(result: MetricResult) -> str:

@@ -245,7 +245,7 @@ def test_outcomes_and_evaluators_reach_the_report(tmp_path: Path) -> None:
     [
         (
             '[outcomes.csat]\nhigher_is = "worse"\n[evaluators.CSAT]\nthreshold = 1\n',
-            "'CSAT' is configured as an evaluator",
+            "'CSAT' is configured as an",
         ),
         ("[outcomes.csat]\nmaturity_hours = 1e9\n", "'outcomes.csat.maturity_hours' is 1000000000.0, but"),
         ('[outcomes.csat]\nmaturity = "guessed"\n', "'outcomes.csat.maturity' is 'guessed', but"),
