@@ -121,7 +121,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     every_check = (*read.outcome_checks, *validity, *labels)
     found_checks = tuple(sorted(every_check, key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
-    cohorts = with_maturity(cohorts, window, metrics, as_of=as_of, ended=promotion.ended_at is not None)
+    cohorts = with_maturity(cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,

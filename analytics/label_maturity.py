@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import ceil, isfinite
+from math import ceil, inf
 
 import polars as pl
 
@@ -18,6 +18,7 @@ ENOUGH_COVERAGE = 0.5
 
 _ARMS = ("base", "candidate")
 _HOUR = timedelta(hours=1)
+_MOST_NAMED = 5
 _FARTHEST = timedelta(days=366)
 
 
@@ -40,7 +41,7 @@ def with_maturity(
     metrics: Sequence[Metric],
     *,
     as_of: datetime,
-    ended: bool,
+    ends_at: datetime | None,
 ) -> tuple[CohortResult, ...]:
     """Say of each metric how much of each arm is old enough, and when its next verdict can be expected.
 
@@ -49,12 +50,13 @@ def with_maturity(
         traces: the comparison window: ``cohort``, ``arm``, ``start_time`` and ``end_time``.
         metrics: those that were judged.
         as_of: the moment the world is looked at (UTC, naive).
-        ended: whether the comparison has ended, so that no further traces come.
+        ends_at: when the comparison ended or will end (UTC, naive), so that no further traces come; None while open.
     """
     ended_traces = traces.filter(pl.col("end_time") <= as_of)
     by_name = {metric.name: metric for metric in metrics}
     arms = {window: _arms(ended_traces, window, as_of) for window in {metric.maturity for metric in metrics}}
-    rates = {} if ended else _rates(ended_traces, as_of)
+    rates = _rates(ended_traces, as_of)
+    remaining = timedelta.max if ends_at is None else max(ends_at - as_of, timedelta(0))
 
     def settled(cohort: str, result: MetricResult) -> MetricResult:
         metric = by_name[result.metric]
@@ -64,7 +66,9 @@ def with_maturity(
             source=metric.maturity_source,
             detail=metric.maturity_detail,
             coverage={arm: of_cohort[arm].coverage for arm in _ARMS},
-            next_verdict_at=_next_verdict(result, of_cohort, metric.maturity, as_of, rates.get(cohort, 0.0)),
+            next_verdict_at=_next_verdict(
+                result, of_cohort, metric.maturity, as_of, rates.get(cohort, 0.0), min(remaining, _FARTHEST)
+            ),
         )
         return replace(result, maturity=state)
 
@@ -75,7 +79,7 @@ def with_maturity(
 
 
 def maturity_checks(traces: pl.DataFrame, metrics: Sequence[Metric], *, as_of: datetime) -> Iterator[Check]:
-    """One check for each cohort and each outcome or evaluator that is waited for.
+    """One check for each outcome or evaluator that is waited for.
 
     Args:
         traces: as for :func:`with_maturity`.
@@ -83,34 +87,43 @@ def maturity_checks(traces: pl.DataFrame, metrics: Sequence[Metric], *, as_of: d
         as_of: the moment the world is looked at (UTC, naive).
 
     Yields:
-        A warning where less than half of an arm is old enough, with what to wait for; else a pass. Where every cohort
-        passes, one for all of them.
+        A warning where less than half of an arm is old enough in a cohort, with what to wait for; else a pass.
     """
     ended = traces.filter(pl.col("end_time") <= as_of)
     for metric in metrics:
         if not metric.maturity or not metric.column.startswith((EVALUATION_PREFIX, OUTCOME_PREFIX)):
             continue
-        found = [_check(metric, cohort, arms) for cohort, arms in sorted(_arms(ended, metric.maturity, as_of).items())]
-        if len(found) > 1 and all(check.status is CheckStatus.PASS for check in found):
-            yield replace(
-                found[0],
-                cohort=None,
-                detail=f"At least half of both arms is old enough in every cohort; {_waits(metric)}.",
-            )
+        by_cohort = sorted(_arms(ended, metric.maturity, as_of).items())
+        young = {cohort: half for cohort, arms in by_cohort if (half := _half_old_enough(arms)) is not None}
+        where, status = None, CheckStatus.WARN
+        if not young:
+            status, seen = CheckStatus.PASS, "At least half of both arms is old enough in every cohort"
+        elif len(young) == 1:
+            (where,) = young
+            seen = _seen(dict(by_cohort)[where], young[where])
         else:
-            yield from found
+            names = ", ".join(sorted(young)[:_MOST_NAMED]) + (", ..." if len(young) > _MOST_NAMED else "")
+            when = formatting.instant(_next_hour(max(young.values())))
+            seen = (
+                f"Less than half of an arm is old enough to be compared in {len(young):,} cohorts ({names}); "
+                f"in the last of them half will be at {when}"
+            )
+        yield Check("label_maturity", where, status, f"{seen}; {_waits(metric)}.", (metric.name,))
 
 
-def _check(metric: Metric, cohort: str, arms: Mapping[str, _Arm]) -> Check:
-    shares = {arm: arms[arm].coverage or 0.0 for arm in _ARMS}
-    seen = f"{_percent(shares['base'])} of base and {_percent(shares['candidate'])} of candidate traces are old enough"
-    young = {arm: each for arm, each in arms.items() if each.traces and shares[arm] < ENOUGH_COVERAGE}
-    if not young:
-        return Check("label_maturity", cohort, CheckStatus.PASS, f"{seen}; {_waits(metric)}.", (metric.name,))
-    half = max(each.pending[ceil(ENOUGH_COVERAGE * each.traces) - each.mature - 1] for each in young.values())
-    when = f"half of {' and '.join(sorted(young))} will be at {formatting.instant(_next_hour(half))}"
-    detail = f"{seen} to be compared; {when}; {_waits(metric)}."
-    return Check("label_maturity", cohort, CheckStatus.WARN, detail, (metric.name,))
+def _half_old_enough(arms: Mapping[str, _Arm]) -> datetime | None:
+    """When half of either arm will be old enough; None if it is."""
+    wanted = {arm: ceil(ENOUGH_COVERAGE * each.traces) - each.mature for arm, each in arms.items()}
+    return max((arms[arm].pending[missing - 1] for arm, missing in wanted.items() if missing > 0), default=None)
+
+
+def _seen(arms: Mapping[str, _Arm], half: datetime) -> str:
+    """What of a cohort is old enough, and when half of it will be."""
+    shares = [f"{_percent(arms[arm].coverage or 0.0)} of {arm}" for arm in _ARMS]
+    return (
+        f"{' and '.join(shares)} traces are old enough to be compared; half of both will be at "
+        f"{formatting.instant(_next_hour(half))}"
+    )
 
 
 def _waits(metric: Metric) -> str:
@@ -143,7 +156,12 @@ def _rates(traces: pl.DataFrame, as_of: datetime) -> dict[str, float]:
 
 
 def _next_verdict(
-    result: MetricResult, arms: Mapping[str, _Arm], window: timedelta, as_of: datetime, rate: float
+    result: MetricResult,
+    arms: Mapping[str, _Arm],
+    window: timedelta,
+    as_of: datetime,
+    rate: float,
+    remaining: timedelta,
 ) -> datetime | None:
     """When both arms have traces that are old enough, or when enough further ones are at the present rate.
 
@@ -164,10 +182,8 @@ def _next_verdict(
     pending = pl.concat([arm.pending for arm in arms.values()]).sort()
     if needed <= len(pending):
         return _next_hour(pending[needed - 1])
-    if not rate:
-        return None
-    hours = (needed - len(pending)) / rate
-    if not isfinite(hours) or hours * _HOUR.total_seconds() > _FARTHEST.total_seconds():
+    hours = (needed - len(pending)) / rate if rate else inf
+    if hours > remaining / _HOUR:
         return None
     return _next_hour(as_of + window + hours * _HOUR)
 

@@ -161,7 +161,7 @@ def _maturing(report: Report) -> str:
     ]
     if not rows:
         return ""
-    table = _table(["metric", "final after", "base old enough", "candidate old enough", "next verdict"], rows)
+    table = _table(["metric", "final after", "base old enough", "candidate old enough", "next verdict (UTC)"], rows)
     summary = f"Waiting for labels: {formatting.count(len(rows), 'metric')}"
     return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
 
@@ -181,7 +181,9 @@ def _undecided(report: Report) -> str:
         ]
         for found in shown
     ]
-    table = _table(["cohort", "metric", "smallest visible regression", "more traces needed", "next verdict"], rows)
+    table = _table(
+        ["cohort", "metric", "smallest visible regression", "more traces needed", "next verdict (UTC)"], rows
+    )
     summary = f"Too small to see: {formatting.count(len(shown), 'inconclusive metric')}"
     return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
 

@@ -204,7 +204,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
-    for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict"] if foreseen else [])):
+    for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
         numbers = title in {"smallest visible", "more traces"}
         table.add_column(title, justify="right" if numbers else "left", no_wrap=title == "metric")
     for each in found:
@@ -222,7 +222,7 @@ def _maturing(found: Sequence[Maturing]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    for title in ("metric", "final after", "base", "candidate", "next verdict"):
+    for title in ("metric", "final after", "base", "candidate", "next verdict (UTC)"):
         table.add_column(title, justify="right" if title in {"base", "candidate"} else "left")
     for each in found:
         table.add_row(

@@ -170,8 +170,8 @@ def final_after(waited: Maturing) -> str:
 
 
 def next_verdict(moment: datetime | None) -> str:
-    """Write when a verdict can be expected."""
-    return "none expected" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+    """Write when a verdict can be expected, in UTC."""
+    return "none expected" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def next_verdict_of(result: MetricResult) -> str:

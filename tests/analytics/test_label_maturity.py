@@ -38,7 +38,7 @@ def traces(base: int, candidate: int, cohort: str = "eu", later: timedelta = tim
 
 def state(
     frame: pl.DataFrame, as_of: datetime, needed: int | None = None, scored: tuple[int, int] = (1, 1), *,
-    metric: Metric = DAY, verdict: Verdict = Verdict.INCONCLUSIVE, ended: bool = False,
+    metric: Metric = DAY, verdict: Verdict = Verdict.INCONCLUSIVE, ends_at: datetime | None = None,
 ) -> MaturityState:  # fmt: skip
     """What is said of one metric that needs so many more traces."""
     result = MetricResult(
@@ -46,7 +46,7 @@ def state(
         more_traces_needed=needed,
     )  # fmt: skip
     cohort = CohortResult("eu", Decision.HOLD, "", {"base": 1, "candidate": 1}, (result,))
-    (told,) = with_maturity([cohort], frame, [metric], as_of=as_of, ended=ended)
+    (told,) = with_maturity([cohort], frame, [metric], as_of=as_of, ends_at=ends_at)
     found = told.metrics[0].maturity
     assert found is not None
     return found
@@ -76,7 +76,9 @@ def test_the_next_verdict_at_the_present_rate() -> None:
     frame, as_of = traces(40, 40), START + 40 * HOUR
     expected = as_of + 24 * HOUR + ((100 - 46) / 2) * HOUR
     assert state(frame, as_of, 100, (17, 17)).next_verdict_at == expected
-    assert state(frame, as_of, 100, (17, 17), ended=True).next_verdict_at is None
+    assert state(frame, as_of, 100, (17, 17), ends_at=as_of).next_verdict_at is None
+    assert state(frame, as_of, 100, (17, 17), ends_at=as_of + 26 * HOUR).next_verdict_at is None
+    assert state(frame, as_of, 100, (17, 17), ends_at=as_of + 27 * HOUR).next_verdict_at == expected
     assert state(frame, as_of, 10**12, (17, 17)).next_verdict_at is None
 
 
@@ -98,7 +100,7 @@ def test_the_check_warns_of_a_young_arm_and_says_what_to_wait_for() -> None:
     (check,) = maturity_checks(traces(60, 10, later=50 * HOUR), [DAY], as_of=START + 60 * HOUR)
     assert (check.check, check.status, check.metrics) == ("label_maturity", CheckStatus.WARN, ("thumbs_down_rate",))
     assert check.detail == (
-        "61.7 % of base and 0.0 % of candidate traces are old enough to be compared; half of candidate will be at "
+        "61.7 % of base and 0.0 % of candidate traces are old enough to be compared; half of both will be at "
         "2026-11-05T06:00:00Z; the value of thumbs-down rate is final 24 hours after a trace's end "
         "(learned: 95% of 60 came within it)."
     )
@@ -110,3 +112,11 @@ def test_the_check_passes_once_for_all_cohorts() -> None:
     at_once = Metric("error_rate", MetricKind.RATE, "error", "rate", None)
     (check,) = maturity_checks(frame, [DAY, at_once], as_of=START + 60 * HOUR)
     assert (check.cohort, check.status) == (None, CheckStatus.PASS)
+
+
+def test_cohorts_that_are_young_are_told_together() -> None:
+    """Two cohorts whose candidate is too young make one line, with the later of the two times."""
+    frame = pl.concat([traces(60, 10, later=40 * HOUR), traces(60, 10, cohort="us", later=50 * HOUR)])
+    (check,) = maturity_checks(frame, [DAY], as_of=START + 60 * HOUR)
+    assert (check.cohort, check.status) == (None, CheckStatus.WARN)
+    assert "in 2 cohorts (eu, us); in the last of them half will be at 2026-11-05T06:00:00Z" in check.detail

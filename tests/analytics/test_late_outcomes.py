@@ -197,7 +197,7 @@ def test_the_younger_arm_raises_no_alarm(
     assert state.source == "learned"
     assert state.window_hours == pytest.approx(MEAN_DELAY * np.log(20), rel=0.2)
     assert (state.coverage["base"] or 0) > 2 * (state.coverage["candidate"] or 0)
-    assert check_of(first, "label_maturity", "alike-000").status is CheckStatus.WARN
+    assert check(first, "label_maturity").status is CheckStatus.WARN
     assert {one.status for one in last.checks if one.check == "label_maturity"} == {CheckStatus.PASS}
     # What the report foretells comes true: at that time there is something to compare.
     young = [one for one in first.cohorts if metric(first, "resolved_rate", one.cohort).candidate.n == 0]
@@ -207,12 +207,6 @@ def test_the_younger_arm_raises_no_alarm(
         assert told.next_verdict_at is not None
         then = metric(world.report(told.next_verdict_at, outcomes=RESOLVED), "resolved_rate", one.cohort)
         assert then.candidate.n > 0
-
-
-def check_of(report: Report, name: str, cohort: str) -> Check:
-    """A check of one cohort."""
-    (found,) = [one for one in report.checks if one.check == name and one.cohort == cohort]
-    return found
 
 
 def test_a_window_is_frozen_before_the_comparison(world: World) -> None:
