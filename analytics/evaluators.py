@@ -128,7 +128,8 @@ def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | 
     absent = {name: kind for name, kind in OPTIONAL_COLUMNS.items() if name not in evaluations.columns}
     frame = evaluations.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items())
     frame = frame.join(_rules(frame, rules or {}), on="name", how="left", maintain_order="left")
-    score, sent_threshold = pl.col("score").fill_nan(None), pl.col("threshold").fill_nan(None)
+    score = pl.col("score").fill_nan(None)
+    sent_threshold = pl.when(pl.col("threshold").is_finite()).then(pl.col("threshold"))
     sent_direction = normal_label(pl.col("higher_is"))
     sent_direction = pl.when(sent_direction.is_in(["better", "worse"])).then(sent_direction)
     unit_scale = ((score.min() >= 0) & (score.max() <= 1)).over("name").fill_null(value=True)

@@ -193,6 +193,8 @@ def _read(**row: Any) -> dict[str, Any]:
         ({"name": "Toxicity", "score": 0.2, "threshold": 0.3}, None),
         ({"name": "Toxicity", "score": 0.0, "higher_is": "worse"}, True),
         ({"name": "Tone", "score": 0.2, "threshold": 0.3, "higher_is": "sideways"}, False),
+        ({"name": "Groundedness", "score": 0.6, "threshold": float("inf")}, True),
+        ({"name": "Groundedness", "score": 0.6, "threshold": float("nan")}, True),
     ],
 )
 def test_what_decides_a_score(row: Row, expected: bool | None) -> None:
