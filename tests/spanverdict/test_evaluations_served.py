@@ -84,7 +84,7 @@ def exporters(server: Any) -> Any:
 
 
 def test_the_sdk_sends_an_evaluation_three_days_later(server: Any, exporters: Any) -> None:
-    """Before its trace, sent twice and corrected: one row with the last word and its own time, the earlier is history."""
+    """Before its trace, twice and corrected: one row with the last word and its own time; the earlier is history."""
     tracer, logger = exporters
     ended = time.time_ns() - 10 * DAY
     span = tracer.start_span("chat", start_time=ended - 10**9, attributes={"gen_ai.request.model": "m"})
