@@ -15,13 +15,14 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from collector.credentials import Credential
 from collector.decode import decode_logs
+from collector.feedback import decode_feedback, feedback_rows_of
 from collector.misdirected import decode_sent_traces
 from collector.redact import ContentPolicy
 from collector.rows import Rows, arrivals, log_rows, span_rows
@@ -149,9 +150,16 @@ def _log_rows(requests: Sequence[_Request], received_at: datetime, content: Cont
     return log_rows(columns, [request.credential for request in requests], received_at), redacted
 
 
+def _feedback_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
+    columns = decode_feedback([request.payload for request in requests])
+    table, redacted = content.apply_to_feedback(columns.table) if content else (columns.table, Counter())
+    return feedback_rows_of(replace(columns, table=table), received_at), redacted
+
+
 _ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime, ContentPolicy | None], _Decoded]] = {
     Signal.TRACES: _trace_rows,
     Signal.LOGS: _log_rows,
+    Signal.FEEDBACK: _feedback_rows,
 }
 
 

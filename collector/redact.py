@@ -121,6 +121,20 @@ class ContentPolicy:
             attributes=self._attributes(logs.attributes, counts, of_events),
         ), counts
 
+    def apply_to_feedback(self, rows: pa.Table) -> tuple[pa.Table, Counts]:
+        """Feedback as it may be stored: its labels, comments and attributes; returns as for spans.
+
+        Args:
+            rows: ``label``, ``comment`` and ``attributes`` (JSON objects), and others, which stay as they are.
+        """
+        counts: Counts = Counter()
+        columns = {name: self._masked_texts(rows[name].combine_chunks(), counts) for name in ("label", "comment")}
+        objects = AttributeLists.of_texts([json.loads(text) for text in rows["attributes"].to_pylist()])
+        columns["attributes"] = self._attributes(objects, counts).json_objects()
+        for name, column in columns.items():
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        return rows, counts
+
     @cached_property
     def _key(self) -> bytes:
         return hashlib.blake2b(self.hash_key).digest()

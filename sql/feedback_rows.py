@@ -1,4 +1,4 @@
-"""What a row of the table `feedback` must say, whichever way it comes in: fields as text → rows, or the first wrong one.
+"""What a row of feedback must say, whichever way it comes in: fields as text → rows, or the first that is wrong.
 
 Fields: ``time`` (ISO 8601 or epoch), ``name``, one of ``value`` and ``label``, at least one key among ``trace_id``,
 ``span_id``, ``response_id``, ``conversation_id`` and ``key``; optionally ``source``, ``comment`` and ``id``. Whatever
@@ -44,7 +44,9 @@ class FeedbackRowError(ValueError):
         self.complaint = complaint
 
 
-def feedback_rows(given: pl.DataFrame, others: pl.DataFrame, *, first: int = 1, may_lack_time: bool = False) -> pl.DataFrame:
+def feedback_rows(
+    given: pl.DataFrame, others: pl.DataFrame, *, first: int = 1, may_lack_time: bool = False
+) -> pl.DataFrame:
     """Check rows and bring them into the columns of the named write ``feedback``, but for ``received_at``.
 
     Args:

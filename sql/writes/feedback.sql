@@ -15,6 +15,14 @@ SELECT
 FROM feedback
 WHERE feedback_id IN (SELECT feedback_id FROM arrived);
 
+-- A request that is sent again while the first still waits comes with it, and later.
+DELETE FROM arrived
+WHERE idempotency_key IS NOT NULL AND EXISTS (
+    SELECT 1 FROM arrived AS earlier
+    WHERE earlier.feedback_id = arrived.feedback_id AND earlier.idempotency_key = arrived.idempotency_key
+        AND earlier.received_at < arrived.received_at
+);
+
 DELETE FROM arrived
 WHERE idempotency_key IS NOT NULL AND EXISTS (
     SELECT 1 FROM (
