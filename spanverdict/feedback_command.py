@@ -31,8 +31,13 @@ def feedback() -> None:
 
 @feedback.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--map", "mapped", metavar="FIELD=COLUMN", multiple=True,
-              help="The column that holds a field, such as time=closed_at or key=ticket_id; may be repeated.")  # fmt: skip
+@click.option(
+    "--map",
+    "mapped",
+    metavar="FIELD=COLUMN",
+    multiple=True,
+    help="The column that holds a field, such as time=closed_at or key=ticket_id; may be repeated.",
+)
 @click.option("--name", help="The name of every row, such as escalated, whatever the file says.")
 @click.option("--value", help="The value of every row, such as 1, whatever the file says.")
 @click.option("--source", help="The source of every row, such as helpdesk, whatever the file says.")
@@ -71,7 +76,7 @@ def feedback_import(
             else:
                 click.echo(_import(store, file, rows, found), err=True)
             if missed.num_rows:
-                click.echo(_hint(missed, settings.config.feedback.key_attribute), err=True)
+                click.echo(_hint(missed, settings.config.feedback.key_attribute, listed=dry_run), err=True)
     if unmatched:
         _list(pa.concat_tables(unmatched), form, out)
 
@@ -117,11 +122,10 @@ def _missed(file: Path, rows: pa.Table, found: pa.Table) -> pa.Table:
 
 def _refusal(missed: pa.Table) -> str:
     first = {name: column[0].as_py() for name, column in zip(missed.column_names, missed.columns, strict=True)}
-    more = f", nor do {missed.num_rows - 1:,} rows after it" if missed.num_rows > 1 else ""
-    return (
-        f"{first['file']}, row {first['row']}: {first['key']} {first['value'][:60]!r} matches nothing that is stored{more}; "
-        "nothing of it was imported."
-    )
+    others = missed.num_rows - 1
+    more = f", nor {'do' if others > 1 else 'does'} {others:,} more" if others else ""
+    place, target = f"{first['file']}, row {first['row']}", f"{first['key']} {first['value'][:60]!r}"
+    return f"{place}: {target} matches nothing that is stored{more}; nothing of it was imported."
 
 
 def _becomes(found: pa.Table, what: str) -> int:
@@ -131,9 +135,10 @@ def _becomes(found: pa.Table, what: str) -> int:
 def _forecast(file: Path, found: pa.Table) -> str:
     if not found.num_rows:
         return f"{file} has no rows."
+    new, known, corrections = (_becomes(found, what) for what in ("new", "repeat", "correction"))
     return (
-        f"{file}: of {found.num_rows:,} rows {_becomes(found, 'new'):,} are new, {_becomes(found, 'repeat'):,} are known "
-        f"already, {_becomes(found, 'correction'):,} correct an earlier one. Nothing was stored."
+        f"{file}: of {found.num_rows:,} rows {new:,} are new, {known:,} are known already, {corrections:,} correct an "
+        "earlier one. Nothing was stored."
     )
 
 
@@ -146,12 +151,12 @@ def _import(store: Access, file: Path, rows: pa.Table, found: pa.Table) -> str:
     return f"Imported {stored:,} outcomes from {file}{corrections}; {rows.num_rows - stored:,} were there already."
 
 
-def _hint(missed: pa.Table, key_attribute: str | None) -> str:
+def _hint(missed: pa.Table, key_attribute: str | None, *, listed: bool) -> str:
     keyed = int(pc.sum(pc.equal(missed["key"], "key"), min_count=0).as_py())
     said = f"{missed.num_rows:,} of its rows match nothing that is stored yet"
     if keyed and key_attribute is None:
         return f"{said}; {keyed:,} have only a key: name its attribute as feedback.key_attribute in the configuration."
-    return f"{said}; they find their traces when these arrive. --dry-run lists them."
+    return f"{said}; they find their traces when these arrive." + ("" if listed else " --dry-run lists them.")
 
 
 def _list(unmatched: pa.Table, form: str | None, out: Path | None) -> None:

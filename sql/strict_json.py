@@ -78,7 +78,7 @@ def _json(name: str, value: object, plain: Collection[str]) -> str:
             raise JsonError(f"{name} is {kind}, not a text or a number", name)
         if _is_deeper(value, DEEPEST):
             raise JsonError(f"{_shown(name)} is nested deeper than {DEEPEST} levels", name)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _check_text(name: str, text: str) -> None:
