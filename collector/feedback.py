@@ -131,7 +131,7 @@ def decode_feedback(payloads: Sequence[bytes]) -> FeedbackColumns:
     """
     try:
         tables = [pa.ipc.open_stream(payload).read_all().select(_SCHEMA.names).cast(_SCHEMA) for payload in payloads]
-    except (pa.ArrowException, KeyError) as error:
+    except (pa.ArrowException, KeyError, OSError) as error:
         raise MalformedRequestError("it is not a batch of checked feedback") from error
     return FeedbackColumns(pa.concat_tables(tables), np.array([table.num_rows for table in tables], np.int64))
 
