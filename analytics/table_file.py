@@ -40,6 +40,8 @@ SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _COMPRESSED = (".gz", ".zst")
 
 _PIECE = 2**20
+
+csv.field_size_limit(LONGEST_LINE)
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -102,7 +104,7 @@ class _Text(io.RawIOBase):
         self._source = source
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._piece = memoryview(b"")
-        self._size = self._lines = self._open = 0
+        self._size = self._lines = self._open = self.quotes = 0
 
     def readable(self) -> bool:
         return True
@@ -145,9 +147,10 @@ class _Text(io.RawIOBase):
             line = self._lines + piece.count(b"\n", 0, max(0, error.start)) + 1
             raise TableFileError(f"{self._path}, line {line}: it is not UTF-8 text.") from error
         self._lines += piece.count(b"\n")
+        self.quotes += piece.count(b'"')
 
 
-def _open_text(path: Path, packed: str) -> io.BufferedReader:
+def _open_text(path: Path, packed: str) -> tuple[_Text, io.BufferedReader]:
     source: Any
     if packed == ".gz":
         source = gzip.GzipFile(path)
@@ -155,11 +158,13 @@ def _open_text(path: Path, packed: str) -> io.BufferedReader:
         source = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
     else:
         source = path.open("rb")
-    return io.BufferedReader(_Text(path, cast("BinaryIO", source)), _PIECE)
+    raw = _Text(path, cast("BinaryIO", source))
+    return raw, io.BufferedReader(raw, _PIECE)
 
 
 def _csv(path: Path, packed: str, _plain: Collection[str]) -> Iterator[pl.DataFrame]:
-    with _open_text(path, packed) as text:
+    raw, text = _open_text(path, packed)
+    with text:
         names = _header(path, text)
         if text.peek(1) == b"":
             yield pl.DataFrame(schema=dict.fromkeys(names, pl.String))
@@ -182,6 +187,25 @@ def _csv(path: Path, packed: str, _plain: Collection[str]) -> Iterator[pl.DataFr
                 )
         except pa.ArrowInvalid as error:
             raise TableFileError(_csv_sentence(path, _first_line(error))) from error
+        if raw.quotes % 2:
+            _check_quotes(path, packed)
+
+
+def _check_quotes(path: Path, packed: str) -> None:
+    """See that no quote is left open: Arrow takes all that follows it for the end of the last row.
+
+    Raises:
+        TableFileError: one is.
+    """
+    _, text = _open_text(path, packed)
+    row = 0
+    with text, io.TextIOWrapper(text, "utf-8", newline="") as lines:
+        try:
+            for row, _ in enumerate(csv.reader(lines, strict=True), 1):  # noqa: B007 (told below)
+                pass
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise TableFileError(f"{path}, row {row}: a quote is left open to the end of the file.") from error
 
 
 def _header(path: Path, text: io.BufferedReader) -> list[str]:
@@ -214,7 +238,8 @@ def _csv_sentence(path: Path, said: str) -> str:
 
 
 def _json_lines(path: Path, packed: str, plain: Collection[str]) -> Iterator[pl.DataFrame]:
-    with _open_text(path, packed) as text:
+    _, text = _open_text(path, packed)
+    with text:
         lines = ((number, line) for number, line in enumerate(text, 1) if not line.isspace())
         while batch := [_json_row(path, number, line, plain) for number, line in itertools.islice(lines, BATCH_ROWS)]:
             names = sorted({name for row in batch for name in row})
