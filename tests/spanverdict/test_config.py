@@ -219,3 +219,11 @@ def test_a_wrong_variable_exits_with_2(command: Callable[..., subprocess.Complet
     """Through the real command line, for the environment too."""
     done = command("promotion", "list", SPANVERDICT_SERVER__GRPC="nowhere")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example", "shop.example", "https://shop.example/", "null"])
+def test_what_is_no_origin_of_pages(workdir: Path, origin: str) -> None:
+    """Origins are named one by one, without a path."""
+    (workdir / "c.toml").write_text(f'[server]\ncors_origins = ["{origin}"]\n')
+    with pytest.raises(ConfigError, match=r"it is not the origin of pages, such as https://shop\.example"):
+        load(workdir / "c.toml")
