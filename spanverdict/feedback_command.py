@@ -15,6 +15,7 @@ from spanverdict.ingest_path import content_policy_of
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql.access import Access, open_store
+from sql.errors import QueryError
 from sql.feedback_rows import FIELDS, KEYS
 from sql.store import utc_now
 
@@ -66,7 +67,7 @@ def feedback_import(
             rows = read_feedback(file, utc_now(), columns)
             if policy:
                 rows, _ = policy.apply_to_feedback(rows)
-            found = _checked(store, rows, settings.config.feedback.key_attribute)
+            found = _checked(store, rows, settings.config.feedback.key_attribute, needed=dry_run or require_match)
             missed = _missed(file, rows, found)
             if require_match and missed.num_rows:
                 raise FeedbackFileError(_refusal(missed))
@@ -97,25 +98,41 @@ def _columns(mapped: tuple[str, ...], constants: dict[str, str | None]) -> Colum
     return Columns(named, constant)
 
 
-def _checked(store: Access, rows: pa.Table, key_attribute: str | None) -> pa.Table:
+def _checked(store: Access, rows: pa.Table, key_attribute: str | None, *, needed: bool) -> pa.Table:
+    """What would become of the rows; of none of them where it is not needed and cannot be told, such as in time."""
     numbered = rows.add_column(0, "row_number", pa.array(range(1, rows.num_rows + 1), pa.int64()))
     keyed = key_attribute is not None and rows["key"].null_count < rows.num_rows
     # Without keys the attributes of all spans need not be read.
     pointer = json_pointer(key_attribute) if keyed and key_attribute else None
-    return store.check("feedback", numbered, {"key_path": pointer})
+    try:
+        return store.check("feedback", numbered, {"key_path": pointer})
+    except QueryError as error:
+        if needed:
+            raise
+        click.echo(f"Which rows match nothing could not be told: {error}", err=True)
+        return pa.table(
+            {
+                "row_number": pa.array([], pa.int64()),
+                "becomes": pa.array([], pa.string()),
+                "is_matched": pa.array([], pa.bool_()),
+            }
+        )
 
 
 def _missed(file: Path, rows: pa.Table, found: pa.Table) -> pa.Table:
     """The rows that match nothing: their number, and each one's first key and its value."""
-    frame = pl.DataFrame(pl.from_arrow(rows.select(list(KEYS)))).with_row_index("row", 1)
-    missed = frame.filter(~pl.DataFrame(pl.from_arrow(found)).get_column("is_matched"))
+    frame = pl.DataFrame(pl.from_arrow(rows.select(list(KEYS)))).with_columns(
+        pl.int_range(1, pl.len() + 1).alias("row")
+    )
+    told = pl.DataFrame(pl.from_arrow(found)).select("is_matched", row="row_number")
+    missed = frame.join(told.filter(~pl.col("is_matched")), on="row", how="semi", maintain_order="left")
     first = [(pl.col(key).is_not_null(), key) for key in ("span_id", *(key for key in KEYS if key != "span_id"))]
     key, value = pl.lit(None, pl.String), pl.lit(None, pl.String)
     for present, name in reversed(first):
         key = pl.when(present).then(pl.lit(name)).otherwise(key)
         value = pl.when(present).then(pl.col(name)).otherwise(value)
     table: pa.Table = missed.select(
-        pl.lit(str(file)).alias("file"), pl.col("row").cast(pl.Int64), key.alias("key"), value.alias("value")
+        pl.lit(str(file)).alias("file"), "row", key.alias("key"), value.alias("value")
     ).to_arrow(compat_level=pl.CompatLevel.oldest())
     return table
 

@@ -1,4 +1,4 @@
-"""`spanverdict feedback import`: exports as they are, a look before, what matches nothing; with a server and without."""
+"""`spanverdict feedback import`: exports as they are, a look first, what matches nothing, with a server or without."""
 
 from __future__ import annotations
 
