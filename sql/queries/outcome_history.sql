@@ -1,4 +1,4 @@
--- Outcomes that were corrected: everything that was said of each, the word that stands first
+-- Outcomes that were corrected: everything that was said of each, the word that stands first.
 WITH said AS (
     SELECT
         'feedback' AS kind, feedback_id AS outcome_id, true AS stands, event_time, received_at, name, value, label,
