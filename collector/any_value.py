@@ -293,19 +293,6 @@ class AttributeLists:
         )
         return cls(offsets - offsets[0], keys.dictionary_encode(), AnyValues.from_wire(raw))
 
-    @classmethod
-    def of_texts(cls, owners: Sequence[Mapping[str, str]]) -> AttributeLists:
-        """Attributes that are all texts: of each owner, their names and texts."""
-        texts = pa.array([text for one in owners for text in one.values()], pa.string())
-        columns = {
-            kind: texts if kind == "string_value" else pa.nulls(len(texts), stored) for kind, stored in KINDS.items()
-        }
-        return cls(
-            np.concatenate(([0], np.cumsum([len(one) for one in owners]))).astype(np.int32),
-            pa.array([name for one in owners for name in one], pa.string()).dictionary_encode(),
-            AnyValues(columns),
-        )
-
     @cached_property
     def owners(self) -> Indices:
         """For each attribute row, the owner it belongs to."""

@@ -7,6 +7,7 @@ A row without a time is of the moment at which it arrives.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.redact import ContentPolicy
 from collector.rows import Rows
 from collector.wire import MalformedRequestError
 from sql import strict_json
@@ -136,15 +138,22 @@ def decode_feedback(payloads: Sequence[bytes]) -> FeedbackColumns:
     return FeedbackColumns(pa.concat_tables(tables), np.array([table.num_rows for table in tables], np.int64))
 
 
-def feedback_rows_of(columns: FeedbackColumns, received_at: datetime) -> Rows:
-    """Rows of a group of requests; what has no time of its own is of ``received_at`` (UTC, naive)."""
-    table = columns.table
+def feedback_rows_of(
+    columns: FeedbackColumns, received_at: datetime, content: ContentPolicy | None = None
+) -> tuple[Rows, Counter[str]]:
+    """Rows of a group of requests; what has no time of its own is of ``received_at`` (UTC, naive).
+
+    Returns:
+        The rows, as they may be stored by ``content``, and how many of their values that changed.
+    """
+    table, redacted = content.apply_to_feedback(columns.table) if content else (columns.table, Counter())
     times = pc.fill_null(table["event_time"], pa.scalar(received_at, pa.timestamp("ns")))
     table = table.set_column(0, "event_time", times).append_column(
         "received_at", pa.repeat(pa.scalar(received_at, pa.timestamp("us")), table.num_rows)
     )
     # Who gives feedback is no service: the ledger counts it all as one.
-    return Rows({"feedback": table}, columns.counts, np.zeros_like(columns.counts), "", {}, {None: (table.num_rows, 0)})
+    arrived: dict[str | None, tuple[int, int]] = {None: (table.num_rows, 0)}
+    return Rows({"feedback": table}, columns.counts, np.zeros_like(columns.counts), "", {}, arrived), redacted
 
 
 def _listed(value: Any) -> list[Any]:  # noqa: ANN401 (JSON)

@@ -15,7 +15,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -151,9 +151,7 @@ def _log_rows(requests: Sequence[_Request], received_at: datetime, content: Cont
 
 
 def _feedback_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
-    columns = decode_feedback([request.payload for request in requests])
-    table, redacted = content.apply_to_feedback(columns.table) if content else (columns.table, Counter())
-    return feedback_rows_of(replace(columns, table=table), received_at), redacted
+    return feedback_rows_of(decode_feedback([request.payload for request in requests]), received_at, content)
 
 
 _ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime, ContentPolicy | None], _Decoded]] = {

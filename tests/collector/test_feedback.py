@@ -35,7 +35,7 @@ def test_a_row_rows_and_rows_in_an_object_are_the_same() -> None:
 def test_a_time_is_the_arrival_where_none_is_said() -> None:
     """In any of the forms of a time; others stay as they are."""
     columns = decode_feedback([encode_feedback(json.dumps([ROW, ROW | {"time": "2026-11-02"}]).encode())])
-    rows = feedback_rows_of(columns, NOW)
+    rows, _ = feedback_rows_of(columns, NOW)
     assert rows.tables["feedback"]["event_time"].cast("timestamp[us]").to_pylist() == [NOW, datetime(2026, 11, 2)]
     assert rows.tables["feedback"]["received_at"].to_pylist() == [NOW, NOW]
     assert rows.arrived == {None: (2, 0)}
