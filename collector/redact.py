@@ -41,6 +41,7 @@ from collector.literals import FALSE, concatenate, integer
 from collector.masked_values import mask_values
 from collector.masking import Marks, Masker
 from collector.normalize import event_names
+from collector.wire_values import KINDS
 
 HASH_BYTES = 16
 HASH_KEY_BYTES = 32
@@ -120,6 +121,20 @@ class ContentPolicy:
             body=self._bodies(logs.body, self._by_name(names, kinds_of_body), counts),
             attributes=self._attributes(logs.attributes, counts, of_events),
         ), counts
+
+    def apply_to_feedback(self, rows: pa.Table) -> tuple[pa.Table, Counts]:
+        """Feedback as it may be stored: its labels, comments and attributes; returns as for spans.
+
+        Args:
+            rows: ``label``, ``comment`` and ``attributes`` (JSON objects), and others, which stay as they are.
+        """
+        counts: Counts = Counter()
+        columns = {name: self._masked_texts(rows[name].combine_chunks(), counts) for name in ("label", "comment")}
+        objects = _attribute_lists([json.loads(text) for text in rows["attributes"].to_pylist()])
+        columns["attributes"] = self._attributes(objects, counts).json_objects()
+        for name, column in columns.items():
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        return rows, counts
 
     @cached_property
     def _key(self) -> bytes:
@@ -254,6 +269,17 @@ class ContentPolicy:
             if which.any():
                 counts[what] += int(which.sum())
         return _with_texts(values, rows, pa.array(reduced, pa.string())), np.where(rows, _KEEP, actions)
+
+
+def _attribute_lists(owners: Sequence[Mapping[str, str]]) -> AttributeLists:
+    """Attributes that are all texts: of each owner, their names and texts."""
+    texts = pa.array([text for one in owners for text in one.values()], pa.string())
+    columns = {kind: pa.nulls(len(texts), stored) for kind, stored in KINDS.items()} | {"string_value": texts}
+    return AttributeLists(
+        np.concatenate(([0], np.cumsum([len(one) for one in owners]))).astype(np.int32),
+        pa.array([name for one in owners for name in one], pa.string()).dictionary_encode(),
+        AnyValues(columns),
+    )
 
 
 def _members_read(key: str, text: str) -> str:

@@ -79,6 +79,12 @@ def _check_sha256(text: str) -> str:
     return text.lower()
 
 
+def _check_origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@*]+", text):
+        raise ValueError("it is not the origin of pages, such as https://shop.example or http://localhost:3000")
+    return text
+
+
 Address = Annotated[str, AfterValidator(check_address)]
 Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
@@ -111,6 +117,7 @@ class ServerConfig(Section):
     query_seconds: Positive = 600.0
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
+    cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
 
 
 class IngestConfig(Section):
@@ -148,6 +155,7 @@ class TokenConfig(Section):
     name: Annotated[str, Field(min_length=1)]
     sha256: Sha256
     attributes: dict[str, str] = Field(default_factory=dict)
+    feedback_only: bool = False
 
 
 def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:

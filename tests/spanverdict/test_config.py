@@ -258,3 +258,11 @@ def test_outcomes_that_cannot_be(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=re.escape(said)):
         job_options(load(path))
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example", "shop.example", "https://shop.example/", "null"])
+def test_what_is_no_origin_of_pages(workdir: Path, origin: str) -> None:
+    """Origins are named one by one, without a path."""
+    (workdir / "c.toml").write_text(f'[server]\ncors_origins = ["{origin}"]\n')
+    with pytest.raises(ConfigError, match=r"it is not the origin of pages, such as https://shop\.example"):
+        load(workdir / "c.toml")
