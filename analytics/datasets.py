@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from analytics.table_file import parse_json, read_rows
+from analytics.item_file import parse_json, read_rows
 from sql import statements
 from sql.access import Access
 
@@ -54,7 +54,7 @@ def read_items(path: Path, dataset: str, imported_at: datetime) -> pa.Table:
 
     Raises:
         DatasetError: a row is not usable; the message names file and row.
-        TableFileError: the file cannot be read.
+        ItemFileError: the file cannot be read.
     """
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise DatasetError(f"{path} has more than {MOST_BYTES // 2**30} GiB; nothing was imported.")

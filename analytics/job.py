@@ -16,7 +16,8 @@ from analytics.cells import cells
 from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
 from analytics.datasets import find_items
-from analytics.evaluators import EvaluatorRule
+from analytics.evaluator_checks import EvaluatorContext
+from analytics.evaluators import EvaluatorRule, with_passed
 from analytics.held_out import (
     ITEM_ATTRIBUTES,
     as_pairs,
@@ -27,8 +28,11 @@ from analytics.held_out import (
     items_of_spans,
     separate_runs,
 )
-from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
+from analytics.label_maturity import maturity_checks, with_maturity
+from analytics.maturity import Maturity, MaturityRules
+from analytics.metrics import Metric, MetricOverride, OutcomeRule, metrics_for
 from analytics.mirrored import read_mirrored
+from analytics.outcome_names import OutcomeNames, by_kind
 from analytics.pricing import PriceBook
 from analytics.promotions import MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
@@ -57,7 +61,8 @@ class JobOptions:
 
     Attributes:
         prices: what calls cost.
-        evaluator_rules: how to read scores without a label, by evaluator.
+        evaluator_rules: how to read scores without a label, and what is expected, by evaluator.
+        outcomes: direction and maturity of outcomes, by name.
         overrides: changes to metrics, by metric name.
         feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
         validation_evaluators: evaluators whose failure makes the next call a schema repair.
@@ -69,6 +74,7 @@ class JobOptions:
 
     prices: PriceBook = field(default_factory=PriceBook)
     evaluator_rules: Mapping[str, EvaluatorRule] = field(default_factory=dict)
+    outcomes: Mapping[str, OutcomeRule] = field(default_factory=dict)
     overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
     feedback_key: str | None = None
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
@@ -76,6 +82,21 @@ class JobOptions:
     simulated: bool = False
     item_attributes: tuple[str, ...] = ITEM_ATTRIBUTES
     alpha: float = 0.05
+
+    @property
+    def names(self) -> OutcomeNames:
+        """What evaluators and outcomes go by.
+
+        Raises:
+            NameConflictError: one name is configured as both.
+        """
+        # A rate with a direction names an outcome too, in the metric's spelling.
+        rates = [
+            name.removesuffix("_rate")
+            for name, override in self.overrides.items()
+            if override.higher_is is not None and name.endswith("_rate") and not name.endswith("_fail_rate")
+        ]
+        return OutcomeNames.of(self.evaluator_rules, [*rates, *self.outcomes])
 
 
 def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
@@ -95,32 +116,31 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     """
     promotion = find_promotion(store, name)
     if promotion.design == MIRRORED:
-        window, found_checks = read_mirrored(store, promotion, options.prices, as_of)
-        return _report(promotion, options, window, window.clear(), found_checks, as_of=as_of, now=now)
-    evaluations, traces, read_checks = read_traces(store, promotion, options, as_of)
+        window, mirror_checks = read_mirrored(store, promotion, options.prices, as_of)
+        metrics = _metrics(promotion, options, window, {})
+        return _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
+    read = read_traces(store, promotion, options, as_of)
+    traces = read.traces
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    read_checks = read.outcome_checks
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
-    nothing_paired = promotion.is_paired and window.is_empty()
-    validity = () if nothing_paired else checks(window, promotion=promotion, evaluations=evaluations)
-    return _report(promotion, options, window, pre_period, (*read_checks, *validity), as_of=as_of, now=now)
+    metrics = _metrics(promotion, options, window, read.maturities)
+    if not (promotion.is_paired and window.is_empty()):
+        context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)
+        validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
+        read_checks = (*read_checks, *validity, *maturity_checks(window, metrics, as_of=as_of))
+    return _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
 
 
-def _report(
-    promotion: Promotion,
-    options: JobOptions,
-    window: pl.DataFrame,
-    pre_period: pl.DataFrame,
-    found: tuple[Check, ...],
-    *,
-    as_of: datetime,
-    now: datetime,
-) -> Report:
-    """Judge a window of traces, given what the checks found.
+def _metrics(
+    promotion: Promotion, options: JobOptions, window: pl.DataFrame, maturities: Mapping[str, Maturity]
+) -> tuple[Metric, ...]:
+    """The metrics of a window.
 
     Raises:
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
@@ -128,14 +148,29 @@ def _report(
     overrides = options.overrides
     if promotion.is_paired:
         # The configuration is that of production; such a comparison need not have every metric of it.
-        there = {metric.name for metric in metrics_for(window, {})}
+        there = {metric.name for metric in metrics_for(window, {}, options.outcomes)}
         overrides = {name: changed for name, changed in overrides.items() if name in there or changed.higher_is}
     try:
-        metrics = metrics_for(window, overrides)
+        return metrics_for(window, overrides, options.outcomes, maturities)
     except ValueError as error:
         raise JobOptionsError(f"The configuration cannot be used: {error}") from error
+
+
+def _report(
+    promotion: Promotion,
+    options: JobOptions,
+    window: pl.DataFrame,
+    pre_period: pl.DataFrame,
+    metrics: tuple[Metric, ...],
+    found: tuple[Check, ...],
+    *,
+    as_of: datetime,
+    now: datetime,
+) -> Report:
+    """Judge a window of traces, given what the checks found."""
     found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
+    cohorts = with_maturity(cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,
@@ -150,10 +185,25 @@ def _report(
     )
 
 
-def read_traces(
-    store: Access, promotion: Promotion, options: JobOptions, as_of: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame, tuple[Check, ...]]:
-    """Read what a report needs: evaluations by trace, the wide traces frame with the pre-period, feedback's checks."""
+@dataclass(frozen=True)
+class ReadTraces:
+    """What a report is made of.
+
+    Attributes:
+        evaluations: those that stand, with ``trace_id`` resolved and ``passed``, once per trace.
+        traces: the wide traces frame with the pre-period.
+        maturities: how long each outcome and evaluator is waited for, by column.
+        outcome_checks: whether feedback finds its traces.
+    """
+
+    evaluations: pl.DataFrame
+    traces: pl.DataFrame
+    maturities: Mapping[str, Maturity]
+    outcome_checks: tuple[Check, ...]
+
+
+def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of: datetime) -> ReadTraces:
+    """Read what a report needs."""
     parameters: dict[str, Any] = {
         "since": promotion.at if promotion.is_paired else promotion.at - PRE_PERIOD,
         "until": as_of,
@@ -163,10 +213,12 @@ def read_traces(
         "chain_paths": chain_paths(options),
     }
     until = {"until": as_of}
-    resources, evaluations, feedback = (
+    until = {"until": as_of}
+    resources, judgements, told = (
         _frame(store, statements.read(f"report_{name}"), given)
         for name, given in (("resources", {}), ("evaluations", until), ("feedback", until))
     )
+    evaluations, feedback = by_kind(judgements, told, options.names)
     question = statements.read("report_spans")
     items = said = None
     if promotion.dataset is not None:
@@ -183,7 +235,7 @@ def read_traces(
     runs = None if said is None else separate_runs(spans, evaluations, feedback, said)
     if runs is not None:
         spans, evaluations, feedback = runs.spans, runs.evaluations, runs.feedback
-    traces = trace_frame(
+    framed = trace_frame(
         spans,
         resources,
         evaluations,
@@ -191,20 +243,22 @@ def read_traces(
         promotion=promotion,
         prices=options.prices,
         as_of=as_of,
-        outcome_maturity=outcome_maturity(options.overrides),
+        maturity=MaturityRules(options.overrides, options.outcomes, options.evaluator_rules, options.names),
         feedback_key=options.feedback_key,
         evaluator_rules=options.evaluator_rules,
         validation_evaluators=options.validation_evaluators,
         chain_rules=options.chain_rules,
     )
+    stands = pl.col("replaced_at").is_null()
     # A result may name a span, a response or a conversation alone; the checks join by trace.
-    matched = match_targets(evaluations, spans).with_columns(trace_id="matched_trace_id")
+    judged = with_passed(evaluations.filter(stands), options.evaluator_rules)
+    matched = match_targets(judged, spans).with_columns(trace_id="matched_trace_id")
     if items is not None and runs is not None:
-        return matched, as_pairs(traces, runs, items), ()
+        return ReadTraces(matched, as_pairs(framed.traces, runs, items), framed.maturities, ())
     outcome_checks = unmatched_checks(
-        feedback, spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
+        feedback.filter(stands), spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
     )
-    return matched, traces, tuple(outcome_checks)
+    return ReadTraces(matched, framed.traces, framed.maturities, tuple(outcome_checks))
 
 
 def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from analytics.table_file import parse_json
+from analytics.item_file import parse_json
 
 MOST_BYTES = 512 * 1024**2
 """What is read at once; a gateway's buffer of 10,000 results has about 50 MB."""

@@ -15,10 +15,10 @@ import click
 
 from analytics.datasets import DatasetError
 from analytics.feedback_file import FeedbackFileError
+from analytics.item_file import ItemFileError
 from analytics.job import JobOptionsError
 from analytics.mirror import MirrorError
 from analytics.promotions import NoPromotionError
-from analytics.table_file import TableFileError
 from collector.sender import SendError
 from collector.tls import TlsError
 from spanverdict.config import Config, ConfigError, load
@@ -32,7 +32,7 @@ _USAGE_ERRORS = (
     MirrorError,
     NoPromotionError,
     QueryError,
-    TableFileError,
+    ItemFileError,
     TlsError,
 )
 """What is wrong with the command, the configuration or a file."""

@@ -1,5 +1,10 @@
--- What evaluators had said by a moment: of each identity the word that stood then.
-SELECT * EXCLUDE (attributes, explanation)
-FROM (FROM evaluations UNION ALL BY NAME FROM superseded_evaluations)
+-- What evaluators had said by a moment: every word, and when another one took its place by then.
+SELECT
+    * EXCLUDE (attributes, explanation, stands),
+    lead(event_time) OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, stands) AS replaced_at
+FROM (
+    SELECT *, TRUE AS stands FROM evaluations
+    UNION ALL BY NAME
+    SELECT *, FALSE AS stands FROM superseded_evaluations
+)
 WHERE event_time < $until::TIMESTAMP_NS
-QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time DESC, received_at DESC) = 1

@@ -1,5 +1,10 @@
--- What users and business systems had said by a moment: of each identity the word that stood then.
-SELECT * EXCLUDE (attributes, comment)
-FROM (FROM feedback UNION ALL BY NAME FROM superseded_feedback)
+-- What users and business systems had said by a moment: every word, and when another one took its place by then.
+SELECT
+    * EXCLUDE (attributes, comment, stands),
+    lead(event_time) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, stands) AS replaced_at
+FROM (
+    SELECT *, TRUE AS stands FROM feedback
+    UNION ALL BY NAME
+    SELECT *, FALSE AS stands FROM superseded_feedback
+)
 WHERE event_time < $until::TIMESTAMP_NS
-QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC) = 1

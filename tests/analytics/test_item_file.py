@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.table_file import TableFileError, parse_json, read_rows
+from analytics.item_file import ItemFileError, parse_json, read_rows
 
 PIECES = st.sampled_from([b"id", b",", b"\n", b'"', b"{", b"}", b"[", b":", b"1", b"1e999", b"\\ud800", b"\xff", b"\r"])
 
@@ -26,7 +26,7 @@ def test_any_content_is_rows_or_a_sentence(tmp_path_factory: pytest.TempPathFact
     try:
         rows = [row for _, row in read_rows(path)]
         parse_json(json.dumps(rows, ensure_ascii=False))
-    except TableFileError as error:
+    except ItemFileError as error:
         said = str(error)
     assert said is None or (str(path) in said and "\n" not in said)
 
@@ -42,5 +42,5 @@ def test_a_number_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
     """1e999 is infinite as a float, which JSON cannot say."""
     path = tmp_path / "t.jsonl"
     path.write_text('{"id": 1e999}')
-    with pytest.raises(TableFileError, match=r"line 1: not a JSON object .1e999 is too large"):
+    with pytest.raises(ItemFileError, match=r"line 1: not a JSON object .1e999 is too large"):
         list(read_rows(path))
