@@ -34,6 +34,7 @@ from spanverdict.demo import run_demo
 from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
 from spanverdict.feedback_command import feedback
+from spanverdict.evaluate_command import evaluate_command
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.mirror_command import mirror_command
@@ -170,6 +171,7 @@ main.add_command(simulate_command)
 main.add_command(dataset_command)
 main.add_command(mirror_command)
 main.add_command(feedback)
+main.add_command(evaluate_command)
 
 
 @main.group()

@@ -25,6 +25,7 @@ from analytics.chain_rules import ChainRule, check_pattern
 from analytics.chains import VALIDATION_EVALUATORS
 from analytics.held_out import ITEM_ATTRIBUTES
 from collector.masking import check_expression, check_known, check_name
+from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig, Section
 
 DEFAULT_FILE = "spanverdict.toml"
@@ -43,7 +44,7 @@ LONGEST_MATURITY_HOURS = 87_600
 HASH_KEY_CHARACTERS = 16
 """The shortest key of content hashes: a shorter one is guessed."""
 
-_SECRETS = frozenset({"hash_key"})
+_SECRETS = frozenset({"hash_key", "api_key_env", "base_url"})
 """Keys whose value no message shows."""
 
 _PREFIX = "SPANVERDICT_"
@@ -259,6 +260,7 @@ class Config(BaseSettings):
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()
     chains: ChainsConfig = ChainsConfig()
+    evaluate: Annotated[tuple[EvaluateConfig, ...], AfterValidator(check_names)] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -325,8 +327,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
-    whole_price = location[0] == "prices" and isinstance(first["input"], dict)
-    if location[0] == "tokens" or location[-1] in _SECRETS or whole_price:
+    whole_entry = location[0] in ("prices", "evaluate") and isinstance(first["input"], dict | list | tuple)
+    if location[0] == "tokens" or location[-1] in _SECRETS or whole_entry:
         # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
     return f"{origin}: {key!r} is {first['input']!r}, but {message[0].lower()}{message[1:]}."
