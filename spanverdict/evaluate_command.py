@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -186,10 +189,34 @@ def _store(destination: Destination, evaluator: Description, results: Sequence[t
         StoreError: they cannot be stored.
     """
     parts = [results[start : start + RESULTS_AT_ONCE] for start in range(0, len(results), RESULTS_AT_ONCE)]
-    answers = destination.export([(Signal.LOGS, export_request(evaluator, part)) for part in parts])
+    with _interrupted_after():
+        answers = destination.export([(Signal.LOGS, export_request(evaluator, part)) for part in parts])
     for answer in answers:
         if answer.refused or answer.rejected:
             raise StoreError(f"Results of {evaluator.name} were refused: {answer.reason}.")
+
+
+@contextmanager
+def _interrupted_after() -> Iterator[None]:
+    """Let Ctrl-C wait until results are stored, for they may have been paid for; a second one does not wait."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal waiting
+        if waiting:
+            signal.default_int_handler(number, frame)
+        waiting = True
+
+    former = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+    if waiting:
+        raise KeyboardInterrupt
 
 
 def _would(evaluator: Description, found: Targets, now: Sequence[Target]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -97,8 +98,14 @@ class Judge:
             tasks: list[asyncio.Task[Answer]] = []
             try:
                 tasks = runner.run(self._begun(subjects, session, slots))
-                for task in tasks:
-                    yield runner.run(_done(task))
+                for number, task in enumerate(tasks):
+                    try:
+                        answer = runner.run(_done(task))
+                    except KeyboardInterrupt:
+                        # What has been answered meanwhile was paid for.
+                        yield from (done.result() for done in itertools.takewhile(_is_answered, tasks[number:]))
+                        raise
+                    yield answer
             finally:
                 runner.run(_closed(session, tasks))
 
@@ -123,7 +130,7 @@ class Judge:
         if reply is None:
             return OutOfBudget()
         self._failures = self._failures + 1 if reply.error_type in TRANSIENT else 0
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= MOST_FAILURES and self._ended is None:
             self._ended = EvaluatorUnusableError(
                 f"The judge at {self._endpoint.host} did not answer {self._failures} times in a row "
                 f"({reply.error_type}); run the command again when it does."
@@ -181,6 +188,10 @@ class Judge:
         return read + written, self._price(read, written) if self._budget.usd is not None else None
 
 
+def _is_answered(task: asyncio.Task[Answer]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
 async def _closed(session: aiohttp.ClientSession, tasks: Sequence[asyncio.Task[Answer]]) -> None:
     for task in tasks:
         task.cancel()
@@ -189,7 +200,9 @@ async def _closed(session: aiohttp.ClientSession, tasks: Sequence[asyncio.Task[A
 
 
 async def _done(task: asyncio.Task[Answer]) -> Answer:
-    return await task
+    # Interrupted, this wait ends and the question goes on until it is called off: meanwhile no other is asked.
+    await asyncio.wait([task])
+    return task.result()
 
 
 def _version(question: Question, endpoint: Endpoint) -> str:
