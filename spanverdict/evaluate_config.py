@@ -22,7 +22,7 @@ BUILT_IN: dict[str, Kind] = {JSON_VALIDATION: "json_validation", TOOL_SELECTION:
 
 _OWN_KEYS: dict[Kind, frozenset[str]] = {
     "json_validation": frozenset({"schemas", "tool_arguments"}),
-    "tool_selection": frozenset({"rules", "order", "dataset"}),
+    "tool_selection": frozenset({"rules", "order", "threshold", "dataset"}),
     "judge": frozenset(
         {
             *("base_url", "model", "api_key_env", "provider", "prompt", "lowest", "highest", "threshold", "higher_is"),

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -57,7 +57,7 @@ def chosen(config: Config, names: Sequence[str]) -> list[EvaluateConfig]:
 def spends(entry: EvaluateConfig) -> bool:
     """Whether an evaluator calls a model that has to be paid for; of an installed one that is not known."""
     kind = entry.kind_of()
-    return kind == "judge" or (kind == "ai_evaluation" and calls_a_model(_template(entry, None)))
+    return kind == "judge" or (kind == "ai_evaluation" and calls_a_model(_template(entry, None, None)))
 
 
 def build(entry: EvaluateConfig, config: Config, prices: PriceBook, budget: Budget) -> Evaluator:
@@ -71,7 +71,7 @@ def build(entry: EvaluateConfig, config: Config, prices: PriceBook, budget: Budg
     kind = entry.kind_of()
     rule = config.evaluators.get(entry.name)
     threshold = entry.threshold if entry.threshold is not None else rule.threshold if rule else None
-    higher_is = entry.higher_is or (rule.higher_is if rule else "better")
+    higher_is = entry.higher_is or (rule.higher_is if rule else None)
     if kind == "json_validation":
         schemas = {prompt: _schema(entry.name, schema) for prompt, schema in entry.schemas.items()}
         version = entry.version or _version(
@@ -82,11 +82,12 @@ def build(entry: EvaluateConfig, config: Config, prices: PriceBook, budget: Budg
         rules = [ToolRule(**each.model_dump()) for each in entry.rules]
         told = [[each.model_dump() for each in entry.rules], entry.order]
         version = entry.version or _version("1", told if entry.rules or entry.order != "any" else None)
-        return ToolSelection(rules, order=entry.order, version=version, name=entry.name)
+        least = 1.0 if threshold is None else threshold
+        return ToolSelection(rules, order=entry.order, threshold=least, version=version, name=entry.name)
     if kind == "ai_evaluation":
         if (budget.tokens is not None or budget.usd is not None) and spends(entry):
             raise ConfigError(f"{entry.name}: ai-evaluation does not say what a call took; give --budget-calls.")
-        return AiEvaluation(_template(entry, threshold), budget, concurrency=entry.concurrency)
+        return AiEvaluation(_template(entry, threshold, higher_is), budget, concurrency=entry.concurrency)
     if kind == "installed":
         return load_installed(entry.entry_point or entry.name, entry.name, entry.settings)
     price = _price(prices, entry)
@@ -122,7 +123,7 @@ def _endpoint(entry: EvaluateConfig) -> Endpoint:
     )
 
 
-def _template(entry: EvaluateConfig, threshold: float | None) -> Template:
+def _template(entry: EvaluateConfig, threshold: float | None, higher_is: Literal["better", "worse"] | None) -> Template:
     inputs = {"inputs": entry.inputs} if entry.inputs else {}
     return Template(
         name=entry.name,
@@ -130,7 +131,7 @@ def _template(entry: EvaluateConfig, threshold: float | None) -> Template:
         model=entry.model,
         engine=entry.engine,
         threshold=threshold,
-        higher_is=entry.higher_is or "better",
+        higher_is=higher_is,
         level=entry.level,
         version=entry.version,
         **inputs,

@@ -36,7 +36,7 @@ class Template:
         inputs: the package's argument → what it is given: one of ours (``input``, ``output``, ``conversation``,
             ``context``, ``tools``, ``expected``) in braces, or a fixed text.
         threshold: the score that just passes; None: the package's own ``passed`` decides.
-        higher_is: whether higher scores are better or worse.
+        higher_is: whether higher scores are better or worse; None where only the evaluator's name tells it.
         level: what one result speaks of.
         version: what tells it from an earlier one; None: the package's version.
     """
@@ -47,7 +47,7 @@ class Template:
     engine: str | None = None
     inputs: Mapping[str, str] = field(default_factory=lambda: {"input": "{input}", "output": "{output}"})
     threshold: float | None = None
-    higher_is: Literal["better", "worse"] = "better"
+    higher_is: Literal["better", "worse"] | None = None
     level: Level = "call"
     version: str | None = None
 

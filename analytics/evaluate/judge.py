@@ -39,7 +39,7 @@ class Question:
         lowest: the lowest score there is.
         highest: the highest.
         threshold: the score that just passes; None: the judge's own label decides.
-        higher_is: whether higher scores are better or worse.
+        higher_is: whether higher scores are better or worse; None where only the evaluator's name tells it.
         level: what one result speaks of.
         version: what tells this question from an earlier one; None: a hash of what it is made of.
     """
@@ -49,7 +49,7 @@ class Question:
     lowest: float = 0.0
     highest: float = 1.0
     threshold: float | None = None
-    higher_is: Literal["better", "worse"] = "better"
+    higher_is: Literal["better", "worse"] | None = None
     level: Level = "call"
     version: str | None = None
 

@@ -60,13 +60,13 @@ class ToolSelection:
     Args:
         rules: which tools are expected where no data set item says it; the first that holds decides.
         order: how the tools of a data set item are compared.
+        threshold: the score that just passes.
         version: what tells these rules from others.
         name: the evaluator's name.
     """
 
     annotator: Literal["CODE"] = "CODE"
     level: Level = "trace"
-    threshold = 1.0
     higher_is: Literal["better"] = "better"
 
     def __init__(
@@ -74,16 +74,18 @@ class ToolSelection:
         rules: Sequence[ToolRule] = (),
         *,
         order: Order = "any",
+        threshold: float = 1.0,
         version: str | None = None,
         name: str = NAME,
     ) -> None:
         self._rules = rules
         self._order: Order = order
+        self.threshold = threshold
         self.name = name
         self.version = version or _RULES
 
     def evaluate(self, subjects: Sequence[Subject]) -> Iterator[Answer]:
-        """Judge traces: the share of tools that are both chosen and expected; 1 is a pass."""
+        """Judge traces: how far the tools that were chosen are those expected, from 0 to 1."""
         for subject in subjects:
             yield self._judged(subject)
 
@@ -96,7 +98,7 @@ class ToolSelection:
             return NotApplicable("which tools were chosen was not recorded")
         score = _overlap(chosen, expected) if order == "any" else _in_order(chosen, expected)
         told = f"expected {_listed(expected)}, chosen {_listed(chosen)}."
-        return Judgement(score, "pass" if score == 1.0 else "fail", told[:1].upper() + told[1:])
+        return Judgement(score, explanation=told[:1].upper() + told[1:])
 
     def _expected(self, subject: Subject) -> tuple[tuple[str, ...] | None, Order]:
         tools = expected_tools(subject.expected)

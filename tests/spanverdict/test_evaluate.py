@@ -133,8 +133,8 @@ def test_tools_of_a_data_set_and_of_rules(workdir: Path, db: Path, cli: Cli, tal
     result = cli("evaluate", "ToolSelectionAccuracy")
     assert result.exit_code == 0, result.output
     assert "judged 2, 1 are not for it (no expected tool is known: 1)" in result.output
-    found = {row["trace_id"]: (row["label"], row["span_id"]) for row in stored(db)}
-    assert found == {trace_id("m0", 0): ("fail", None), trace_id("m0", 1): ("pass", None)}
+    found = {row["trace_id"]: (row["score"], row["threshold"], row["span_id"]) for row in stored(db)}
+    assert found == {trace_id("m0", 0): (0.0, 1.0, None), trace_id("m0", 1): (1.0, 1.0, None)}
 
 
 def test_a_judge_is_bounded_and_goes_on(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
@@ -155,12 +155,12 @@ def test_a_judge_is_bounded_and_goes_on(workdir: Path, db: Path, cli: Cli, talk:
     rows = stored(db)
     assert len({row["span_id"] for row in rows}) == 10
     for row in rows:
-        assert (row["score"], row["label"], row["threshold"], row["higher_is"]) == (0.9, None, 0.7, "better")
+        assert (row["score"], row["label"], row["threshold"], row["higher_is"]) == (0.9, None, 0.7, None)
         assert (row["annotator"], row["judge_model"], row["explanation"]) == ("LLM", "judge-1", "It does.")
 
 
 def test_what_goes_better_later_is_tried_again(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
-    """An error is stored, neither pass nor failure; a transient one is replaced by the next run, and its history stays."""
+    """An error is neither pass nor failure; a transient one is replaced by the next run, and its history stays."""
     talk(db, "m0", 2)
     with StandIn([status(500), said("I cannot say."), GOOD]) as stand_in:
         judge(workdir, stand_in)
@@ -191,7 +191,7 @@ def test_again_replaces_and_history_stays(workdir: Path, db: Path, cli: Cli, tal
 
 
 def test_a_sample_is_the_same_in_both_arms(promoted: Path, cli: Cli, talk: Callable[..., None]) -> None:
-    """Which traces are judged hangs on their ids alone; a limited run judges a random part of both arms, and says so."""
+    """Which traces are judged hangs on their ids alone; a limited run judges a random part of both arms."""
     talk(promoted, "m0", 60)
     talk(promoted, "m1", 60)
     half = cli("evaluate", "JSONValidation", "--promotion", "p", "--sample", 0.5)
@@ -234,7 +234,7 @@ def test_arms_that_are_not_judged_alike_are_told(promoted: Path, cli: Cli, talk:
 def test_an_evaluator_of_an_installed_package(
     workdir: Path, db: Path, cli: Cli, talk: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A distribution that offers one as an entry point: named, it runs; what it breaks on is an error of that subject."""
+    """A distribution that offers one as an entry point runs if named; what it breaks on is an error of that subject."""
     site = workdir / "site"
     (site / "shorty-1.0.dist-info").mkdir(parents=True)
     (site / "shorty-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: shorty\nVersion: 1.0\n")

@@ -167,20 +167,52 @@ def test_documents_of_retrievals() -> None:
     assert documents({}) == ()
 
 
+KEYS = [
+    "role",
+    "content",
+    "parts",
+    "type",
+    "message",
+    "tool_calls",
+    "function",
+    "name",
+    "text",
+    "choices",
+    "messages",
+    "schema",
+    "json_schema",
+    "response_format",
+    "tools",
+    "tool_call",
+    "arguments",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["role", "content", "parts", "type", "message", "tool_calls", "function", "name", "text", "choices",
-                         "messages", "schema", "json_schema", "response_format", "tools", "tool_call", "arguments"]),
-        inner | st.sampled_from(["text", "tool_call", "json_schema"]), max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS), inner | st.sampled_from(["text", "tool_call", "json_schema"]), max_size=3
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 NAMES = [
-    "gen_ai.input.messages", "gen_ai.output.messages", "llm.output_messages.0.message", "llm.output_messages.0.message.role",
-    "llm.output_messages.99999999999.x", "gen_ai.completion.0.tool_calls.0.name", "gen_ai.completion.0", "output.value",
-    "gen_ai.tool.definitions", "llm.tools.0.tool.json_schema", "llm.invocation_parameters", "ai.response.toolCalls",
-    "gen_ai.request.structured_output_schema", "ai.prompt.tools", "gen_ai.output.type",
-]  # fmt: skip
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
+    "llm.output_messages.0.message",
+    "llm.output_messages.0.message.role",
+    "llm.output_messages.99999999999.x",
+    "gen_ai.completion.0.tool_calls.0.name",
+    "gen_ai.completion.0",
+    "output.value",
+    "gen_ai.tool.definitions",
+    "llm.tools.0.tool.json_schema",
+    "llm.invocation_parameters",
+    "ai.response.toolCalls",
+    "gen_ai.request.structured_output_schema",
+    "ai.prompt.tools",
+    "gen_ai.output.type",
+]
 
 
 @settings(max_examples=80)
