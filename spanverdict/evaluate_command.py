@@ -108,6 +108,8 @@ def evaluate_command(
         store = destination.store
         bring_up_to_date(store, options)
         promotion = find_promotion(store, promotion_name) if promotion_name else None
+        if promotion and cohorts and not promotion.cohort_by:
+            raise click.UsageError(f"The promotion {promotion_name} has no attribute for cohorts; leave out --cohort.")
         selection = Selection(since, until, promotion, cohorts, sample, config.report.simulated)
         wanted = _Wanted(selection, budget, limit, batch, again, dry_run)
         for entry, evaluator in evaluators:

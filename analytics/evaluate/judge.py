@@ -183,7 +183,10 @@ class Judge:
 
     def _expected(self, messages: list[dict[str, str]]) -> tuple[int, Decimal | None]:
         """What a question will probably use: tokens, and their cost."""
-        read = sum(len(message["content"].encode()) for message in messages) // _CHARACTERS_PER_TOKEN
+        read = (
+            sum(len(message["content"].encode("utf-8", "surrogatepass")) for message in messages)
+            // _CHARACTERS_PER_TOKEN
+        )
         written = self._endpoint.max_output_tokens
         return read + written, self._price(read, written) if self._budget.usd is not None else None
 

@@ -29,6 +29,8 @@ MOST_SPANS = 5_000
 ITEM_ATTRIBUTES = ("dataset.item.id", "dataset_item_id", "langfuse.experiment.item.id")
 """Where a trace may say which item of a data set it is of."""
 
+LONGEST_ITEM_ID = 1_024
+
 _HASH_DIGITS = 16
 
 
@@ -216,8 +218,9 @@ def _item_id(spans: Iterable[Mapping[str, Any]], item_attributes: Sequence[str])
             value = span["attributes"].get(name)
             holder = parsed(span["attributes"].get(parent)) if value is None and parent else None
             value = holder.get(key) if isinstance(holder, dict) else value
-            if isinstance(value, str | int) and value != "":
-                return str(value)
+            told = str(value) if isinstance(value, str | int) else ""
+            if told and len(told) <= LONGEST_ITEM_ID and told.isprintable():
+                return told
     return None
 
 

@@ -293,6 +293,30 @@ def test_what_cannot_run_is_said_in_a_sentence(workdir: Path, db: Path, cli: Cli
         assert stand_in.bodies == []
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('base_url = "http://me:pass-word@host/v1"', "it has a user, a password"),
+        ('base_url = "ftp://host"', "not an http or https URL"),
+        ('api_key_env = "sk-pass-word"', "not the name of an environment variable"),
+        ('prompt = "Is it good?"', "it shows nothing to judge"),
+        ("schemas = { a = true }", "'G' is a judge, which does not read schemas"),
+        ("lowest = 2", "lowest is not below highest"),
+        ("threshhold = 1", "did you mean 'threshold'?"),
+    ],
+)
+def test_a_wrong_entry_is_said_without_what_may_be_secret(workdir: Path, cli: Cli, line: str, sentence: str) -> None:
+    """One sentence that names the key; a key or a password that stands in the wrong place is not repeated."""
+    entry = {"base_url": '"http://h/v1"', "model": '"m"', "prompt": '"{output} pass-word"', "kind": '"judge"'}
+    key, _, value = line.partition(" = ")
+    body = "".join(f"{name} = {text}\n" for name, text in {**entry, key: value}.items())
+    (workdir / "spanverdict.toml").write_text(f'[[evaluate]]\nname = "G"\n{body}', "utf-8")
+    result = cli("evaluate")
+    assert result.exit_code == 2
+    assert sentence in result.output
+    assert "pass-word" not in result.output
+
+
 def test_a_budget_of_money_uses_the_prices(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
     """The judge's tokens are priced like any other model's."""
     talk(db, "m0", 3)
