@@ -25,7 +25,7 @@ REFUND = {
 @pytest.fixture(scope="module")
 def checker() -> Iterator[SchemaChecker]:
     """A checker for all tests: its process starts once."""
-    with SchemaChecker(0.5) as made:
+    with SchemaChecker(0.3) as made:
         yield made
 
 
