@@ -11,9 +11,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from analytics.evaluate.registry import SOURCE, Description
 from analytics.evaluate.selection import Target
 from analytics.evaluate.subject import Judgement
-from collector.evaluations import COLUMNS, EVENT_NAME
+from collector.evaluations.columns import COLUMNS, EVENT_NAME
 
-_ATTRIBUTES: Mapping[str, str] = {column: sources[0].key for column, (sources, _) in COLUMNS.items()}
+_ATTRIBUTES: Mapping[str, str] = {name: column.sources[0].key for name, column in COLUMNS.items()}
 """Column of an evaluation → the attribute that it is read from."""
 
 

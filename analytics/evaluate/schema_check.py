@@ -107,7 +107,7 @@ class SchemaChecker:
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         # In a group of its own: Ctrl-C is for the command, which then ends it.
         process = subprocess.Popen(
-            [sys.executable, "-m", "analytics.evaluate.schema_worker"],
+            [sys.executable, "-P", "-m", "analytics.evaluate.schema_worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
