@@ -33,8 +33,8 @@ from spanverdict.dataset_command import dataset_command
 from spanverdict.demo import run_demo
 from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
-from spanverdict.feedback_command import feedback
 from spanverdict.evaluate_command import evaluate_command
+from spanverdict.feedback_command import feedback
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.mirror_command import mirror_command

@@ -21,7 +21,7 @@ from analytics.evaluate.budget import Budget
 from analytics.evaluate.errors import EvaluatorUnusableError
 from analytics.evaluate.registry import Description, described
 from analytics.evaluate.run import Tally, run
-from analytics.evaluate.selection import ITEM_ATTRIBUTES, Selection, Target, Targets, subjects, targets
+from analytics.evaluate.selection import Selection, Target, Targets, subjects, targets
 from analytics.evaluate.subject import Evaluator, Judgement, Subject
 from analytics.promotions import find_promotion
 from collector.signals import Signal
@@ -58,6 +58,7 @@ class _Wanted:
     batch: int
     again: bool
     dry_run: bool
+    item_attributes: tuple[str, ...]
 
 
 @click.command("evaluate")
@@ -111,7 +112,7 @@ def evaluate_command(
         if promotion and cohorts and not promotion.cohort_by:
             raise click.UsageError(f"The promotion {promotion_name} has no attribute for cohorts; leave out --cohort.")
         selection = Selection(since, until, promotion, cohorts, sample, config.report.simulated)
-        wanted = _Wanted(selection, budget, limit, batch, again, dry_run)
+        wanted = _Wanted(selection, budget, limit, batch, again, dry_run, config.datasets.item_attributes)
         for entry, evaluator in evaluators:
             with _closing(evaluator):
                 unjudged |= _judge(destination, entry, evaluator, wanted)
@@ -168,7 +169,7 @@ def _judge(destination: Destination, entry: EvaluateConfig, evaluator: Evaluator
         tally = run(
             evaluator,
             now,
-            _reader(destination.store, entry),
+            _reader(destination.store, entry, wanted.item_attributes),
             lambda results: _store(destination, description, results),
             batch=wanted.batch,
             advance=lambda count: progress.advance(bar, count),
@@ -180,8 +181,10 @@ def _judge(destination: Destination, entry: EvaluateConfig, evaluator: Evaluator
     return bool(tally.failed_to_run) or (tally.ended is not None and not tally.out_of_budget)
 
 
-def _reader(store: Access, entry: EvaluateConfig) -> Callable[[Sequence[Target]], list[Subject]]:
-    return partial(subjects, store, item_attributes=ITEM_ATTRIBUTES, dataset=entry.dataset)
+def _reader(
+    store: Access, entry: EvaluateConfig, item_attributes: Sequence[str]
+) -> Callable[[Sequence[Target]], list[Subject]]:
+    return partial(subjects, store, item_attributes=item_attributes, dataset=entry.dataset)
 
 
 def _store(destination: Destination, evaluator: Description, results: Sequence[tuple[Target, Judgement]]) -> None:

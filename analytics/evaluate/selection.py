@@ -26,9 +26,6 @@ MOST_BYTES = 4 * 2**20
 MOST_SPANS = 5_000
 """Spans of one trace that are read."""
 
-ITEM_ATTRIBUTES = ("dataset.item.id", "dataset_item_id", "langfuse.experiment.item.id")
-"""Where a trace may say which item of a data set it is of."""
-
 LONGEST_ITEM_ID = 1_024
 
 _HASH_DIGITS = 16
@@ -97,6 +94,7 @@ def targets(store: Access, selection: Selection, evaluator: Description, *, agai
         QueryError: the store could not answer.
     """
     promotion = selection.promotion
+    cohort_by = promotion.cohort_by if promotion else None
     since = [moment for moment in (selection.since, promotion and promotion.at) if moment]
     until = [moment for moment in (selection.until, promotion and promotion.ended_at) if moment]
     rows = store.read(
@@ -110,7 +108,7 @@ def targets(store: Access, selection: Selection, evaluator: Description, *, agai
             else f"{int(selection.sample * 16**_HASH_DIGITS):0{_HASH_DIGITS}x}",
             "base": promotion.base if promotion else None,
             "candidate": promotion.candidate if promotion else None,
-            "cohort_path": json_pointer(promotion.cohort_by) if promotion and selection.cohorts else "/",
+            "cohort_path": json_pointer(cohort_by) if cohort_by and selection.cohorts else "/",
             "cohorts": list(selection.cohorts) or None,
             "level": evaluator.level,
             "name": evaluator.name,
