@@ -14,8 +14,12 @@ VIEWS = (
     "trace_costs",
     "unpriced_tokens",
     "derivation_progress",
+    "matching_progress",
+    "outcomes",
     "evaluations_by_trace",
     "feedback_by_trace",
+    "unmatched_outcomes",
+    "unmatched_outcomes_by_age",
     "trace_totals",
     "ingest_ledger",
 )
@@ -37,6 +41,9 @@ WRITES = frozenset(
         "stale_traces",
         "renormalized_spans",
         "normalizer_versions",
+        "trace_keys",
+        "key_attributes",
+        "matched_outcomes",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

@@ -69,4 +69,20 @@ WHERE EXISTS (
 );
 DELETE FROM evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM standing);
 INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content) FROM standing;
+
+-- What is new is looked for. A correction has the same target, and keeps its traces.
+INSERT INTO new_outcomes
+SELECT 'evaluation', evaluation_id, event_time FROM standing
+WHERE evaluation_id NOT IN (SELECT evaluation_id FROM known);
+
+CREATE OR REPLACE TEMP TABLE corrected AS
+SELECT evaluation_id AS outcome_id, event_time FROM standing SEMI JOIN known USING (evaluation_id);
+UPDATE outcome_matches SET event_time = corrected.event_time
+FROM corrected WHERE outcome_matches.kind = 'evaluation' AND outcome_matches.outcome_id = corrected.outcome_id;
+UPDATE open_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE open_outcomes.kind = 'evaluation' AND open_outcomes.outcome_id = corrected.outcome_id;
+UPDATE new_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE new_outcomes.kind = 'evaluation' AND new_outcomes.outcome_id = corrected.outcome_id;
+-- A process that matches meanwhile has read what no longer holds.
+UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected);
 SELECT count(*) FROM standing
