@@ -75,6 +75,16 @@ def write(name: str) -> str:
 
 
 @cache
+def insert(name: str) -> str:
+    """The text of what a named write comes to when none of its rows is stored already.
+
+    Raises:
+        FileNotFoundError: there is no such text.
+    """
+    return (_ROOT / "inserts" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
 def read(name: str) -> str:
     """The text of a query that the jobs and the command line use themselves.
 
