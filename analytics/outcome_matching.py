@@ -243,9 +243,9 @@ def _known(store: Access, rows: pl.DataFrame, since: datetime, until: datetime) 
         "conversation_ids": "conversation_id", "keys": "key",
     }  # fmt: skip
     values = {parameter: rows[column].drop_nulls().unique().to_list() for parameter, column in named.items()}
-    return _frame(
-        store, "match_targets", values | {"since": since, "until": until, "most_traces": MOST_TRACES}
-    ).rename({"trace_id": "matched_trace_id"})
+    return _frame(store, "match_targets", values | {"since": since, "until": until, "most_traces": MOST_TRACES}).rename(
+        {"trace_id": "matched_trace_id"}
+    )
 
 
 def _written(

@@ -36,9 +36,7 @@ def match_targets(rows: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
         out.
     """
     known = [
-        spans.select(
-            level=pl.lit(level), value=pl.col(_KEY_OF_SPANS.get(column, column)), matched_trace_id="trace_id"
-        )
+        spans.select(level=pl.lit(level), value=pl.col(_KEY_OF_SPANS.get(column, column)), matched_trace_id="trace_id")
         .join(rows.select(value=column).drop_nulls(), on="value", how="semi")
         .unique()
         for level, column in LEVELS.items()

@@ -66,7 +66,16 @@ def importing(folder: Path, rows: int) -> None:
     ).write_csv(file)
     with Store(folder / "import.duckdb"):
         pass
-    command = [sys.executable, "-m", "spanverdict", "feedback", "import", str(file), "--db", str(folder / "import.duckdb")]
+    command = [
+        sys.executable,
+        "-m",
+        "spanverdict",
+        "feedback",
+        "import",
+        str(file),
+        "--db",
+        str(folder / "import.duckdb"),
+    ]
     for what in ("new", "all known"):
         started = time.monotonic()
         subprocess.run(command, check=True)
@@ -152,11 +161,11 @@ def outcomes(first_day: int, last_day: int, run: int) -> pa.Table:
             value=pl.lit(1.0),
             label=pl.lit(None, pl.String),
             trace_id=pl.when(kind.is_between(40, 69)).then(hexadecimal(number // 4, 0, 32)),
-            span_id=pl.when(kind < 40).then(hexadecimal(number, 0, 16)),  # noqa: PLR2004
+            span_id=pl.when(kind < 40).then(hexadecimal(number, 0, 16)),
             response_id=pl.when(kind.is_between(70, 79)).then(pl.format("resp-0-{}", number)),
             conversation_id=pl.when(kind.is_between(80, 89)).then(pl.format("conversation-{}", number // 40)),
             key=pl.when(kind.is_between(90, 98)).then(pl.format("T-{}", number // 4))
-            .when(kind == 99).then(pl.lit("gone")),  # noqa: PLR2004
+            .when(kind == 99).then(pl.lit("gone")),
             source=pl.lit("web"),
             comment=pl.lit(None, pl.String),
             attributes=pl.lit(None, pl.String),

@@ -23,6 +23,7 @@ from spanverdict.config import check_address
 from spanverdict.demo import run_demo
 from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
+from spanverdict.doctor_command import doctor_command
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
@@ -155,6 +156,7 @@ main.add_command(import_command)
 main.add_command(prices_command)
 main.add_command(derive_command)
 main.add_command(simulate_command)
+main.add_command(doctor_command)
 
 
 @main.group()

@@ -76,7 +76,7 @@ def _tell_what_is_not_matched(store: Access) -> None:
         )
     elif left["look_backs_left"]:
         click.echo(
-            f"{left['look_backs_left']:,} outcomes have been looked for around their own time only; `spanverdict derive`"
-            " looks everywhere.",
+            f"{left['look_backs_left']:,} outcomes have been looked for around their own time only;"
+            " `spanverdict derive` looks everywhere.",
             err=True,
         )

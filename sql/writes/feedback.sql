@@ -72,13 +72,13 @@ SELECT
         AS is_moved
 FROM standing INNER JOIN known USING (feedback_id);
 
-INSERT INTO new_outcomes
-SELECT 'feedback', feedback_id, event_time FROM standing
-WHERE feedback_id NOT IN (SELECT outcome_id FROM corrected WHERE NOT is_moved);
-
 DELETE FROM outcome_matches
 WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
 DELETE FROM open_outcomes WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
+DELETE FROM new_outcomes WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
+INSERT INTO new_outcomes
+SELECT 'feedback', feedback_id, event_time FROM standing
+WHERE feedback_id NOT IN (SELECT outcome_id FROM corrected WHERE NOT is_moved);
 UPDATE outcome_matches SET event_time = corrected.event_time
 FROM corrected WHERE outcome_matches.kind = 'feedback' AND outcome_matches.outcome_id = corrected.outcome_id;
 UPDATE open_outcomes SET event_time = corrected.event_time

@@ -16,7 +16,7 @@ FROM outcome_matches
 SEMI JOIN looked_at ON outcome_matches.event_time = looked_at.event_time AND outcome_matches.outcome_id = looked_at.outcome_id;
 
 INSERT INTO outcome_matches BY NAME
-SELECT kind, outcome_id, event_time, matched_trace_id AS trace_id, level, matched_at
+SELECT DISTINCT kind, outcome_id, event_time, matched_trace_id AS trace_id, level, matched_at
 FROM looked_at
 ANTI JOIN known
     ON known.outcome_id = looked_at.outcome_id AND known.kind = looked_at.kind
