@@ -118,11 +118,12 @@ def read_traces(
         "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
         "chain_paths": chain_paths(options),
     }
-    until = {"until": as_of}
+    said = {name: parameters[name] for name in ("since", "until")}
     frames = {
         name: pl.DataFrame(pl.from_arrow(store.read(statements.read(f"report_{name}"), given)))
         for name, given in (
-            ("spans", parameters), ("resources", {}), ("evaluations", until), ("feedback", until),
+            ("spans", parameters), ("resources", {}), ("feedback", said),
+            ("evaluations", said | {"key_path": parameters["key_path"]}),
         )
     }  # fmt: skip
     traces = trace_frame(

@@ -1,10 +1,10 @@
-"""What importing a million feedback rows takes, and what matching new outcomes takes beside a short and a long history.
+"""What a million feedback rows take to import, and new outcomes to be matched beside a short and a long history.
 
-A history is days of traffic of one rate, each outcome matched; the long one has ten times as many days as the short one.
-Then ten thousand outcomes arrive that speak of traces of the last day, are matched as the server's follower does it, and
-as many spans arrive. Medians of processor time over several such arrivals.
+A history is days of traffic of one rate, each outcome matched; the long one has ten times the days of the short one. Then
+ten thousand outcomes arrive that speak of traces of the last day, and are matched as the server's follower does it, and as
+many spans arrive. Medians of processor time over several such arrivals.
 
-    python benchmarks/outcomes.py [--rows 1000000] [--days 20] [--runs 5]
+    python benchmarks/outcomes.py [--rows 1000000] [--days 10] [--runs 5]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     """Run, and print rows a second, milliseconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--days", type=int, default=20)
+    parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
@@ -150,7 +150,7 @@ def spans(first_day: int, last_day: int, run: int) -> pa.Table:
 
 
 def outcomes(first_day: int, last_day: int, run: int) -> pa.Table:
-    """Feedback that names spans, traces, answers, conversations and tickets, an hour after each; one in a hundred nothing."""
+    """Feedback an hour after what it names: spans, traces, answers, conversations, tickets; one in a hundred nothing."""
     number = pl.col("number")
     kind = number % 100
     return (

@@ -258,9 +258,11 @@ def _clocks(store: Access) -> Iterator[Finding]:
 
 def _duration(hours: float) -> str:
     """Hours in words."""
-    if hours < 2:  # noqa: PLR2004
-        return f"{max(hours * 60, 0):,.0f} minutes"
-    return f"{hours:,.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"  # noqa: PLR2004
+    for size, word in ((24, "day"), (1, "hour")):
+        if hours >= 2 * size:
+            return f"{hours / size:,.0f} {word}s"
+    minutes = max(round(hours * 60), 0)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def _rows(store: Access, query: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:

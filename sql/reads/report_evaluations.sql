@@ -1,5 +1,20 @@
 -- What evaluators had said by a moment: of each identity the word that stood then.
-SELECT * EXCLUDE (attributes, explanation)
-FROM (FROM evaluations UNION ALL BY NAME FROM superseded_evaluations)
-WHERE event_time < $until::TIMESTAMP_NS
+WITH said AS (
+    SELECT * EXCLUDE (attributes, explanation), json_extract_string(attributes, $key_path::VARCHAR) AS key
+    FROM (FROM evaluations UNION ALL BY NAME FROM superseded_evaluations)
+    WHERE event_time < $until::TIMESTAMP_NS
+),
+-- What names a span, a trace or an answer came after the window began, within a day for clocks that differ; what names only
+-- a conversation or a key may be older than a trace of it.
+near AS (
+    FROM said
+    WHERE event_time >= $since::TIMESTAMP - INTERVAL 1 DAY
+    UNION ALL
+    FROM said
+    WHERE
+        event_time < $since::TIMESTAMP - INTERVAL 1 DAY
+        AND span_id IS NULL AND trace_id IS NULL AND response_id IS NULL
+        AND (conversation_id IS NOT NULL OR key IS NOT NULL)
+)
+FROM near
 QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time DESC, received_at DESC) = 1
