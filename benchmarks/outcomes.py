@@ -1,8 +1,8 @@
 """What a million feedback rows take to import, and new outcomes to be matched beside a short and a long history.
 
-A history is days of traffic of one rate, each outcome matched; the long one has ten times the days of the short one. Then
-ten thousand outcomes arrive that speak of traces of the last day, and are matched as the server's follower does it, and as
-many spans arrive. Medians of processor time over several such arrivals.
+A history is days of traffic of one rate, each outcome matched; the long one has ten times the days of the short one.
+Then ten thousand outcomes of traces of the last day arrive, are matched as the server's follower does it, and as many
+spans arrive. Medians of processor time over several such arrivals.
 
     python benchmarks/outcomes.py [--rows 1000000] [--days 10] [--runs 5]
 """
@@ -150,7 +150,7 @@ def spans(first_day: int, last_day: int, run: int) -> pa.Table:
 
 
 def outcomes(first_day: int, last_day: int, run: int) -> pa.Table:
-    """Feedback an hour after what it names: spans, traces, answers, conversations, tickets; one in a hundred nothing."""
+    """Feedback an hour after what it names: spans, traces, answers, conversations, tickets; one in 100 nothing."""
     number = pl.col("number")
     kind = number % 100
     return (
