@@ -5,12 +5,13 @@ CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
         identifier, source) AS evaluation_id,
+    md5_number_lower(evaluation_id) AS evaluation_number,
     evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
         AS content,
     *
 FROM (
     -- Entries that an older version left in the journal lack columns.
-    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id) FROM evaluations LIMIT 0)
+    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
 );
 
 CREATE OR REPLACE TEMP TABLE known AS
@@ -19,7 +20,7 @@ SELECT
         AS content,
     *
 FROM evaluations
-WHERE evaluation_id IN (SELECT evaluation_id FROM arrived);
+WHERE evaluation_number IN (SELECT evaluation_number FROM arrived);
 
 CREATE OR REPLACE TEMP TABLE versions AS
 WITH contradicted AS (
@@ -67,7 +68,9 @@ WHERE EXISTS (
     WHERE known.evaluation_id = standing.evaluation_id AND known.content = standing.content
         AND known.event_time = standing.event_time
 );
-DELETE FROM evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM standing);
+DELETE FROM evaluations
+WHERE evaluation_number IN (SELECT evaluation_number FROM standing SEMI JOIN known USING (evaluation_id))
+    AND evaluation_id IN (SELECT evaluation_id FROM standing);
 INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content) FROM standing;
 
 -- What is new is looked for. A correction has the same target, and keeps its traces.

@@ -51,7 +51,7 @@ def run(*arguments: str) -> str:
 
 
 def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, otlp: Any) -> None:
-    """Outcomes that match nothing, by reason; feedback without direction; unread scores; prices; clocks; the configuration."""
+    """What matches nothing, by reason; feedback without direction; unread scores; prices; clocks; the configuration."""
     call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "ours", "gen_ai.usage.input_tokens": 10,
             "gen_ai.usage.output_tokens": 1}  # fmt: skip
     score = {"gen_ai.evaluation.name": "Tone", "gen_ai.evaluation.score.value": 0.4}
@@ -79,9 +79,8 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
     run("derive", "--db", "s.duckdb")
     status, found = doctor()
     assert status == 0
-    assert {check: found[check][0]["status"] for check in ("configuration", "server", "store", "spans", "matching")} == {
-        "configuration": "ok", "server": "warn", "store": "ok", "spans": "ok", "matching": "ok",
-    }  # fmt: skip
+    statuses = [found[check][0]["status"] for check in ("configuration", "server", "store", "spans", "matching")]
+    assert statuses == ["ok", "warn", "ok", "ok", "ok"]
     mends = " ".join(finding["mend"] or finding["detail"] for finding in found["unmatched outcomes"])
     assert "feedback.key_attribute" in mends
     assert "not 16 lowercase hex digits, such as 'nothex'" in mends
