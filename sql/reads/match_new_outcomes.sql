@@ -3,7 +3,7 @@
 WITH queued AS (
     SELECT *
     FROM new_outcomes
-    WHERE event_time <= $until::TIMESTAMP OR event_time = (SELECT min(event_time) FROM new_outcomes)
+    WHERE event_time <= $until::TIMESTAMP_NS OR event_time = (SELECT min(event_time) FROM new_outcomes)
     ORDER BY event_time, outcome_id
     LIMIT $most::BIGINT
 )

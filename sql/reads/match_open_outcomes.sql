@@ -9,7 +9,7 @@ SELECT kind, outcome_id, event_time, trace_id, span_id, response_id, conversatio
     true AS is_stored
 FROM open_outcomes
 WHERE
-    event_time BETWEEN $earliest::TIMESTAMP AND $latest::TIMESTAMP
+    event_time BETWEEN $earliest::TIMESTAMP_NS AND $latest::TIMESTAMP_NS
     AND (
         span_id IN (SELECT span_id FROM arrived)
         OR trace_id IN (SELECT trace_id FROM arrived)

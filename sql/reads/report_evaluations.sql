@@ -8,11 +8,11 @@ WITH said AS (
 -- a conversation or a key may be older than a trace of it.
 near AS (
     FROM said
-    WHERE event_time >= $since::TIMESTAMP - INTERVAL 1 DAY
+    WHERE event_time >= ($since::TIMESTAMP - INTERVAL 1 DAY)::TIMESTAMP_NS
     UNION ALL
     FROM said
     WHERE
-        event_time < $since::TIMESTAMP - INTERVAL 1 DAY
+        event_time < ($since::TIMESTAMP - INTERVAL 1 DAY)::TIMESTAMP_NS
         AND span_id IS NULL AND trace_id IS NULL AND response_id IS NULL
         AND (conversation_id IS NOT NULL OR key IS NOT NULL)
 )
