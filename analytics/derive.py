@@ -19,6 +19,7 @@ import pyarrow as pa
 from analytics.derived_calls import derived_calls, ordered, with_not_counted, with_work
 from analytics.evaluators import with_passed
 from analytics.job import JobOptions, chain_paths
+from analytics.outcome_names import folded
 from analytics.span_tree import SpanTree
 from sql import statements
 from sql.access import Access
@@ -192,7 +193,7 @@ def _first(store: Access, query: str, parameters: dict[str, Any] | None = None) 
 
 def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step | None:
     """Derive the traces of a window, part by part; None if another process derived meanwhile."""
-    validators = list(options.validation_evaluators)
+    validators = [folded(name) for name in options.validation_evaluators]
     found = store.read(
         statements.read("derive_traces"),
         {

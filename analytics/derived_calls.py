@@ -10,6 +10,7 @@ from analytics.calls import account, is_work
 from analytics.chain_failures import with_failures
 from analytics.chain_rules import apply_rules
 from analytics.chains import VALIDATION_EVALUATORS, attempt_chains
+from analytics.outcome_names import folded, folded_names
 from analytics.span_tree import SpanTree
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def derived_calls(
         The calls and what was left out.
     """
     found = account(spans, tree)
-    failures = evaluations.filter(pl.col("name").is_in(list(validation_evaluators)) & ~pl.col("passed"))
+    validators = [folded(name) for name in validation_evaluators]
+    failures = evaluations.filter(folded_names(pl.col("name")).is_in(validators) & ~pl.col("passed"))
     calls = apply_rules(with_failures(found, spans, tree, failures), chain_rules)
     return Derived(attempt_chains(prices.price(calls)), found.not_counted)
 

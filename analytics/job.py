@@ -15,8 +15,12 @@ import pyarrow as pa
 from analytics.cells import cells
 from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.chains import VALIDATION_EVALUATORS
-from analytics.evaluators import EvaluatorRule
-from analytics.metrics import MetricOverride, metrics_for, outcome_maturity
+from analytics.evaluator_checks import EvaluatorContext
+from analytics.evaluators import EvaluatorRule, with_passed
+from analytics.label_maturity import maturity_checks, with_maturity
+from analytics.maturity import Maturity, MaturityRules
+from analytics.metrics import MetricOverride, OutcomeRule, metrics_for
+from analytics.outcome_names import OutcomeNames, by_kind
 from analytics.pricing import PriceBook
 from analytics.promotions import Promotion, find_promotion
 from analytics.report import as_json
@@ -45,7 +49,8 @@ class JobOptions:
 
     Attributes:
         prices: what calls cost.
-        evaluator_rules: how to read scores without a label, by evaluator.
+        evaluator_rules: how to read scores without a label, and what is expected, by evaluator.
+        outcomes: direction and maturity of outcomes, by name.
         overrides: changes to metrics, by metric name.
         feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
         validation_evaluators: evaluators whose failure makes the next call a schema repair.
@@ -56,12 +61,28 @@ class JobOptions:
 
     prices: PriceBook = field(default_factory=PriceBook)
     evaluator_rules: Mapping[str, EvaluatorRule] = field(default_factory=dict)
+    outcomes: Mapping[str, OutcomeRule] = field(default_factory=dict)
     overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
     feedback_key: str | None = None
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
     chain_rules: tuple[ChainRule, ...] = ()
     simulated: bool = False
     alpha: float = 0.05
+
+    @property
+    def names(self) -> OutcomeNames:
+        """What evaluators and outcomes go by.
+
+        Raises:
+            NameConflictError: one name is configured as both.
+        """
+        # A rate with a direction names an outcome too, in the metric's spelling.
+        rates = [
+            name.removesuffix("_rate")
+            for name, override in self.overrides.items()
+            if override.higher_is is not None and name.endswith("_rate") and not name.endswith("_fail_rate")
+        ]
+        return OutcomeNames.of(self.evaluator_rules, [*rates, *self.outcomes])
 
 
 def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
@@ -80,18 +101,27 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
     """
     promotion = find_promotion(store, name)
-    evaluations, traces, outcome_checks = read_traces(store, promotion, options, as_of)
+    read = read_traces(store, promotion, options, as_of)
+    traces = read.traces
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
     try:
-        metrics = metrics_for(window, options.overrides)
+        metrics = metrics_for(window, options.overrides, options.outcomes, read.maturities)
     except ValueError as error:
         raise JobOptionsError(f"The configuration cannot be used: {error}") from error
-    validity = checks(window, promotion=promotion, evaluations=evaluations)
-    found_checks = tuple(sorted((*outcome_checks, *validity), key=lambda check: _SEVERITY.index(check.status)))
+    validity = checks(
+        window,
+        promotion=promotion,
+        evaluations=read.evaluations,
+        context=EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of),
+    )
+    labels = maturity_checks(window, metrics, as_of=as_of)
+    every_check = (*read.outcome_checks, *validity, *labels)
+    found_checks = tuple(sorted(every_check, key=lambda check: _SEVERITY.index(check.status)))
     cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
+    cohorts = with_maturity(cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,
@@ -106,10 +136,25 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     )
 
 
-def read_traces(
-    store: Access, promotion: Promotion, options: JobOptions, as_of: datetime
-) -> tuple[pl.DataFrame, pl.DataFrame, tuple[Check, ...]]:
-    """Read what a report needs: evaluations by trace, the wide traces frame with the pre-period, feedback's checks."""
+@dataclass(frozen=True)
+class ReadTraces:
+    """What a report is made of.
+
+    Attributes:
+        evaluations: those that stand, with ``trace_id`` resolved and ``passed``, once per trace.
+        traces: the wide traces frame with the pre-period.
+        maturities: how long each outcome and evaluator is waited for, by column.
+        outcome_checks: whether feedback finds its traces.
+    """
+
+    evaluations: pl.DataFrame
+    traces: pl.DataFrame
+    maturities: Mapping[str, Maturity]
+    outcome_checks: tuple[Check, ...]
+
+
+def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of: datetime) -> ReadTraces:
+    """Read what a report needs."""
     parameters: dict[str, Any] = {
         "since": promotion.at - PRE_PERIOD,
         "until": as_of,
@@ -126,26 +171,33 @@ def read_traces(
             ("evaluations", said | {"key_path": parameters["key_path"]}),
         )
     }  # fmt: skip
-    traces = trace_frame(
+    evaluations, feedback = by_kind(frames["evaluations"], frames["feedback"], options.names)
+    framed = trace_frame(
         frames["spans"],
         frames["resources"],
-        frames["evaluations"],
-        frames["feedback"],
+        evaluations,
+        feedback,
         promotion=promotion,
         prices=options.prices,
         as_of=as_of,
-        outcome_maturity=outcome_maturity(options.overrides),
+        maturity=MaturityRules(options.overrides, options.outcomes, options.evaluator_rules, options.names),
         feedback_key=options.feedback_key,
         evaluator_rules=options.evaluator_rules,
         validation_evaluators=options.validation_evaluators,
         chain_rules=options.chain_rules,
     )
+    stands = pl.col("replaced_at").is_null()
     # A result may name a span, a response or a conversation alone; the checks join by trace.
-    matched = match_targets(frames["evaluations"], frames["spans"])
+    judged = with_passed(evaluations.filter(stands), options.evaluator_rules)
+    matched = match_targets(judged, frames["spans"]).with_columns(trace_id="matched_trace_id")
     outcome_checks = unmatched_checks(
-        frames["feedback"], frames["spans"], promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
+        feedback.filter(stands),
+        frames["spans"],
+        promotion=promotion,
+        as_of=as_of,
+        feedback_key=options.feedback_key,
     )
-    return matched.with_columns(trace_id="matched_trace_id"), traces, tuple(outcome_checks)
+    return ReadTraces(matched, framed.traces, framed.maturities, tuple(outcome_checks))
 
 
 def store_report(store: Access, report: Report) -> None:

@@ -10,10 +10,14 @@ from enum import StrEnum
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from analytics.outcome_names import KNOWN_OUTCOMES
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
+
+    from analytics.maturity import Maturity
 
 EVALUATION_PREFIX = "evaluation:"
 OUTCOME_PREFIX = "outcome:"
@@ -33,9 +37,6 @@ OUTCOME_MATURITY: Mapping[str, timedelta] = _Maturities(
     thumbs_down=timedelta(days=1), escalated=timedelta(days=1), reopened=timedelta(days=7)
 )
 """How long after a trace's end each outcome is final; indexing an unknown outcome gives one day."""
-
-# These three mean the same in every product; any other outcome needs a direction before it can be judged.
-_KNOWN_OUTCOMES = ("thumbs_down", "escalated", "reopened")
 
 
 class MetricKind(StrEnum):
@@ -61,6 +62,8 @@ class Metric:
             point and a quarter of the base rate.
         margin_kind: "absolute" (in ``unit``) or "relative" (a share of the base arm's value).
         maturity: how long after the trace's end the value is final.
+        maturity_source: who says so: "configured", "learned" or "default".
+        maturity_detail: what that rests on, as the end of a sentence; empty where there is nothing to say.
         quantile: the quantile shown, for QUANTILE and TAIL.
         higher_is: "worse" or "better".
         weight: share of the family-wise error this metric's cells get, relative to the others.
@@ -73,6 +76,8 @@ class Metric:
     margin: float | None
     margin_kind: str = "absolute"
     maturity: timedelta = timedelta(0)
+    maturity_source: str = "default"
+    maturity_detail: str = ""
     quantile: float | None = None
     higher_is: str = "worse"
     weight: float = 1.0
@@ -90,6 +95,21 @@ class MetricOverride:
     maturity: timedelta | None = None
     higher_is: str | None = None
     weight: float | None = None
+
+
+@dataclass(frozen=True)
+class OutcomeRule:
+    """What a configuration may say of one outcome; None leaves it.
+
+    Attributes:
+        higher_is: "worse" or "better"; registers an outcome that has no direction of its own.
+        maturity: how long after a trace's end it is waited for.
+        learn: whether that is learned from the delays before the promotion; None learns where none is given.
+    """
+
+    higher_is: str | None = None
+    maturity: timedelta | None = None
+    learn: bool | None = None
 
 
 _BUILT_IN = (
@@ -112,26 +132,37 @@ def _snake_case(name: str) -> str:
     return re.sub(r"\W+|_+", "_", words).strip("_").lower()
 
 
-def _evaluators(columns: list[str]) -> list[Metric]:
-    """One fail rate per evaluator; evaluators whose names differ only in spelling are numbered."""
+def metric_names(columns: Iterable[str]) -> dict[str, str]:
+    """Column of an evaluator or outcome → the name of its metric; names that differ only in spelling are numbered."""
     seen: Counter[str] = Counter()
-    metrics = []
-    for column in sorted(name for name in columns if name.startswith(EVALUATION_PREFIX)):
-        name = f"{_snake_case(column.removeprefix(EVALUATION_PREFIX)) or 'evaluation'}_fail_rate"
+    names = {}
+    for column in sorted(columns):
+        if column.startswith(EVALUATION_PREFIX):
+            name = f"{_snake_case(column.removeprefix(EVALUATION_PREFIX)) or 'evaluation'}_fail_rate"
+        elif column.startswith(OUTCOME_PREFIX):
+            name = f"{_snake_case(column.removeprefix(OUTCOME_PREFIX)) or 'outcome'}_rate"
+        else:
+            continue
         seen[name] += 1
-        unique = name if seen[name] == 1 else f"{name}_{seen[name]}"
-        metrics.append(Metric(unique, MetricKind.RATE, column, "rate", None))
-    return metrics
+        names[column] = name if seen[name] == 1 else f"{name}_{seen[name]}"
+    return names
 
 
-def _outcomes(columns: list[str], overrides: Mapping[str, MetricOverride]) -> list[Metric]:
-    """One rate per outcome whose direction is known."""
+def _rates(
+    columns: list[str], overrides: Mapping[str, MetricOverride], outcomes: Mapping[str, OutcomeRule]
+) -> list[Metric]:
+    """One fail rate per evaluator, and one rate per outcome whose direction is known."""
     metrics = []
-    for column in sorted(name for name in columns if name.startswith(OUTCOME_PREFIX)):
+    for column, name in metric_names(columns).items():
+        if column.startswith(EVALUATION_PREFIX):
+            metrics.append(Metric(name, MetricKind.RATE, column, "rate", None))
+            continue
         outcome = column.removeprefix(OUTCOME_PREFIX)
-        name = f"{_snake_case(outcome)}_rate"
-        if outcome in _KNOWN_OUTCOMES or (name in overrides and overrides[name].higher_is is not None):
-            metrics.append(Metric(name, MetricKind.RATE, column, "rate", None, maturity=OUTCOME_MATURITY[outcome]))
+        stated = outcomes.get(outcome, OutcomeRule()).higher_is
+        overridden = name in overrides and overrides[name].higher_is is not None
+        if outcome in KNOWN_OUTCOMES or stated is not None or overridden:
+            own = Metric(name, MetricKind.RATE, column, "rate", None, maturity=OUTCOME_MATURITY[outcome])
+            metrics.append(own if stated is None else replace(own, higher_is=stated))
     return metrics
 
 
@@ -155,6 +186,8 @@ def _overridden(metric: Metric, override: MetricOverride) -> Metric:
     if override.maturity is not None and override.maturity < timedelta(0):
         raise ValueError(f"{where}: maturity is {override.maturity}; make it 0 or more.")
     changes = {name: value for name, value in vars(override).items() if value is not None}
+    if override.maturity is not None:
+        changes["maturity_source"] = "configured"
     return replace(metric, **changes)
 
 
@@ -173,12 +206,19 @@ def _require_known(overrides: Mapping[str, MetricOverride], known: set[str]) -> 
             )
 
 
-def metrics_for(traces: pl.DataFrame, overrides: Mapping[str, MetricOverride]) -> tuple[Metric, ...]:
+def metrics_for(
+    traces: pl.DataFrame,
+    overrides: Mapping[str, MetricOverride],
+    outcomes: Mapping[str, OutcomeRule] | None = None,
+    maturities: Mapping[str, Maturity] | None = None,
+) -> tuple[Metric, ...]:
     """The metrics that a traces frame can answer.
 
     Args:
         traces: the wide traces frame; only its columns and whether it has rows are looked at.
         overrides: metric name → what the configuration changes about it.
+        outcomes: outcome name → what the configuration says of it.
+        maturities: column → how long its outcome or evaluator takes, where that is settled.
 
     Returns:
         Evaluator fail rates, outcome rates, then the built-in metrics whose column is present.
@@ -186,22 +226,17 @@ def metrics_for(traces: pl.DataFrame, overrides: Mapping[str, MetricOverride]) -
     Raises:
         ValueError: an override names an unknown metric or holds a value that makes no sense.
     """
-    found = [*_evaluators(traces.columns), *_outcomes(traces.columns, overrides)]
+    found = _rates(traces.columns, overrides, outcomes or {})
     if traces.height:  # without traces nothing can be said about which evaluators exist
         names = {metric.name for metric in (*found, *_BUILT_IN)}
-        _require_known(overrides, names | {f"{outcome}_rate" for outcome in _KNOWN_OUTCOMES})
+        _require_known(overrides, names | {f"{outcome}_rate" for outcome in KNOWN_OUTCOMES})
     metrics = (*found, *(metric for metric in _BUILT_IN if metric.column in traces.columns))
     none = MetricOverride()
-    return tuple(_overridden(metric, overrides.get(metric.name, none)) for metric in metrics)
+    overridden = (_overridden(metric, overrides.get(metric.name, none)) for metric in metrics)
+    return tuple(_matured(metric, (maturities or {}).get(metric.column)) for metric in overridden)
 
 
-def outcome_maturity(overrides: Mapping[str, MetricOverride]) -> Mapping[str, timedelta]:
-    """Outcome name → how long after a trace's end it is final, the configuration's word first.
-
-    Indexing an outcome that nobody named gives one day.
-    """
-    maturities = _Maturities(OUTCOME_MATURITY)
-    for name, override in overrides.items():
-        if override.maturity is not None and name.endswith("_rate"):
-            maturities[name.removesuffix("_rate")] = override.maturity
-    return maturities
+def _matured(metric: Metric, settled: Maturity | None) -> Metric:
+    if settled is None:
+        return metric
+    return replace(metric, maturity=settled.window, maturity_source=settled.source, maturity_detail=settled.detail)

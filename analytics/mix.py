@@ -11,6 +11,9 @@ import polars as pl
 # Fields that a deployment sets do not wander: chance is the answer only where it could plainly have done it.
 CHANCE_LEVEL = 0.001
 
+MISSING_TOLERANCE = 0.02
+"""A difference in shares of missing values below which no verdict is moved."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -98,3 +101,24 @@ def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
             for value, base, candidate in values.select("value", "base_share", "candidate_share").iter_rows()
         ),
     )
+
+
+def mix_in_words(difference: MixDifference, of: str = "traces") -> str:
+    """How a mix differs, as a part of a sentence."""
+    most = difference.shares[0]
+    value = "none recorded" if most.value is None else most.value
+    return (
+        f"differs on {percent(difference.distance)} of {of}, most for {value} "
+        f"({percent(most.base)} of base, {percent(most.candidate)} of candidate)"
+    )
+
+
+def shares_of(frame: pl.DataFrame, column: str) -> tuple[float, float]:
+    """Share of traces of each arm (base, candidate) for which a Boolean column is true."""
+    by_arm = dict(frame.group_by("arm").agg(pl.col(column).mean()).iter_rows())
+    return float(by_arm["base"]), float(by_arm["candidate"])
+
+
+def percent(share: float) -> str:
+    """Write a share for a check's sentence."""
+    return f"{100 * share:.1f} %"

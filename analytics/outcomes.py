@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from analytics.evaluators import FALSE_LABELS, TRUE_LABELS
 from analytics.labels import normal_label
-from analytics.metrics import DEFAULT_OUTCOME_MATURITY, EVALUATION_PREFIX, OUTCOME_PREFIX
+from analytics.metrics import EVALUATION_PREFIX, OUTCOME_PREFIX
 from analytics.targets import match_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from analytics.maturity import Maturity
 
 HAPPENED_LABELS = TRUE_LABELS | frozenset(
     ["1", "down", "thumbs_down", "negative", "bad", "dislike", "disliked", "happened", "on"]
@@ -23,12 +25,32 @@ RETRACTED_LABELS = FALSE_LABELS | frozenset(
 )
 
 
+def spoken_words(evaluations: pl.DataFrame, feedback: pl.DataFrame) -> pl.DataFrame:
+    """Everything that was said of any target, in one frame.
+
+    Args:
+        evaluations: with ``passed`` and the target columns of :func:`match_targets`.
+        feedback: the same without ``passed``.
+
+    Returns:
+        ``column`` of the traces frame, ``says`` (Boolean: an answer can be read from it), ``event_time`` and the
+        target columns.
+    """
+    targets = ("event_time", "span_id", "trace_id", "response_id", "conversation_id", "key")
+    return pl.concat([
+        evaluations.select(
+            *targets, column=pl.lit(EVALUATION_PREFIX) + pl.col("name"), says=pl.col("passed").is_not_null()
+        ),
+        feedback.select(*targets, column=pl.lit(OUTCOME_PREFIX) + pl.col("name"), says=_happened().is_not_null()),
+    ])  # fmt: skip
+
+
 def failed_evaluations(evaluations: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Say for each trace and evaluator whether any scored target failed.
 
     Args:
         evaluations: ``evaluation_id``, ``event_time``, ``name``, ``passed`` and the target columns of
-            :func:`match_targets` (no key).
+            :func:`match_targets`.
         spans: as for :func:`match_targets`.
 
     Returns:
@@ -53,20 +75,21 @@ def outcomes_by_trace(
     traces: pl.DataFrame,
     *,
     as_of: datetime,
-    maturity: Mapping[str, timedelta],
+    maturity: Mapping[str, Maturity],
 ) -> pl.DataFrame:
     """Say for each trace and kind of feedback whether it happened in time.
 
     Of the rows of one target, name and source that came within the maturity, the latest holds, so a later
-    row may retract an earlier one.
+    row may retract an earlier one. What was replaced only after the maturity has become final and holds as it was.
 
     Args:
         feedback: ``feedback_id``, ``event_time``, ``received_at``, ``name``, ``value``, ``label``,
-            ``source`` and the target columns of :func:`match_targets`; none after ``as_of``.
+            ``source``, ``replaced_at`` (when another word took its place) and the target columns of
+            :func:`match_targets`; none after ``as_of``.
         spans: as for :func:`match_targets`.
         traces: ``trace_id`` and ``end_time``, one row per trace.
         as_of: the moment the world is looked at (UTC, naive).
-        maturity: by name, how long after a trace's end the outcome is final; a day where not named.
+        maturity: by column, how long after a trace's end each outcome is final.
 
     Returns:
         ``trace_id`` and one Float64 column ``outcome:<name>`` per name in the feedback, for every trace:
@@ -75,15 +98,16 @@ def outcomes_by_trace(
     """
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
     names = sorted(feedback["name"].unique().to_list())
-    span_of_name = {name: maturity.get(name, DEFAULT_OUTCOME_MATURITY) for name in names}
+    span_of_name = {name: maturity[OUTCOME_PREFIX + name].window for name in names}
     spoken = feedback.with_columns(happened=_happened()).filter(pl.col("happened").is_not_null())
     matched = match_targets(spoken, spans).join(
         traces.select(matched_trace_id="trace_id", trace_end="end_time"), on="matched_trace_id"
     )
     due = pl.DataFrame({"name": names, "maturity": list(span_of_name.values())}, schema_overrides=_DUE_SCHEMA)
+    deadline = pl.col("trace_end") + pl.col("maturity")
     standing = (
         matched.join(due, on="name")
-        .filter(pl.col("event_time") <= pl.col("trace_end") + pl.col("maturity"))
+        .filter((pl.col("event_time") <= deadline) & (pl.col("replaced_at") > deadline).fill_null(value=True))
         .sort("event_time", "received_at", "feedback_id")
         .group_by("matched_trace_id", "target", "name", "source")
         .agg(pl.col("happened").last())

@@ -8,8 +8,8 @@ and attempts are those of all its model calls, each counted once; its arm is the
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -17,7 +17,8 @@ from analytics.calls import CALL_COLUMNS
 from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, chain_counts
 from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.evaluators import EvaluatorRule, with_passed
-from analytics.outcomes import failed_evaluations, outcomes_by_trace
+from analytics.maturity import Maturity, MaturityRules, maturities
+from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_words
 from analytics.pricing import usd
 from analytics.span_tree import SpanTree
 
@@ -55,6 +56,10 @@ EVALUATION_COLUMNS = (
     "name",
     "score",
     "label",
+    "threshold",
+    "higher_is",
+    "key",
+    "replaced_at",
 )
 FEEDBACK_COLUMNS = (
     "feedback_id",
@@ -69,9 +74,17 @@ FEEDBACK_COLUMNS = (
     "key",
     "source",
     "received_at",
+    "replaced_at",
 )
 NO_COHORT = "(none)"
 NANOSECONDS_PER_MS = 1_000_000
+
+
+class TraceFrame(NamedTuple):
+    """The wide traces frame and how long each of its outcomes and evaluators is waited for, by column."""
+
+    traces: pl.DataFrame
+    maturities: Mapping[str, Maturity]
 
 
 def trace_frame(
@@ -83,23 +96,23 @@ def trace_frame(
     promotion: Promotion,
     prices: PriceBook,
     as_of: datetime,
-    outcome_maturity: Mapping[str, timedelta],
+    maturity: MaturityRules,
     feedback_key: str | None,
     evaluator_rules: Mapping[str, EvaluatorRule] | None = None,
     validation_evaluators: Collection[str] = VALIDATION_EVALUATORS,
     chain_rules: Sequence[ChainRule] = (),
-) -> pl.DataFrame:
+) -> TraceFrame:
     """Make the wide traces frame.
 
     Args:
         spans: :data:`SPAN_COLUMNS`, all spans of each trace.
         resources: :data:`RESOURCE_COLUMNS`; ``attributes`` is a JSON object as text.
-        evaluations: :data:`EVALUATION_COLUMNS`.
-        feedback: :data:`FEEDBACK_COLUMNS`.
+        evaluations: :data:`EVALUATION_COLUMNS`, also what was replaced since; what names are evaluators is decided.
+        feedback: :data:`FEEDBACK_COLUMNS`, the same.
         promotion: names the two models and the cohort attribute.
         prices: what calls cost.
         as_of: the moment the world is looked at (UTC): traces that had ended, outcomes that had happened.
-        outcome_maturity: by name of feedback, how long after a trace's end it is final.
+        maturity: what the configuration says of how long outcomes and evaluators are waited for.
         feedback_key: the attribute that feedback's ``key`` is matched with; None: no feedback is matched by
             key.
         evaluator_rules: how to read scores, by evaluator name.
@@ -114,7 +127,7 @@ def trace_frame(
         output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
         tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
         ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
-        1.0 the bad thing, 0.0 not, null unknown or not yet final).
+        1.0 the bad thing, 0.0 not, null unknown or not yet final). With it the maturities of these columns.
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
@@ -123,7 +136,8 @@ def trace_frame(
     spans = with_work(spans, tree)
     traces = _times(spans).filter(pl.col("end_time") <= now)
     ended = pl.col("trace_id").is_in(traces["trace_id"].implode())
-    known = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
+    judged = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
+    known = judged.filter(pl.col("replaced_at").is_null())
     given = feedback.filter(pl.col("event_time") <= now)
 
     calls = derived_calls(
@@ -141,14 +155,18 @@ def trace_frame(
         _models(calls, promotion),
         _usage(calls),
         chain_counts(calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))),
-        failed_evaluations(known, spans),
-        outcomes_by_trace(given, spans, traces, as_of=as_of, maturity=outcome_maturity),
     )
     for part in parts:
         traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
+    settled = maturities(spoken_words(judged, given), spans, traces, at=promotion.at, rules=maturity)
+    for part in (
+        failed_evaluations(known, spans),
+        outcomes_by_trace(given, spans, traces, as_of=as_of, maturity=settled),
+    ):
+        traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
     unrescued = pl.col("unrescued").fill_null(value=False)
     own = [name for name in traces.columns if name.startswith(("evaluation:", "outcome:"))]
-    return (
+    wide = (
         traces.with_columns(
             pl.col("cohort").fill_null(NO_COHORT),
             pl.col("llm_calls", "priced_tokens", "unpriced_tokens", "unpriced_calls", *COUNT_COLUMNS).fill_null(0),
@@ -158,6 +176,7 @@ def trace_frame(
         .select(*_FRAME_COLUMNS, *own)
         .sort("trace_id")
     )
+    return TraceFrame(wide, settled)
 
 
 _FRAME_COLUMNS = (

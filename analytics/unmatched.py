@@ -7,6 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
+from analytics.metrics import OUTCOME_PREFIX, metric_names
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.targets import unmatched_outcomes
@@ -39,7 +40,13 @@ def unmatched_checks(
         else:
             mend = "check their ids, and whether the traces arrived."
         if missed == rows.height:
-            yield Check("unmatched_outcomes", None, CheckStatus.FAIL, f"{detail}; {mend}", (f"{name}_rate",))
+            yield Check(
+                "unmatched_outcomes",
+                None,
+                CheckStatus.FAIL,
+                f"{detail}; {mend}",
+                tuple(metric_names([f"{OUTCOME_PREFIX}{name}"]).values()),
+            )
         elif missed:
             yield Check("unmatched_outcomes", None, CheckStatus.WARN, f"{detail}; {mend}")
         else:

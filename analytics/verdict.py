@@ -179,13 +179,11 @@ def _hint(metric: Metric, failure: Failure) -> str:
     """What a person may do about missing values, or when there will be some."""
     if failure is Failure.NO_VARIATION or failure is Failure.NO_RATIO:
         return ""
+    waits = f"; it is final {formatting.hours(metric.maturity)} after a trace's end" if metric.maturity else ""
     if metric.column.startswith(EVALUATION_PREFIX):
-        evaluator = metric.column.removeprefix(EVALUATION_PREFIX)
-        return f"; a score without a label that is understood needs a threshold under [evaluators.{evaluator}]"
-    if metric.maturity:
-        hours = round(metric.maturity.total_seconds() / 3600)
-        return f"; it is final {formatting.count(hours, 'hour')} after a trace's end"
-    return ""
+        section = f"[evaluators.{metric.column.removeprefix(EVALUATION_PREFIX)}]"
+        return f"{waits}; a score without a label that is understood needs threshold and higher_is under {section}"
+    return waits
 
 
 def _test_note(metric: Metric, verdict: Verdict, found: Finding) -> str:

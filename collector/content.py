@@ -16,7 +16,10 @@ from collector.conventions.gateways import REPEAT_COLUMNS
 from collector.conventions.settings import COST_PARTS
 from collector.conventions.sources import Reader
 from collector.conventions.usage import USAGE_SETS
-from collector.evaluations import COLUMNS as EVALUATION_COLUMNS
+from collector.evaluations import feedback_spans
+from collector.evaluations.annotations import parsed
+from collector.evaluations.columns import COLUMNS as EVALUATION_COLUMNS
+from collector.evaluations.columns import TARGETS
 
 
 class Content(StrEnum):
@@ -49,16 +52,21 @@ _SETTINGS_KINDS = _QUERY
 LONGEST_SETTING = 64
 """Characters of a text that is taken for a setting; a longer one may be anything."""
 
-USER_IDS = frozenset(key for source in READ_COLUMNS["user_id"].sources for key in source.keys)
-"""Attributes that tell users apart; reports count users by them."""
+PEOPLE = frozenset(
+    key
+    for column in (READ_COLUMNS["user_id"], EVALUATION_COLUMNS["identifier"])
+    for source in column.sources
+    for key in source.keys
+) | {feedback_spans.ID}
+"""Attributes that tell users or reviewers apart; reports count users by them."""
 
-_EXPLANATIONS = {source.key for source in EVALUATION_COLUMNS["explanation"][0]}
+_EXPLANATIONS = {source.key for source in EVALUATION_COLUMNS["explanation"].sources} | {feedback_spans.COMMENT}
 
 _READ = (
     *(source for column in READ_COLUMNS.values() for source in column.sources),
     *(source for column in (*COST_PARTS.values(), *REPEAT_COLUMNS.values()) for source in column.sources),
     *(source for usage in USAGE_SETS for sources in usage.counts.values() for source in sources),
-    *(source for sources, _ in EVALUATION_COLUMNS.values() for source in sources),
+    *(source for column in (*EVALUATION_COLUMNS.values(), *TARGETS.values()) for source in column.sources),
 )
 
 REDUCED = SETTINGS | {"ai.response.providerMetadata"}
@@ -75,10 +83,10 @@ _WITH_MORE_IN_THEM = frozenset({Reader.URL_HOST, Reader.URL_PORT, Reader.SUM})
 
 ANALYSED = frozenset(
     key for source in _READ if not source.path and source.reader not in _WITH_MORE_IN_THEM for key in source.keys
-)
+) | {feedback_spans.NAME, feedback_spans.COMMENT, feedback_spans.ID}
 """Attributes that columns are read from as they are: no policy that is not told their exact name changes them."""
 
-UNMASKED = (ANALYSED - USER_IDS - _EXPLANATIONS) | {
+UNMASKED = (ANALYSED - PEOPLE - _EXPLANATIONS) | {
     "event.name",
     "exception.type",
     "service.name",
@@ -272,7 +280,7 @@ def kinds_of_attribute(name: str, extra: tuple[str, ...] = ()) -> Kinds:
     """
     if name in extra:
         return _PROMPT
-    if name in ANALYSED:
+    if name in ANALYSED or _field_of_annotation(name) not in {None, "explanation", "metadata"}:
         return NOTHING
     known = _KINDS_BY_NAME.get(name)
     if known is None and name.startswith(_FREE_PREFIXES):
@@ -297,6 +305,17 @@ def kinds_of_body(name: str, extra: tuple[str, ...] = ()) -> Kinds:
 def tells_of_the_call(name: str) -> bool:
     """Whether an attribute of a message event is about the call rather than a part of the message."""
     return name in ANALYSED or name in UNMASKED or name.startswith("server.") or bool(_STRUCTURE.search(name))
+
+
+@lru_cache(maxsize=8192)
+def tells_people_apart(name: str) -> bool:
+    """Whether an attribute tells users or reviewers apart, so that what is masked in it must still do that."""
+    return name in PEOPLE or _field_of_annotation(name) == "identifier"
+
+
+def _field_of_annotation(name: str) -> str | None:
+    key = parsed(name)
+    return None if key is None else key.field
 
 
 def _begins(name: str, extra: tuple[str, ...]) -> bool:

@@ -7,9 +7,15 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from collector.signals import Signal
+
 
 class UnauthenticatedError(Exception):
     """A request without a token that is known here."""
+
+
+class ForbiddenError(Exception):
+    """A request with a token that is known and is not for such requests."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,12 @@ class Credential:
     Attributes:
         name: what the configuration calls it.
         attributes: resource attributes that everything sent with it has, whatever the sender says.
+        feedback_only: it is for feedback and nothing else.
     """
 
     name: str
     attributes: Mapping[str, str]
+    feedback_only: bool = False
 
 
 def token_hash(token: str) -> str:
@@ -47,10 +55,15 @@ class Credentials:
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def find(self, authorization: str | None) -> Credential | None:
+    def find(self, authorization: str | None, signal: Signal) -> Credential | None:
         """Whom an `authorization` header stands for (RFC 6750, section 2.1); None where anybody may send.
 
+        Args:
+            authorization: the header's value.
+            signal: what is sent with it.
+
         Raises:
+            ForbiddenError: the token is known, and not for this.
             UnauthenticatedError: tokens are asked for and this is none that is known.
         """
         if not self._known:
@@ -66,4 +79,6 @@ class Credentials:
                 found = credential
         if found is None:
             raise UnauthenticatedError("The bearer token is not known here.")
+        if found.feedback_only and signal is not Signal.FEEDBACK:
+            raise ForbiddenError(f"The token {found.name!r} is for feedback only, not for {signal}.")
         return found

@@ -128,7 +128,7 @@ class GrpcReceiver:
     def _handler(self, signal: Signal) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]:
         async def export(_messages: AsyncIterator[bytes], context: _Context) -> bytes:
             try:
-                credential = self._credentials.find(_authorization(context))
+                credential = self._credentials.find(_authorization(context), signal)
                 outcome = await self._export(signal, context, credential)
             except REFUSED as error:
                 refused = refusal(signal, error)

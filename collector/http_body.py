@@ -1,10 +1,11 @@
-"""The body of an OTLP/HTTP request: read within limits, decompressed within limits, as protobuf."""
+"""The body of an HTTP request: read within limits, decompressed within limits, made what is queued."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import ClientPayloadError
@@ -12,12 +13,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest
 
 from collector.admission import Reading
-from collector.otlp_json import OtlpJsonError, to_protobuf
+from collector.otlp_json import OtlpJsonError
 from collector.protocol import TooLargeError
-from collector.signals import Signal
 from collector.wire import MalformedRequestError
 
 _LOG = logging.getLogger("spanverdict.http")
+
+Convert = Callable[[bytes], bytes]
+"""A body → what is queued, or one of the errors of a request that is at fault."""
 
 _GZIP = zlib.MAX_WBITS | 16
 
@@ -46,19 +49,18 @@ class BodyReader:
         self._gzip.shutdown()
         self._json.shutdown()
 
-    async def read(self, request: BaseRequest, reading: Reading, signal: Signal, *, gzip: bool, json: bool) -> bytes:
-        """The protobuf message that a request carries.
+    async def read(self, request: BaseRequest, reading: Reading, *, gzip: bool, convert: Convert | None) -> bytes:
+        """What a request carries, in the form in which it is queued.
 
         Args:
             request: of which only the body is read.
             reading: where its bytes count.
-            signal: what it carries.
             gzip: the body is compressed.
-            json: the body is OTLP/JSON.
+            convert: makes that form of the body; None where the body has it.
 
         Raises:
             TooLargeError: it is larger than is taken.
-            MalformedRequestError: it breaks off, or is not gzip.
+            MalformedRequestError: it breaks off, is not gzip, or cannot be converted.
             OtlpJsonError: it is not OTLP/JSON.
             SlowSenderError: it took too long.
             OverloadedError: it does not fit beside what others send.
@@ -68,8 +70,8 @@ class BodyReader:
         if gzip:
             body = await loop.run_in_executor(self._gzip, decompressed, body, self._max_bytes)
             reading.grow(max(0, len(body) - reading.held))
-        if json:
-            body = await loop.run_in_executor(self._json, _protobuf, body, signal)
+        if convert:
+            body = await loop.run_in_executor(self._json, _converted, body, convert)
         return body
 
     async def _raw(self, request: BaseRequest, reading: Reading) -> bytes:
@@ -89,6 +91,11 @@ class BodyReader:
             except (ClientPayloadError, HttpProcessingError, ConnectionError) as error:
                 raise MalformedRequestError("its body breaks off") from error
         return b"".join(pieces)
+
+
+def coding(request: BaseRequest) -> str:
+    """The body's Content-Encoding, in lower case; ``identity`` where none is said."""
+    return request.headers.get("Content-Encoding", "").strip().lower() or "identity"
 
 
 def decompressed(data: bytes, max_bytes: int) -> bytes:
@@ -131,12 +138,12 @@ def decompressed(data: bytes, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def _protobuf(text: bytes, signal: Signal) -> bytes:
+def _converted(body: bytes, convert: Convert) -> bytes:
     try:
-        return to_protobuf(text, signal)
-    except OtlpJsonError:
+        return convert(body)
+    except (OtlpJsonError, MalformedRequestError):
         raise
     except Exception as error:
         # Exporters send again what is answered with a server's error, for ever the same: what it holds is at fault.
         _LOG.exception("A JSON request could not be read")
-        raise OtlpJsonError("its content could not be read") from error
+        raise MalformedRequestError("its content could not be read") from error

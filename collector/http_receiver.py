@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterable
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -17,9 +19,12 @@ from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
 from collector.admission import Admission
+from collector.cors import Cors
 from collector.credentials import Credentials
-from collector.http_body import BodyReader
+from collector.feedback_endpoint import FEEDBACK_PATH, FeedbackEndpoint
+from collector.http_body import BodyReader, coding
 from collector.ingest import Ingest, Outcome
+from collector.otlp_json import to_protobuf
 from collector.protocol import (
     MAX_REQUEST_BYTES,
     PATHS,
@@ -52,6 +57,7 @@ class HttpReceiver:
         max_bytes: the largest request taken, before and after decompression.
         credentials: who may send.
         tls: None serves in the clear.
+        cors_origins: whose pages may send from the browser.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class HttpReceiver:
         max_bytes: int = MAX_REQUEST_BYTES,
         credentials: Credentials | None = None,
         tls: ssl.SSLContext | None = None,
+        cors_origins: Iterable[str] = (),
     ) -> None:
         self._ingest = ingest
         self._admission = admission
@@ -70,6 +77,8 @@ class HttpReceiver:
         self._credentials = credentials or Credentials()
         self._tls = tls
         self._bodies = BodyReader(max_bytes)
+        self._feedback = FeedbackEndpoint(ingest, admission, self._bodies, self._credentials, max_bytes)
+        self._cors = Cors(cors_origins)
         self._runner: web.ServerRunner | None = None
 
     async def start(self, grace_seconds: float) -> int:
@@ -108,10 +117,21 @@ class HttpReceiver:
         await asyncio.to_thread(self._bodies.close)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if preflight := self._cors.preflight(request):
+            return preflight
+        feedback = request.path == FEEDBACK_PATH
+        answer = await self._feedback.answer(request) if feedback else await self._answer(request)
+        self._cors.allow(request, answer)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         json = request.content_type != _PROTOBUF
         signal = PATHS.get(request.path)
         if signal is None:
-            message = f"There is nothing at {request.path[:100]}; OTLP is posted to {', '.join(PATHS)}."
+            paths = ", ".join(PATHS)
+            message = (
+                f"There is nothing at {request.path[:100]}; OTLP is posted to {paths}, feedback to {FEEDBACK_PATH}."
+            )
             self._ingest.count_refused(UNSUPPORTED)
             return _refused(json, Refusal(Code.UNIMPLEMENTED, 404, message))
         if misused := _misused(request):
@@ -126,16 +146,17 @@ class HttpReceiver:
         return _answer(json, 200, response(signal, outcome))
 
     async def _export(self, request: web.BaseRequest, signal: Signal, *, json: bool) -> Outcome:
-        credential = self._credentials.find(request.headers.get("Authorization"))
+        credential = self._credentials.find(request.headers.get("Authorization"), signal)
         if signal is Signal.METRICS:
             return self._ingest.ignore(signal)
         declared = request.content_length
         if declared is not None and declared > self._max_bytes:
             raise TooLargeError(self._max_bytes)
         self._ingest.check_room(declared or 1)
-        gzip = _coding(request) == "gzip"
+        gzip = coding(request) == "gzip"
+        convert = partial(to_protobuf, signal=signal) if json else None
         with self._admission.reading(declared) as reading:
-            payload = await self._bodies.read(request, reading, signal, gzip=gzip, json=json)
+            payload = await self._bodies.read(request, reading, gzip=gzip, convert=convert)
             stored = self._ingest.submit(signal, payload, credential)
         return await asyncio.wrap_future(stored)
 
@@ -148,10 +169,6 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 _LOG.addFilter(_is_our_fault)
 
 
-def _coding(request: web.BaseRequest) -> str:
-    return request.headers.get("Content-Encoding", "").strip().lower() or "identity"
-
-
 def _misused(request: web.BaseRequest) -> web.Response | None:
     """What to answer to what cannot be an export request; None if it can."""
     json = request.content_type != _PROTOBUF
@@ -162,8 +179,8 @@ def _misused(request: web.BaseRequest) -> web.Response | None:
     if request.content_type not in {_PROTOBUF, _JSON}:
         message = f"The Content-Type {request.content_type[:100]!r} is not taken; it is {_PROTOBUF} or {_JSON}."
         return _refused(json, Refusal(Code.INVALID_ARGUMENT, 415, message))
-    if _coding(request) not in {"identity", "none", "gzip"}:
-        message = f"The Content-Encoding {_coding(request)[:100]!r} is not taken; it is gzip, or none."
+    if coding(request) not in {"identity", "none", "gzip"}:
+        message = f"The Content-Encoding {coding(request)[:100]!r} is not taken; it is gzip, or none."
         answer = _refused(json, Refusal(Code.INVALID_ARGUMENT, 415, message))
         answer.headers["Accept-Encoding"] = "gzip, identity"
         return answer

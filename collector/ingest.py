@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from collector.credentials import Credential
 from collector.decode import decode_logs
+from collector.feedback import decode_feedback, feedback_rows_of
 from collector.misdirected import decode_sent_traces
 from collector.redact import ContentPolicy
 from collector.rows import Rows, arrivals, log_rows, span_rows
@@ -149,9 +150,14 @@ def _log_rows(requests: Sequence[_Request], received_at: datetime, content: Cont
     return log_rows(columns, [request.credential for request in requests], received_at), redacted
 
 
+def _feedback_rows(requests: Sequence[_Request], received_at: datetime, content: ContentPolicy | None) -> _Decoded:
+    return feedback_rows_of(decode_feedback([request.payload for request in requests]), received_at, content)
+
+
 _ROWS: Mapping[Signal, Callable[[Sequence[_Request], datetime, ContentPolicy | None], _Decoded]] = {
     Signal.TRACES: _trace_rows,
     Signal.LOGS: _log_rows,
+    Signal.FEEDBACK: _feedback_rows,
 }
 
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.any_value import AttributeLists
+from collector.any_value import AttributeLists, Indices
 from collector.conventions.calls import (
     EVENT_NAME_SOURCES,
     FIRST_TOKEN_EVENTS,
+    KEYS_OF_CARRIERS,
     KEYS_THAT_TELL_THE_KIND,
     TRACEAI_MODELS,
 )
@@ -26,7 +27,7 @@ from collector.decode import EventColumns, LogColumns, SpanColumns
 from collector.literals import FALSE, NO_INTEGER, NO_NUMBER, NO_TEXT, ZERO, integer, text, unless_empty
 from collector.read_attributes import AttributeReader, first_usable
 from collector.read_values import map_distinct, texts
-from collector.stored_attributes import attributes_from_json, events_from_json
+from collector.stored_attributes import attributes_from_json, events_from_json, lengths_from_json
 from collector.tokens import settle_tokens
 from collector.usage import read_usage
 
@@ -35,7 +36,7 @@ NORMALIZER_VERSION = 1
 names count, documentation does not): what an older version wrote is then normalised anew.
 """
 
-STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attributes", "events")
+STORED_COLUMNS = ("name", "start_time", "scope_name", "scope_version", "attributes", "events", "links")
 """Columns of the table `spans` that normalising reads."""
 
 _FIRST_TOKEN_EVENTS = pa.array(list(FIRST_TOKEN_EVENTS))
@@ -52,6 +53,7 @@ class NormalizerInput:
         scope_version: the scopes' versions; null or empty for none.
         attributes: their attributes.
         events: their events.
+        links: how many links each has.
     """
 
     names: pa.Array
@@ -60,6 +62,7 @@ class NormalizerInput:
     scope_version: pa.Array
     attributes: AttributeLists
     events: EventColumns
+    links: Indices
 
     @classmethod
     def of(cls, spans: SpanColumns) -> NormalizerInput:
@@ -71,6 +74,7 @@ class NormalizerInput:
             spans.envelope.scope_version,
             spans.attributes,
             spans.events,
+            np.diff(spans.links.offsets).astype(np.int64),
         )
 
     @classmethod
@@ -78,7 +82,7 @@ class NormalizerInput:
         """Take rows of the table `spans`, with the columns STORED_COLUMNS.
 
         Raises:
-            ValueError: attributes or events are not the JSON that the store writes.
+            ValueError: attributes, events or links are not the JSON that the store writes.
         """
         columns = {name: rows[name].combine_chunks() for name in STORED_COLUMNS}
         start = pc.cast(columns["start_time"], pa.timestamp("ns")).view(pa.int64())
@@ -89,6 +93,7 @@ class NormalizerInput:
             columns["scope_version"],
             attributes_from_json(columns["attributes"], read_keys()),
             events_from_json(columns["events"], EVENT_KEYS),
+            lengths_from_json(columns["links"]),
         )
 
     def __len__(self) -> int:
@@ -105,7 +110,7 @@ def canonical_columns(spans: NormalizerInput) -> dict[str, pa.Array]:
     """The canonical GenAI columns of the spans table (docs/data-model.md), null where a span does not tell."""
     reader = AttributeReader(spans.attributes, spans.names)
     columns = {name: reader.first(_plain(column.sources), column.kind) for name, column in READ_COLUMNS.items()}
-    columns["gen_ai_span_kind"] = _span_kinds(reader, columns)
+    columns["gen_ai_span_kind"] = _span_kinds(reader, columns, spans.links)
     columns["response_model"] = pc.coalesce(columns["response_model"], _model_of_traceai(reader))
     columns["error_type"] = pc.coalesce(columns["error_type"], _exception_types(spans.events, len(spans)))
     columns["time_to_first_token_ms"] = _first_token_ms(spans, reader, columns["time_to_first_token_ms"])
@@ -122,8 +127,11 @@ def _plain(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return tuple(source for source in sources if source.reader is not Reader.MOMENT)
 
 
-def _span_kinds(reader: AttributeReader, columns: dict[str, pa.Array]) -> pa.Array:
-    """A declared kind wins; without one, a key that only spans of one kind have tells it, and a model makes an LLM."""
+def _span_kinds(reader: AttributeReader, columns: dict[str, pa.Array], links: Indices) -> pa.Array:
+    """A declared kind wins; without one, a key that only spans of one kind have tells it, and a model makes an LLM.
+
+    What has no kind still, and carries what is said of the one span that it links, is an evaluator's.
+    """
     kinds = columns["gen_ai_span_kind"]
     for key, kind in KEYS_THAT_TELL_THE_KIND:
         having = reader.having(key)
@@ -131,6 +139,10 @@ def _span_kinds(reader: AttributeReader, columns: dict[str, pa.Array]) -> pa.Arr
             kinds = pc.coalesce(kinds, pc.if_else(pa.array(having), text(kind), NO_TEXT))
     for model in ("request_model", "response_model"):
         kinds = pc.coalesce(kinds, pc.if_else(columns[model].is_valid(), text("LLM"), NO_TEXT))
+    for key in KEYS_OF_CARRIERS:
+        carrying = reader.having(key) & (links == 1)
+        if carrying.any():
+            kinds = pc.coalesce(kinds, pc.if_else(pa.array(carrying), text("EVALUATOR"), NO_TEXT))
     return kinds
 
 

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from collector.admission import SlowSenderError
-from collector.credentials import UnauthenticatedError
+from collector.credentials import ForbiddenError, UnauthenticatedError
 from collector.ingest import Outcome, OverloadedError, StoppedError
 from collector.otlp_json import OtlpJsonError
 from collector.signals import Signal
@@ -38,7 +38,7 @@ SERVICES: Mapping[str, Signal] = {
 }
 """gRPC service → what its `Export` carries."""
 
-PATHS: Mapping[str, Signal] = {f"/v1/{signal}": signal for signal in Signal}
+PATHS: Mapping[str, Signal] = {f"/v1/{signal}": signal for signal in SERVICES.values()}
 """HTTP path → what is posted to it."""
 
 UNSUPPORTED = "unsupported"
@@ -99,6 +99,7 @@ _KINDS: Mapping[type[Exception], tuple[int, int, str]] = {
     MalformedRequestError: (Code.INVALID_ARGUMENT, 400, "malformed"),
     OtlpJsonError: (Code.INVALID_ARGUMENT, 400, "malformed"),
     UnauthenticatedError: (Code.UNAUTHENTICATED, 401, "unauthenticated"),
+    ForbiddenError: (Code.PERMISSION_DENIED, 403, "forbidden"),
     SlowSenderError: (Code.DEADLINE_EXCEEDED, 408, "slow"),
     TooLargeError: (Code.RESOURCE_EXHAUSTED, 413, "too_large"),
 }
@@ -113,7 +114,8 @@ def refusal(signal: Signal, error: Exception) -> Refusal:
     code, http_status, reason = next(kind for known, kind in _KINDS.items() if isinstance(error, known))
     message = str(error)
     if code == Code.INVALID_ARGUMENT:
-        message = f"This is not an OTLP {signal} export request: {message.rstrip('.')}. Sending it again will not help."
+        what = "feedback" if signal is Signal.FEEDBACK else f"an OTLP {signal} export request"
+        message = f"This is not {what}: {message.rstrip('.')}. Sending it again will not help."
     return Refusal(code, http_status, _short(message), retry=code == Code.UNAVAILABLE, reason=reason)
 
 

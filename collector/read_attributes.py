@@ -85,7 +85,8 @@ class AttributeReader:
     def having(self, key: str) -> Marks:
         """Which owners have an attribute."""
         marks = np.zeros(self.owners, dtype=bool)
-        marks[self.lists.owners[self._rows.get(key, _NO_ROWS)]] = True
+        if (rows := self._rows.get(key)) is not None:
+            marks[self.lists.owners[rows]] = True
         return marks
 
     def first(self, sources: Sequence[Source], kind: pa.DataType) -> pa.Array:

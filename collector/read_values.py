@@ -22,6 +22,8 @@ import pyarrow.compute as pc
 from collector.any_value import AnyValues, double_texts
 from collector.conventions.sources import Reader
 from collector.conventions.vocabularies import (
+    ANNOTATORS,
+    DIRECTIONS,
     FINISH_REASONS,
     NO_FINISH_REASONS,
     NO_PROVIDERS,
@@ -29,7 +31,7 @@ from collector.conventions.vocabularies import (
     PROVIDERS,
     SPAN_KINDS,
 )
-from collector.literals import NO_FLAG, NO_INTEGER, NO_NUMBER, NO_TEXT, TRUE, ZERO, integer
+from collector.literals import LONGEST_NAME, NO_FLAG, NO_INTEGER, NO_NUMBER, NO_TEXT, TRUE, ZERO, integer
 
 _INTEGER_LIMIT = 2**53
 """Counts beyond this are not counts; below it doubles hold integers exactly and sums do not overflow."""
@@ -43,6 +45,8 @@ _QUOTINGS = 2
 """How often JSON is looked for in a text: an attribute's text is an object, which some SDKs quote once more."""
 
 _decode = json.JSONDecoder().decode
+
+_PASS, _FAIL = pa.scalar("pass"), pa.scalar("fail")
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -280,6 +284,26 @@ def _url_port(text: str) -> int | None:
         return None
 
 
+def _scores(values: AnyValues) -> pa.Array:
+    found = numbers(values)
+    if values.bools.null_count < len(values.bools):
+        found = pc.coalesce(found, pc.cast(values.bools, pa.float64()))
+    return found
+
+
+def _spelled(text: str) -> str:
+    return text.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _known_annotator(text: str) -> str | None:
+    return ANNOTATORS.get(_spelled(text))
+
+
+def _hex_id(text: str) -> str | None:
+    """An id in lower case; what is no id stays as it is, so that it can be seen that it matches nothing."""
+    return text.strip().lower().removeprefix("0x")[:LONGEST_NAME] or None
+
+
 def _of_texts(function: Callable[[str], Any], kind: pa.DataType | None = None) -> Callable[[AnyValues], pa.Array]:
     return lambda values: map_distinct(texts(values), function, kind)
 
@@ -311,6 +335,12 @@ READERS: Mapping[Reader, Callable[[AnyValues], pa.Array]] = {
     Reader.GUARDRAIL: _of_texts(_guardrail),
     Reader.URL_HOST: _of_texts(_url_host),
     Reader.URL_PORT: _of_texts(_url_port, pa.int64()),
+    Reader.SCORE: _scores,
+    Reader.PASSED: lambda values: pc.if_else(booleans(values), _PASS, _FAIL),
+    Reader.ANNOTATOR: _of_texts(lambda text: _known_annotator(text) or text.strip().upper() or None),
+    Reader.KNOWN_ANNOTATOR: _of_texts(_known_annotator),
+    Reader.DIRECTION: _of_texts(lambda text: DIRECTIONS.get(_spelled(text))),
+    Reader.HEX_ID: _of_texts(_hex_id),
 }
 """How each reader reads a column of values; null for what it cannot use."""
 

@@ -28,19 +28,20 @@ from collector.content import (
     REDUCED,
     SETTINGS,
     UNMASKED,
-    USER_IDS,
     Content,
     Kinds,
     kinds_of_attribute,
     kinds_of_body,
     kinds_of_event,
     tells_of_the_call,
+    tells_people_apart,
 )
 from collector.decode import EventColumns, LogColumns, SpanColumns
 from collector.literals import FALSE, concatenate, integer
 from collector.masked_values import mask_values
 from collector.masking import Marks, Masker
 from collector.normalize import event_names
+from collector.wire_values import KINDS
 
 HASH_BYTES = 16
 HASH_KEY_BYTES = 32
@@ -121,6 +122,20 @@ class ContentPolicy:
             attributes=self._attributes(logs.attributes, counts, of_events),
         ), counts
 
+    def apply_to_feedback(self, rows: pa.Table) -> tuple[pa.Table, Counts]:
+        """Feedback as it may be stored: its labels, comments and attributes; returns as for spans.
+
+        Args:
+            rows: ``label``, ``comment`` and ``attributes`` (JSON objects), and others, which stay as they are.
+        """
+        counts: Counts = Counter()
+        columns = {name: self._masked_texts(rows[name].combine_chunks(), counts) for name in ("label", "comment")}
+        objects = _attribute_lists([json.loads(text) for text in rows["attributes"].to_pylist()])
+        columns["attributes"] = self._attributes(objects, counts).json_objects()
+        for name, column in columns.items():
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        return rows, counts
+
     @cached_property
     def _key(self) -> bytes:
         return hashlib.blake2b(self.hash_key).digest()
@@ -161,7 +176,7 @@ class ContentPolicy:
         values = self._hashed(values, actions == _HASH, counts)
         if self.masker:
             open_to = np.array([name not in UNMASKED and name not in self.unmasked for name in names], bool)[codes]
-            users = np.array([name in USER_IDS for name in names], bool)[codes]
+            users = np.array([tells_people_apart(name) for name in names], bool)[codes]
             values = self._masked(values, open_to & (actions != _HASH), users, counts)
         values = self._truncated(values, actions == _TRUNCATE, counts)
         return lists if values is lists.values else AttributeLists(lists.offsets, lists.keys, values)
@@ -254,6 +269,17 @@ class ContentPolicy:
             if which.any():
                 counts[what] += int(which.sum())
         return _with_texts(values, rows, pa.array(reduced, pa.string())), np.where(rows, _KEEP, actions)
+
+
+def _attribute_lists(owners: Sequence[Mapping[str, str]]) -> AttributeLists:
+    """Attributes that are all texts: of each owner, their names and texts."""
+    texts = pa.array([text for one in owners for text in one.values()], pa.string())
+    columns = {kind: pa.nulls(len(texts), stored) for kind, stored in KINDS.items()} | {"string_value": texts}
+    return AttributeLists(
+        np.concatenate(([0], np.cumsum([len(one) for one in owners]))).astype(np.int32),
+        pa.array([name for one in owners for name in one], pa.string()).dictionary_encode(),
+        AnyValues(columns),
+    )
 
 
 def _members_read(key: str, text: str) -> str:

@@ -12,19 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.any_value import Indices, json_list, json_strings
+from collector.any_value import json_list, json_strings
 from collector.conventions.sources import Convention, Reader, Source
 from collector.credentials import Credential
 from collector.decode import Envelope, EventColumns, LinkColumns, LogColumns, SpanColumns
-from collector.evaluations import evaluation_columns, is_evaluation
+from collector.evaluations.rows import evaluations_of_logs, evaluations_of_spans
 from collector.literals import NO_TEXT, ZERO, concatenate, cut, integer, text, unless_empty
 from collector.normalize import NormalizerInput, canonical_columns, event_names
 from collector.read_attributes import first_usable
 from collector.signals import Signal
+from collector.times import LATEST_TIME, repeated, timestamps
 from sql.batches import IDENTITY, first_of_each
-
-LATEST_TIME = 2**63 - 2
-"""The last nanosecond (in 2262) that the store's timestamps hold."""
 
 INVALID_IDS = "invalid_ids"
 TIME_OUT_OF_RANGE = "time_out_of_range"
@@ -68,7 +66,6 @@ def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], rece
     keep = spans.valid & (spans.start <= LATEST_TIME)
     resources = _resources(spans.envelope, credentials, received_at)
     by_record = pa.array(spans.envelope.resource)
-    end = np.minimum(spans.end, LATEST_TIME)
     fields = spans.fields
     scope_name, scope_version = spans.envelope.scope_name, spans.envelope.scope_version
     columns = {
@@ -77,8 +74,8 @@ def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], rece
         "parent_span_id": spans.parent_span_id,
         "name": fields["name"],
         "kind": _named(fields["kind"], _KINDS),
-        "start_time": _timestamps(np.minimum(spans.start, LATEST_TIME)),
-        "end_time": _timestamps(end),
+        "start_time": timestamps(spans.start),
+        "end_time": timestamps(spans.end),
         "duration_ns": _durations(spans.start, spans.end),
         "status_code": _named(fields["status_code"], _STATUS_CODES),
         "status_message": unless_empty(fields["status_message"]),
@@ -95,10 +92,10 @@ def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], rece
         "dropped_events_count": fields["dropped_events_count"],
         "dropped_links_count": fields["dropped_links_count"],
         "resource_id": resources.ids.take(by_record),
-        "received_at": _constant(received_at, len(spans)),
+        "received_at": repeated(received_at, len(spans)),
     }
     table = pa.table(columns)
-    evaluations = _span_evaluations(spans, table, keep)
+    evaluations = evaluations_of_spans(spans, table, keep, received_at)
     if not keep.all():
         table = table.filter(pa.array(keep))
     return Rows(
@@ -118,8 +115,8 @@ def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], receive
     by_record = pa.array(logs.envelope.resource)
     names = event_names(logs)
     attributes = logs.attributes.json_objects()
-    times = _timestamps(np.minimum(logs.time, LATEST_TIME))
-    received = _constant(received_at, len(logs))
+    times = timestamps(logs.time)
+    received = repeated(received_at, len(logs))
     table = pa.table(
         {
             "event_time": times,
@@ -137,9 +134,7 @@ def log_rows(logs: LogColumns, credentials: Sequence[Credential | None], receive
             "received_at": received,
         }
     )
-    rows, found = evaluation_columns(logs.attributes, is_evaluation(names) & keep)
-    place = {name: table[name] for name in ("event_time", "trace_id", "span_id", "service_name", "attributes")}
-    evaluations = _evaluation_table(rows, found, place, "log", received_at)
+    evaluations = evaluations_of_logs(logs.attributes, table, keep, received_at)
     return Rows(
         {"resources": resources.table, "log_records": table.filter(pa.array(keep)), "evaluations": evaluations},
         np.bincount(logs.envelope.request, minlength=len(credentials)),
@@ -159,7 +154,7 @@ def arrivals(signal: Signal, rows: Rows, received_at: datetime) -> pa.Table:
             "service_name": pa.array([service for service, _, _ in counted], pa.string()),
             "accepted": pa.array([accepted for _, accepted, _ in counted], pa.int64()),
             "rejected": pa.array([rejected for _, _, rejected in counted], pa.int64()),
-            "received_at": _constant(received_at, len(counted)),
+            "received_at": repeated(received_at, len(counted)),
         }
     )
 
@@ -179,44 +174,6 @@ def _arrived(
         before = arrived.get(name, (0, 0))
         arrived[name] = before[0] + came, before[1] + failed
     return arrived
-
-
-def _span_evaluations(spans: SpanColumns, table: pa.Table, keep: npt.NDArray[np.bool_]) -> pa.Table:
-    events = spans.events
-    owners = events.spans
-    usable = is_evaluation(events.name) & keep[owners]
-    rows, found = evaluation_columns(events.attributes, usable)
-    if len(rows) == 0:
-        return _evaluation_table(rows, found, {}, "span_event", datetime.min)  # noqa: DTZ901 (no rows, no time)
-    by_span = pa.array(owners)
-    place = {
-        "event_time": _timestamps(np.minimum(events.time, LATEST_TIME)),
-        "trace_id": table["trace_id"].take(by_span),
-        "span_id": table["span_id"].take(by_span),
-        "service_name": table["service_name"].take(by_span),
-        "attributes": events.attributes.json_objects(),
-    }
-    return _evaluation_table(rows, found, place, "span_event", table["received_at"][0].as_py())
-
-
-def _evaluation_table(
-    rows: Indices,
-    found: dict[str, pa.Array],
-    place: dict[str, pa.Array],
-    carrier: str,
-    received_at: datetime,
-) -> pa.Table:
-    if len(rows) == 0:
-        return pa.table({})
-    index = pa.array(rows)
-    return pa.table(
-        {
-            **found,
-            **{name: column.take(index) for name, column in place.items()},
-            "carrier": pa.array([carrier] * len(rows)),
-            "received_at": _constant(received_at, len(rows)),
-        }
-    )
 
 
 @dataclass(frozen=True)
@@ -249,7 +206,7 @@ def _resources(envelope: Envelope, credentials: Sequence[Credential | None], rec
         for column, keys in _RESOURCE_TEXTS.items()
     }
     table = pa.table(
-        {"resource_id": ids, **columns, "attributes": texts, "received_at": _constant(received_at, len(ids))}
+        {"resource_id": ids, **columns, "attributes": texts, "received_at": repeated(received_at, len(ids))}
     )
     return _Resources(first_of_each(table, *IDENTITY["resources"]), ids, columns["service_name"])
 
@@ -260,18 +217,10 @@ def _named(codes: pa.Array, names: pa.Array) -> pa.Array:
     return names.take(pc.if_else(known, codes, integer(0, codes.type)))
 
 
-def _timestamps(nanoseconds: npt.NDArray[np.uint64]) -> pa.Array:
-    return pa.array(nanoseconds.astype(np.int64)).view(pa.timestamp("ns"))
-
-
 def _durations(start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64]) -> pa.Array:
     """End minus start; null where a span ends before it starts or has no end."""
     known = (end >= start) & (end <= LATEST_TIME)
     return pa.array(np.where(known, end - np.where(known, start, 0), 0).astype(np.int64), mask=~known)
-
-
-def _constant(moment: datetime, length: int) -> pa.Array:
-    return pa.repeat(pa.scalar(moment, pa.timestamp("us")), length)
 
 
 def _events_json(events: EventColumns) -> pa.Array:

@@ -1,4 +1,4 @@
-"""What OTLP carries."""
+"""What is received."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from enum import StrEnum
 
 
 class Signal(StrEnum):
-    """What a request carries, named as in OTLP/HTTP's paths; metrics are taken and not kept."""
+    """What a request carries, by its HTTP path; metrics are taken and not kept, feedback is not of OTLP."""
 
     TRACES = "traces"
     LOGS = "logs"
     METRICS = "metrics"
+    FEEDBACK = "feedback"

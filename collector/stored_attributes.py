@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from collector.any_value import MAX_NESTING, AnyValues, AttributeLists
+from collector.any_value import MAX_NESTING, AnyValues, AttributeLists, Indices
 from collector.decode import EventColumns
 from collector.wire_values import KINDS
 
@@ -147,6 +147,15 @@ def _attribute_lists(owners: Sequence[Members], keys: Collection[str] | None) ->
     return AttributeLists(
         offsets, names.dictionary_encode(), any_values([value for members in wanted for _, value in members])
     )
+
+
+def lengths_from_json(texts: pa.Array) -> Indices:
+    """How many members the stored JSON arrays have; null stands for none.
+
+    Raises:
+        ValueError: a text is no JSON.
+    """
+    return np.array([0 if text is None else len(_decode(text)) for text in texts.to_pylist()], np.int64)
 
 
 def events_from_json(texts: pa.Array, keys: Collection[str] | None = None) -> EventColumns:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from analytics.feedback_file import read_feedback
 from analytics.job import run_report, store_report
 from analytics.promotions import DESIGNS, Promotion, end_row, find_promotion, promotion_row
 from analytics.report import FORMATS as REPORT_FORMATS
@@ -24,6 +23,7 @@ from spanverdict.demo import run_demo
 from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
 from spanverdict.doctor_command import doctor_command
+from spanverdict.feedback_command import feedback
 from spanverdict.import_command import import_command
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
@@ -157,6 +157,7 @@ main.add_command(prices_command)
 main.add_command(derive_command)
 main.add_command(simulate_command)
 main.add_command(doctor_command)
+main.add_command(feedback)
 
 
 @main.group()
@@ -176,22 +177,6 @@ def token_new(name: str) -> None:
     click.echo("For the configuration:", err=True)
     # A TOML basic string and a JSON string of printable characters are written alike.
     click.echo(f'[[tokens]]\nname = {json.dumps(name, ensure_ascii=False)}\nsha256 = "{token_hash(drawn)}"')
-
-
-@main.group()
-def feedback() -> None:
-    """Outcomes from users and business systems."""
-
-
-@feedback.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@store_options
-def feedback_import(settings: Settings, file: Path) -> None:
-    """Import thumbs, escalations, reopened tickets from CSV, JSON Lines or Parquet; rows known already are skipped."""
-    rows = read_feedback(file, utc_now())
-    with open_store(settings.db, write=True) as store:
-        stored = store.write({"feedback": rows})["feedback"]
-    click.echo(f"Imported {stored} outcomes from {file}; {rows.num_rows - stored} were there already.", err=True)
 
 
 @main.group()

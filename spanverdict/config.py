@@ -36,6 +36,9 @@ _KINDS = {
 }
 """What pydantic expects, in TOML's words."""
 
+LONGEST_MATURITY_HOURS = 87_600
+"""Ten years: no label is waited for longer, and times stay within what timestamps hold."""
+
 HASH_KEY_CHARACTERS = 16
 """The shortest key of content hashes: a shorter one is guessed."""
 
@@ -76,11 +79,18 @@ def _check_sha256(text: str) -> str:
     return text.lower()
 
 
+def _check_origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@*]+", text):
+        raise ValueError("it is not the origin of pages, such as https://shop.example or http://localhost:3000")
+    return text
+
+
 Address = Annotated[str, AfterValidator(check_address)]
 Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+MaturityHours = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_MATURITY_HOURS)]
 
 
 class ConfigError(Exception):
@@ -107,6 +117,7 @@ class ServerConfig(Section):
     query_seconds: Positive = 600.0
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
+    cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
 
 
 class IngestConfig(Section):
@@ -144,6 +155,7 @@ class TokenConfig(Section):
     name: Annotated[str, Field(min_length=1)]
     sha256: Sha256
     attributes: dict[str, str] = Field(default_factory=dict)
+    feedback_only: bool = False
 
 
 def _check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:
@@ -163,10 +175,22 @@ class FeedbackConfig(Section):
 
 
 class EvaluatorConfig(Section):
-    """``[evaluators.NAME]``: when a score of this evaluator passes, where it sends no label."""
+    """``[evaluators.NAME]``: when a score without a label passes, what is expected, how long it is waited for."""
 
-    threshold: FiniteFloat
-    higher_is: Literal["better", "worse"] = "better"
+    threshold: FiniteFloat | None = None
+    higher_is: Literal["better", "worse"] | None = None
+    version: str | None = None
+    judge_model: str | None = None
+    maturity_hours: MaturityHours | None = None
+    maturity: Literal["learned", "fixed"] | None = None
+
+
+class OutcomeConfig(Section):
+    """``[outcomes.NAME]``: whether more of an outcome is worse, and how long it is waited for."""
+
+    higher_is: Literal["better", "worse"] | None = None
+    maturity_hours: MaturityHours | None = None
+    maturity: Literal["learned", "fixed"] | None = None
 
 
 class MetricConfig(Section):
@@ -174,7 +198,7 @@ class MetricConfig(Section):
 
     margin: Positive | None = None
     margin_kind: Literal["absolute", "relative"] | None = None
-    maturity_hours: NotNegative | None = None
+    maturity_hours: MaturityHours | None = None
     higher_is: Literal["better", "worse"] | None = None
     weight: Positive | None = None
 
@@ -223,6 +247,7 @@ class Config(BaseSettings):
     costs: CostsConfig = CostsConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     evaluators: dict[str, EvaluatorConfig] = Field(default_factory=dict)
+    outcomes: dict[str, OutcomeConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()
     chains: ChainsConfig = ChainsConfig()

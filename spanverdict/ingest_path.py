@@ -30,7 +30,7 @@ def open_ingest_path(config: Config, path: Path) -> IngestPath:
         StoreUnavailableError: the store cannot be opened.
         StoreError: what is left in its journal cannot be loaded.
     """
-    content = _content_policy(config.content)
+    content = content_policy_of(config.content)
     limits = Limits(
         waiting_bytes=config.ingest.waiting_mib * 2**20,
         backlog_bytes=config.ingest.backlog_mib * 2**20,
@@ -47,7 +47,12 @@ def open_ingest_path(config: Config, path: Path) -> IngestPath:
     return IngestPath(store, writer, ingest)
 
 
-def _content_policy(config: ContentConfig) -> ContentPolicy | None:
+def content_policy_of(config: ContentConfig) -> ContentPolicy | None:
+    """What of content may be stored, as configured; None: all of it.
+
+    Raises:
+        ConfigError: content is to be hashed, and there is no key.
+    """
     actions: dict[str, str] = {kind: getattr(config, kind) for kind in Content}
     if Action.HASH in actions.values() and config.hash_key is None:
         # Checked here, not with the file: only what stores content needs to know the key.

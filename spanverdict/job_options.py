@@ -7,7 +7,8 @@ from datetime import timedelta
 from analytics.chain_rules import ChainRule
 from analytics.evaluators import EvaluatorRule
 from analytics.job import JobOptions
-from analytics.metrics import MetricOverride
+from analytics.metrics import MetricOverride, OutcomeRule
+from analytics.outcome_names import NameConflictError
 from analytics.pricing import ExchangeRate, PriceBook
 from spanverdict.config import Config, ConfigError
 
@@ -16,7 +17,8 @@ def job_options(config: Config) -> JobOptions:
     """Translate what the configuration says about prices, evaluators, metrics, chains and reports.
 
     Raises:
-        ConfigError: two prices of one model begin at the same time, or a price's currency has no exchange rate.
+        ConfigError: a name is configured as an evaluator and as an outcome, two prices of one model
+            begin at the same time, or a price's currency has no exchange rate.
     """
     try:
         prices = PriceBook(
@@ -29,16 +31,28 @@ def job_options(config: Config) -> JobOptions:
         )
     except ValueError as error:
         raise ConfigError(f"prices: {error}") from error
-    return JobOptions(
+    options = JobOptions(
         prices=prices,
         evaluator_rules={
-            name: EvaluatorRule(rule.threshold, rule.higher_is) for name, rule in config.evaluators.items()
+            name: EvaluatorRule(
+                rule.threshold,
+                rule.higher_is,
+                rule.version,
+                rule.judge_model,
+                _hours(rule.maturity_hours),
+                _learns(rule.maturity),
+            )
+            for name, rule in config.evaluators.items()
+        },
+        outcomes={
+            name: OutcomeRule(rule.higher_is, _hours(rule.maturity_hours), _learns(rule.maturity))
+            for name, rule in config.outcomes.items()
         },
         overrides={
             name: MetricOverride(
                 margin=metric.margin,
                 margin_kind=metric.margin_kind,
-                maturity=None if metric.maturity_hours is None else timedelta(hours=metric.maturity_hours),
+                maturity=_hours(metric.maturity_hours),
                 higher_is=metric.higher_is,
                 weight=metric.weight,
             )
@@ -50,3 +64,18 @@ def job_options(config: Config) -> JobOptions:
         chain_rules=tuple(ChainRule(**rule.model_dump()) for rule in config.chains.rules),
         alpha=config.report.alpha,
     )
+    try:
+        # A conflict of names is the configuration's, and told before anything is read.
+        _ = options.names
+    except NameConflictError as error:
+        raise ConfigError(str(error)) from error
+    return options
+
+
+def _hours(hours: float | None) -> timedelta | None:
+    return None if hours is None else timedelta(hours=hours)
+
+
+def _learns(word: str | None) -> bool | None:
+    """Whether a maturity is learned; None where nothing is said."""
+    return None if word is None else word == "learned"

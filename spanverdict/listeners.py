@@ -32,13 +32,14 @@ class Receivers:
     def __init__(self, config: Config, ingest: Ingest) -> None:
         server = config.server
         self._server = server
-        known = {token.sha256: Credential(token.name, token.attributes) for token in config.tokens}
+        known = {token.sha256: Credential(token.name, token.attributes, token.feedback_only) for token in config.tokens}
         tls = load_tls(server.tls.certificate, server.tls.key, server.tls.client_ca) if server.tls else None
         max_bytes = server.max_request_mib * 2**20
         admission = Admission(config.ingest.waiting_mib * 2**20, max_bytes)
         credentials = Credentials(known)
         self._grpc = GrpcReceiver(ingest, admission, server.grpc, max_bytes, credentials, tls)
-        self._http = HttpReceiver(ingest, admission, server.http, max_bytes, credentials, tls.context if tls else None)
+        context = tls.context if tls else None
+        self._http = HttpReceiver(ingest, admission, server.http, max_bytes, credentials, context, server.cors_origins)
 
     async def start(self, grace_seconds: float) -> tuple[str, str]:
         """Bind both; returns the addresses of gRPC and of HTTP, with the ports that were bound.

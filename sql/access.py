@@ -36,6 +36,10 @@ class Access(Protocol):
         """Run named writes; returns the rows that each stored."""
         ...
 
+    def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Ask what would become of rows; nothing is written."""
+        ...
+
 
 @dataclass(frozen=True)
 class ServerFile:
@@ -151,6 +155,26 @@ class RemoteStore:
                     writer.done_writing()
                     stored |= json.loads(answers.read().to_pybytes())
         return stored
+
+    def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Ask the server what would become of rows (sql/checks); nothing is written.
+
+        Raises:
+            QueryError: the server refuses or fails.
+            StoreUnavailableError: the server does not answer.
+        """
+        descriptor = flight.FlightDescriptor.for_path("check", name, json.dumps(dict(parameters or {})))
+
+        def ask() -> pa.Table:
+            writer, reader = self._client.do_exchange(descriptor, self._options)
+            with writer:
+                writer.begin(rows.schema)
+                writer.write_table(rows)
+                writer.done_writing()
+                return reader.read_all()
+
+        with self._translated(QueryError):
+            return _interruptible(ask)
 
     def export(self, body: bytes) -> bytes:
         """Hand export requests to the server; when it answers they are stored, each as the answer says.

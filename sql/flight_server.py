@@ -143,6 +143,24 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             raise flight.FlightServerError(str(error)) from None
         writer.write(json.dumps(stored).encode())
 
+    def do_exchange(
+        self,
+        _context: flight.ServerCallContext,
+        descriptor: flight.FlightDescriptor,
+        reader: flight.MetadataRecordBatchReader,
+        writer: flight.MetadataRecordBatchWriter,
+    ) -> None:
+        """A named check of the command line: descriptor path ``check/NAME/PARAMETERS``, these a JSON object."""
+        path = [part.decode() for part in descriptor.path or ()]
+        if len(path) != 3 or path[0] != "check" or path[1] not in statements.CHECKS:  # noqa: PLR2004 (as above)
+            raise flight.FlightServerError("Only the checks of the command line are accepted.")
+        try:
+            answer = self._store.check(path[1], reader.read_all(), json.loads(path[2]))
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        writer.begin(answer.schema)
+        writer.write_table(answer)
+
     def _schema(self, query: str) -> pa.Schema:
         try:
             return self._store.schema(query)

@@ -30,7 +30,7 @@ _LOG = logging.getLogger("spanverdict.load")
 ARRIVALS = "ingest_loads"
 """The write that counts what came in; each entry has its rows, and it runs last."""
 
-COUNTED = {"traces": "spans", "logs": "log_records"}
+COUNTED = {"traces": "spans", "logs": "log_records", "feedback": "feedback"}
 """The signals of the arrivals, and the table that holds the records of each."""
 
 RETRY_SECONDS = 1.0

@@ -48,6 +48,9 @@ WRITES = frozenset(
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
 
+CHECKS = frozenset({"feedback"})
+"""The named checks: what would become of rows; each takes one Arrow table called ``incoming``."""
+
 
 @cache
 def migrations() -> tuple[tuple[int, str], ...]:
@@ -92,6 +95,18 @@ def read(name: str) -> str:
         FileNotFoundError: there is no such query.
     """
     return (_ROOT / "reads" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def check(name: str) -> str:
+    """The text of a query about rows that may be written: one SELECT on a table called ``incoming``.
+
+    Raises:
+        KeyError: there is no such query.
+    """
+    if name not in CHECKS:
+        raise KeyError(name)
+    return (_ROOT / "checks" / f"{name}.sql").read_text("utf-8")
 
 
 @cache

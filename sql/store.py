@@ -250,6 +250,24 @@ class Store:
                 raise QueryError(first_line(error)) from error
             yield batches
 
+    def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Ask what would become of rows (sql/checks); nothing is written.
+
+        Args:
+            name: the named check.
+            rows: what it is asked about.
+            parameters: values of its named parameters.
+
+        Raises:
+            QueryError: it fails, such as for a column that is not there, or takes longer than the store's limit.
+        """
+        query = statements.check(name)
+        try:
+            with self._read_cursor(query, given=rows) as cursor:
+                return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
+        except duckdb.Error as error:
+            raise QueryError(first_line(error)) from error
+
     def schema(self, query: str) -> pa.Schema:
         """The columns that a query would return, without running it.
 
@@ -265,9 +283,12 @@ class Store:
 
     @contextlib.contextmanager
     def _read_cursor(
-        self, query: str, given_up: Callable[[], bool] | None = None
+        self, query: str, given_up: Callable[[], bool] | None = None, given: pa.Table | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor in a read-only transaction, interrupted past the time limit or when nobody waits for it."""
+        """A cursor in a read-only transaction, interrupted past the time limit or when nobody waits for it.
+
+        Rows that are ``given`` are there as the table ``incoming``.
+        """
         cursor = self._connection.cursor()
         done = threading.Event()
         deadline = time.monotonic() + self._query_seconds
@@ -281,6 +302,8 @@ class Store:
 
         try:
             check_read_only(cursor, query)
+            if given is not None:
+                cursor.register("incoming", given)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             self._reading.add(cursor)
             threading.Thread(target=watch, name="query-watch", daemon=True).start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analytics.report import formatting
-from analytics.report.findings import checks_with, findings, metric_names, result_of, undecided
+from analytics.report.findings import checks_with, findings, maturing, metric_names, result_of, undecided
 from analytics.report.headline import headline
 from analytics.report.interval_plot import HEIGHT, WIDTH, interval_plot
 from analytics.report.model import CheckStatus, Report, Verdict
@@ -31,6 +31,7 @@ def render(report: Report) -> str:
         result_of=result_of,
         regressed=findings(report, Verdict.REGRESSED),
         improved=findings(report, Verdict.IMPROVED),
+        maturing=maturing(report),
         undecided=[found for cohort in report.cohorts for found in undecided(cohort)],
         not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),
         passed=checks_with(report, CheckStatus.PASS),

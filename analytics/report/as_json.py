@@ -11,7 +11,15 @@ from typing import Any
 
 from analytics.report.formatting import iso
 from analytics.report.headline import headline
-from analytics.report.model import SCHEMA_VERSION, ArmValue, Check, CohortResult, MetricResult, Report
+from analytics.report.model import (
+    SCHEMA_VERSION,
+    ArmValue,
+    Check,
+    CohortResult,
+    MaturityState,
+    MetricResult,
+    Report,
+)
 
 
 def render(report: Report) -> str:
@@ -86,6 +94,17 @@ def _metric(result: MetricResult) -> dict[str, Any]:
         "more_traces_needed": None if result.more_traces_needed is None else int(result.more_traces_needed),
         "smallest_detectable": _number(result.smallest_detectable),
         "exemplars": {arm: list(result.exemplars[arm]) for arm in sorted(result.exemplars)},
+        "maturity": None if result.maturity is None else _maturity(result.maturity),
+    }
+
+
+def _maturity(state: MaturityState) -> dict[str, Any]:
+    return {
+        "window_hours": _number(state.window_hours),
+        "source": state.source,
+        "detail": state.detail,
+        "coverage": {arm: _number(state.coverage[arm]) for arm in sorted(state.coverage)},
+        "next_verdict_at": None if state.next_verdict_at is None else iso(state.next_verdict_at),
     }
 
 

@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 
 from analytics.report import formatting
-from analytics.report.findings import Finding, checks_with, findings, metric_names, not_compared, result_of, undecided
+from analytics.report.findings import (
+    Finding,
+    checks_with,
+    findings,
+    maturing,
+    metric_names,
+    not_compared,
+    result_of,
+    undecided,
+)
 from analytics.report.headline import headline
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
@@ -31,6 +40,7 @@ def render(report: Report) -> str:
         _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
         _section("Not compared", _not_compared(report)),
         _section("Checks that did not pass", _checks(report)),
+        _maturing(report),
         _undecided(report),
         _footer(report),
     ]
@@ -137,6 +147,25 @@ def _finding(found: Finding) -> str:
     return line
 
 
+def _maturing(report: Report) -> str:
+    """How much of each arm is old enough, folded away."""
+    rows = [
+        [
+            _code(each.metric),
+            formatting.final_after(each),
+            formatting.covered(each.coverage["base"]),
+            formatting.covered(each.coverage["candidate"]),
+            formatting.next_verdict(each.next_verdict_at),
+        ]
+        for each in maturing(report)
+    ]
+    if not rows:
+        return ""
+    table = _table(["metric", "final after", "base old enough", "candidate old enough", "next verdict (UTC)"], rows)
+    summary = f"Waiting for labels: {formatting.count(len(rows), 'metric')}"
+    return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
+
+
 def _undecided(report: Report) -> str:
     """The inconclusive metrics, folded away: in a pull request they are for who asks."""
     shown = [found for cohort in report.cohorts for found in undecided(cohort)]
@@ -148,10 +177,13 @@ def _undecided(report: Report) -> str:
             _code(found.result.metric),
             formatting.visible_from(found.result),
             formatting.more_traces(found.result),
+            formatting.next_verdict_of(found.result),
         ]
         for found in shown
     ]
-    table = _table(["cohort", "metric", "smallest visible regression", "more traces needed"], rows)
+    table = _table(
+        ["cohort", "metric", "smallest visible regression", "more traces needed", "next verdict (UTC)"], rows
+    )
     summary = f"Too small to see: {formatting.count(len(shown), 'inconclusive metric')}"
     return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
 

@@ -16,9 +16,11 @@ from rich.text import Text
 from analytics.report import formatting
 from analytics.report.findings import (
     Finding,
+    Maturing,
     NotCompared,
     checks_with,
     findings,
+    maturing,
     metric_names,
     not_compared,
     result_of,
@@ -98,6 +100,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
     )
+    yield from _section("Waiting for labels: how much of each arm is old enough", _maturing(maturing(report)))
     yield from _section(
         "Checks that did not pass",
         [_check(check) for check in checks_with(report, CheckStatus.FAIL, CheckStatus.WARN)],
@@ -200,14 +203,34 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-    for title in ("cohort", "metric", "smallest visible", "more traces"):
-        table.add_column(title, justify="right" if title in {"smallest visible", "more traces"} else "left")
+    foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
+    for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
+        numbers = title in {"smallest visible", "more traces"}
+        table.add_column(title, justify="right" if numbers else "left", no_wrap=title == "metric")
     for each in found:
         table.add_row(
             Text(visible(each.cohort, _COHORT_LIMIT)),
             Text(name(each.result.metric)),
             formatting.visible_from(each.result),
             formatting.more_traces(each.result),
+            *([formatting.next_verdict_of(each.result)] if foreseen else []),
+        )
+    return [table]
+
+
+def _maturing(found: Sequence[Maturing]) -> list[RenderableType]:
+    if not found:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    for title in ("metric", "final after", "base", "candidate", "next verdict (UTC)"):
+        table.add_column(title, justify="right" if title in {"base", "candidate"} else "left")
+    for each in found:
+        table.add_row(
+            Text(name(each.metric)),
+            formatting.final_after(each),
+            formatting.covered(each.coverage["base"]),
+            formatting.covered(each.coverage["candidate"]),
+            formatting.next_verdict(each.next_verdict_at),
         )
     return [table]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 
@@ -55,6 +56,49 @@ def not_compared(report: Report) -> tuple[NotCompared, ...]:
             if result.verdict is Verdict.INVALID:
                 where.setdefault((result.metric, result.reason), []).append(cohort.cohort)
     return tuple(NotCompared(metric, reason, tuple(cohorts)) for (metric, reason), cohorts in where.items())
+
+
+@dataclass(frozen=True)
+class Maturing:
+    """A metric whose labels come later, over all cohorts.
+
+    Attributes:
+        metric: its name.
+        window: how long after a trace's end its value is final.
+        source: "configured", "learned" or "default".
+        coverage: arm → share of its traces that are old enough; None without traces.
+        next_verdict_at: when the first of the cohorts that are not decided can expect a verdict; None if none can.
+    """
+
+    metric: str
+    window: timedelta
+    source: str
+    coverage: dict[str, float | None]
+    next_verdict_at: datetime | None
+
+
+def maturing(report: Report) -> tuple[Maturing, ...]:
+    """The metrics that wait for labels, in the order in which the cohorts list them."""
+    found = []
+    for metric in metric_names(report):
+        states = [
+            (cohort.traces, result.maturity)
+            for cohort in report.cohorts
+            for result in cohort.metrics
+            if result.metric == metric and result.maturity is not None and result.maturity.window_hours > 0
+        ]
+        if not states:
+            continue
+        coverage: dict[str, float | None] = {}
+        for arm in ("base", "candidate"):
+            traces = sum(counts.get(arm, 0) for counts, _ in states)
+            mature = sum(counts.get(arm, 0) * (state.coverage[arm] or 0.0) for counts, state in states)
+            coverage[arm] = mature / traces if traces else None
+        moments = [state.next_verdict_at for _, state in states if state.next_verdict_at is not None]
+        first = states[0][1]
+        window = timedelta(hours=first.window_hours)
+        found.append(Maturing(metric, window, first.source, coverage, min(moments, default=None)))
+    return tuple(found)
 
 
 def _gravity(finding: Finding) -> tuple[float, float, str, str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from analytics.report.model import ArmValue, Decision, MetricResult, Verdict
 from analytics.report.text import name
+
+if TYPE_CHECKING:
+    from analytics.report.findings import Maturing
 
 UNKNOWN = "unknown"
 
@@ -147,6 +151,32 @@ def both_arms(result: MetricResult) -> str:
 def count(number: int, noun: str) -> str:
     """Write a count with its noun: "1 trace", "1,024 traces"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def hours(span: timedelta) -> str:
+    """Write a time in hours: "1 hour", "26 hours", "0.5 hours"."""
+    number = span / timedelta(hours=1)
+    return "1 hour" if number == 1 else f"{number:,g} hours"
+
+
+def covered(share: float | None) -> str:
+    """Write the share of an arm's traces that are old enough."""
+    return "no traces" if share is None else f"{100 * share:.0f} %"
+
+
+def final_after(waited: Maturing) -> str:
+    """Write how long a metric's labels are waited for, and who says so: "26 hours (learned)"."""
+    return f"{hours(waited.window)} ({waited.source})"
+
+
+def next_verdict(moment: datetime | None) -> str:
+    """Write when a verdict can be expected, in UTC."""
+    return "none expected" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def next_verdict_of(result: MetricResult) -> str:
+    """Write when a metric's next verdict can be expected."""
+    return next_verdict(None if result.maturity is None else result.maturity.next_verdict_at)
 
 
 def more_traces(result: MetricResult) -> str:

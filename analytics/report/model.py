@@ -49,6 +49,25 @@ class ArmValue:
 
 
 @dataclass(frozen=True)
+class MaturityState:
+    """How much of each arm is old enough for a metric's value to be final.
+
+    Attributes:
+        window_hours: how long after a trace's end the value is final.
+        source: who says so: "configured", "learned" or "default".
+        detail: what that rests on, as the end of a sentence; empty where there is nothing to say.
+        coverage: arm → share of its ended traces that are old enough; None without traces.
+        next_verdict_at: when the next verdict can be expected (UTC); None if decided, or if nothing is on its way.
+    """
+
+    window_hours: float
+    source: str
+    detail: str
+    coverage: dict[str, float | None]
+    next_verdict_at: datetime | None
+
+
+@dataclass(frozen=True)
 class MetricResult:
     """One metric of one cohort.
 
@@ -67,6 +86,7 @@ class MetricResult:
         smallest_detectable: smallest regression that this much traffic would have shown, in ``unit``.
         p_value: anytime-valid p-value of "candidate is worse", before the family-wise correction.
         exemplars: arm → trace ids that show the metric at its worst.
+        maturity: how much of each arm is old enough, and when to look again; None where it was not asked.
     """
 
     metric: str
@@ -82,6 +102,7 @@ class MetricResult:
     smallest_detectable: float | None = None
     p_value: float | None = None
     exemplars: dict[str, list[str]] = field(default_factory=dict)
+    maturity: MaturityState | None = None
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,10 @@ TRACEAI_MODELS: tuple[Source, Source] = (
 """The model asked for and the one that answered, on spans that have both; the second name is otherwise the first's."""
 
 KEYS_THAT_TELL_THE_KIND: tuple[tuple[str, str], ...] = (
+    # Feedback, and results about another span.
+    ("logfire.feedback.name", "EVALUATOR"),
+    ("gen_ai.evaluation.target_span_id", "EVALUATOR"),
+    ("gen_ai.evaluation.trace_id", "EVALUATOR"),
     ("gen_ai.tool.name", "TOOL"),
     ("gen_ai.tool.call.id", "TOOL"),
     ("tool.name", "TOOL"),
@@ -153,6 +157,17 @@ KEYS_THAT_TELL_THE_KIND: tuple[tuple[str, str], ...] = (
 After them, a model makes an LLM span.
 """
 
+KEYS_OF_CARRIERS = (
+    "annotations.0.annotation.name",
+    "evaluations.0.evaluation.name",
+    "trace.annotations.0.annotation.name",
+    "trace.evaluations.0.evaluation.name",
+    "session.annotations.0.annotation.name",
+    "session.evaluations.0.evaluation.name",
+    "gen_ai.evaluation.name",
+)
+"""A span without a kind that has one of these and exactly one link says it of that: it is an evaluator's span."""
+
 FIRST_TOKEN_EVENTS: dict[str, Convention] = {
     "First Token Stream Event": _C.OPENINFERENCE,
     "gen_ai.content.completion.chunk": _C.OPENLLMETRY,
@@ -160,5 +175,8 @@ FIRST_TOKEN_EVENTS: dict[str, Convention] = {
 }
 """Span events whose first occurrence marks the first token, where no attribute tells."""
 
-EVENT_NAME_SOURCES: tuple[Source, ...] = _attributes(_C.OTEL_OLDER, _R.TEXT, "event.name")
-"""Where older SDKs put a log record's event name."""
+EVENT_NAME_SOURCES: tuple[Source, ...] = (
+    *_attributes(_C.OTEL_OLDER, _R.TEXT, "event.name"),
+    *_attributes(_C.AZURE, _R.TEXT, "microsoft.custom_event.name"),
+)
+"""Where older SDKs, and Azure's, put a log record's event name."""

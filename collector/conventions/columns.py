@@ -6,7 +6,12 @@ from functools import cache
 
 import pyarrow as pa
 
-from collector.conventions.calls import CALL_COLUMNS, FIRST_TOKEN_EVENTS, KEYS_THAT_TELL_THE_KIND
+from collector.conventions.calls import (
+    CALL_COLUMNS,
+    FIRST_TOKEN_EVENTS,
+    KEYS_OF_CARRIERS,
+    KEYS_THAT_TELL_THE_KIND,
+)
 from collector.conventions.context import CONTEXT_COLUMNS
 from collector.conventions.gateways import GATEWAY_COLUMNS, REPEAT_COLUMNS
 from collector.conventions.settings import COST_PARTS, SETTING_COLUMNS
@@ -64,4 +69,5 @@ def read_keys() -> frozenset[str]:
     read = (*READ_COLUMNS.values(), *COST_PARTS.values(), *REPEAT_COLUMNS.values())
     columns = (source for column in read for source in column.sources)
     counts = (source for usage in USAGE_SETS for sources in usage.counts.values() for source in sources)
-    return keys_of(columns) | keys_of(counts) | {key for key, _ in KEYS_THAT_TELL_THE_KIND}
+    told = {key for key, _ in KEYS_THAT_TELL_THE_KIND} | set(KEYS_OF_CARRIERS)
+    return keys_of(columns) | keys_of(counts) | told

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from collector.content import BODIES, EVENTS, NAMES, PREFIXES, Content, Kinds
-from collector.conventions.calls import FIRST_TOKEN_EVENTS, KEYS_THAT_TELL_THE_KIND
+from collector.conventions.calls import FIRST_TOKEN_EVENTS, KEYS_OF_CARRIERS, KEYS_THAT_TELL_THE_KIND
 from collector.conventions.columns import CANONICAL_COLUMNS, COUNT_OF_COLUMN, READ_COLUMNS
 from collector.conventions.gateways import REPEAT_COLUMNS
 from collector.conventions.settings import COST_PARTS, FILLED_IN
@@ -107,6 +107,7 @@ def _also(name: str) -> Iterator[str]:
             }
             keys = ", ".join(f"{kind} by {_codes(names)}" for kind, names in told.items())
             yield f"else by attributes that only one kind has: {keys}; else LLM by a model"
+            yield f"else EVALUATOR of a span with one link and one of {_codes(KEYS_OF_CARRIERS)}"
         case "error_type":
             yield "else `exception.type` of the last such span event"
         case "time_to_first_token_ms":

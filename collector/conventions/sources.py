@@ -35,6 +35,9 @@ class Convention(StrEnum):
     HELICONE = "Helicone"
     CLAUDE_CODE = "Claude Code"
     APPLICATIONS = "applications"
+    AZURE = "Azure AI Foundry"
+    AGENTCORE = "Amazon Bedrock AgentCore"
+    OPENSEARCH = "OpenSearch"
     GENERAL = "OpenTelemetry general"
 
 
@@ -67,6 +70,12 @@ class Reader(StrEnum):
     GUARDRAIL = "result of a guardrail; a flag reads triggered or passed"
     URL_HOST = "host of a URL"
     URL_PORT = "port of a URL"
+    SCORE = "number; true is 1 and false is 0"
+    PASSED = "whether it passed, as a label"
+    ANNOTATOR = "who judged, by its canonical name, or as it is said"
+    KNOWN_ANNOTATOR = "who judged, where it has a canonical name"
+    DIRECTION = "whether a higher score is better or worse"
+    HEX_ID = "hexadecimal id, in lower case"
 
 
 SPAN_NAME = "the span's name"

@@ -194,3 +194,30 @@ FINISH_REASONS: Mapping[str, str] = {
 
 NO_FINISH_REASONS = frozenset({"", "unknown", "none", "null", "finish_reason_unspecified", "unspecified"})
 """What says that there is no reason, or none that is known."""
+
+ANNOTATORS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("human", "person", "user", "end_user", "enduser", "expert", "builder", "reviewer", "annotator", "api_user"),
+        "HUMAN",
+    ),
+    **dict.fromkeys(
+        ("llm", "llm_judge", "llm_as_judge", "llm_as_a_judge", "judge", "model", "ai", "agent", "ai_assisted"), "LLM"
+    ),
+    **dict.fromkeys(
+        ("code", "deterministic", "programmatic", "statistical", "heuristic", "rule", "rule_based", "function"),
+        "CODE",
+    ),
+}
+"""Who judges: spellings, with underscores → the names of OpenInference."""
+
+DIRECTIONS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("better", "higher", "higher_is_better", "increase", "increasing", "maximize", "max", "up", "true", "1"),
+        "better",
+    ),
+    **dict.fromkeys(
+        ("worse", "lower", "lower_is_better", "decrease", "decreasing", "minimize", "min", "down", "false", "0"),
+        "worse",
+    ),
+}
+"""What a higher score is: spellings, with underscores."""

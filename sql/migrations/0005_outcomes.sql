@@ -49,8 +49,12 @@ CREATE TABLE superseded_feedback (
     source VARCHAR,
     comment VARCHAR,
     attributes JSON,
-    received_at TIMESTAMP NOT NULL
+    received_at TIMESTAMP NOT NULL,
+    idempotency_key VARCHAR
 );
+
+-- Which request said it: one that is sent again says nothing new, even after it has been corrected.
+ALTER TABLE feedback ADD COLUMN idempotency_key VARCHAR;
 
 -- What an outcome is known by, and what it says: a row of the same identity and another content replaces, one of the same
 -- content is a repetition.

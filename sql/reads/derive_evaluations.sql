@@ -1,6 +1,7 @@
 -- What validators said of the calls of some traces; a result may name a span or a response alone.
-SELECT event_time, trace_id, span_id, response_id, name, score, label
+SELECT event_time, trace_id, span_id, response_id, name, score, label, threshold, higher_is
 FROM evaluations
 WHERE
-    name IN (SELECT unnest($validators::VARCHAR[]))
+    coalesce(nullif(regexp_replace(lower(name), '[^\p{L}\p{N}]', '', 'g'), ''), name)
+        IN (SELECT unnest($validators::VARCHAR[]))
     AND (trace_id IS NULL OR trace_id IN (SELECT unnest($trace_ids::VARCHAR[])))

@@ -5,7 +5,8 @@ WITH judged AS (
     WHERE
         received_at > $evaluations_after::TIMESTAMP
         AND received_at <= $evaluations_through::TIMESTAMP
-        AND name IN (SELECT unnest($validators::VARCHAR[]))
+        AND coalesce(nullif(regexp_replace(lower(name), '[^\p{L}\p{N}]', '', 'g'), ''), name)
+            IN (SELECT unnest($validators::VARCHAR[]))
 ),
 changed AS (
     SELECT trace_id FROM spans

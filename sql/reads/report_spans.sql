@@ -1,9 +1,15 @@
 -- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
--- simulator made are left out unless asked for: they are not what users met.
-WITH simulated AS (
+-- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an evaluator's
+-- span which links what it judges in another: their calls are a judge's, and its model may be one that is compared.
+WITH left_out AS (
     SELECT DISTINCT trace_id
     FROM spans
-    WHERE is_simulated AND NOT $simulated::BOOLEAN
+    WHERE
+        (is_simulated AND NOT $simulated::BOOLEAN)
+        OR (
+            gen_ai_span_kind = 'EVALUATOR' AND parent_span_id IS NULL
+            AND json_extract_string(links, '$[0].trace_id') <> trace_id
+        )
 )
 SELECT
     trace_id, span_id, parent_span_id, name, start_time, end_time, status_code, service_name, scope_name, scope_version,
@@ -16,5 +22,5 @@ SELECT
     json_extract_string(attributes, $cohort_path) AS cohort_value,
     json_extract_string(attributes, $key_path) AS key_value,
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes
-FROM spans ANTI JOIN simulated USING (trace_id)
+FROM spans ANTI JOIN left_out USING (trace_id)
 WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS

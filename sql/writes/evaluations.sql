@@ -14,6 +14,68 @@ FROM (
     FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
 );
 
+-- A sender may tell one result of a span twice, by two carriers at about the same time, and only once say who judged. Of
+-- two rows that say the same under one name, and came by different carriers, the one that tells less of who judged is a copy.
+CREATE OR REPLACE TEMP TABLE copies AS
+WITH told AS (
+    SELECT evaluation_id, content, trace_id, span_id, event_time, name, annotator, identifier, source, carrier,
+        TRUE AS stands
+    FROM arrived
+    WHERE span_id IS NOT NULL
+    UNION ALL
+    SELECT evaluation_id,
+        evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is),
+        trace_id, span_id, event_time, name, annotator, identifier, source, carrier, stands
+    FROM (
+        SELECT *, TRUE AS stands FROM evaluations
+        UNION ALL BY NAME
+        SELECT *, FALSE AS stands FROM superseded_evaluations
+    )
+    WHERE
+        span_id IN (SELECT span_id FROM arrived)
+        AND event_time >= (SELECT min(event_time) FROM arrived) - INTERVAL 1 HOUR
+        AND event_time <= (SELECT max(event_time) FROM arrived) + INTERVAL 1 HOUR
+),
+results AS (
+    SELECT * FROM told WHERE carrier IN ('log', 'span_event', 'span_attributes', 'annotation')
+)
+SELECT
+    less.evaluation_id,
+    less.content,
+    min(more.evaluation_id) AS copy_of
+FROM results AS less INNER JOIN results AS more
+    ON less.span_id = more.span_id AND less.trace_id = more.trace_id AND less.name = more.name
+        AND less.content = more.content
+WHERE
+    less.stands
+    AND less.carrier <> more.carrier
+    AND less.evaluation_id <> more.evaluation_id
+    AND less.event_time >= more.event_time - INTERVAL 1 HOUR
+    AND less.event_time <= more.event_time + INTERVAL 1 HOUR
+    AND (less.annotator IS NULL OR less.annotator = more.annotator)
+    AND (less.identifier IS NULL OR less.identifier = more.identifier)
+    AND (less.source IS NULL OR less.source = more.source)
+GROUP BY ALL;
+
+DELETE FROM arrived
+USING copies WHERE arrived.evaluation_id = copies.evaluation_id AND arrived.content = copies.content;
+
+DELETE FROM evaluations
+USING copies
+WHERE
+    evaluations.evaluation_id = copies.evaluation_id
+    AND copies.content = evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model,
+        threshold, higher_is);
+
+-- What such a row had replaced is the history of the one that stays.
+CREATE OR REPLACE TEMP TABLE gone AS
+FROM copies WHERE evaluation_id NOT IN (SELECT evaluation_id FROM evaluations SEMI JOIN copies USING (evaluation_id));
+UPDATE superseded_evaluations SET evaluation_id = copy_of
+FROM gone WHERE superseded_evaluations.evaluation_id = gone.evaluation_id;
+DELETE FROM outcome_matches WHERE outcome_id IN (SELECT evaluation_id FROM gone);
+DELETE FROM open_outcomes WHERE outcome_id IN (SELECT evaluation_id FROM gone);
+DELETE FROM new_outcomes WHERE outcome_id IN (SELECT evaluation_id FROM gone);
+
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT
     evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
@@ -87,5 +149,5 @@ FROM corrected WHERE open_outcomes.kind = 'evaluation' AND open_outcomes.outcome
 UPDATE new_outcomes SET event_time = corrected.event_time
 FROM corrected WHERE new_outcomes.kind = 'evaluation' AND new_outcomes.outcome_id = corrected.outcome_id;
 -- A process that matches meanwhile has read what no longer holds.
-UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected);
+UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected) OR EXISTS (FROM gone);
 SELECT count(*) FROM standing

@@ -1,11 +1,12 @@
 -- A row is known by its own id where it has one, else by the most exact target it names, its name and its source. Of one
--- identity what comes later holds, and what it replaces is kept; the same content is a repetition, not a change.
+-- identity what comes later holds, and what it replaces is kept; the same content is a repetition, not a change, and so is
+-- whatever a request says again that has been taken already. Files and older journals say nothing of requests.
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
     feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
     * EXCLUDE (id)
-FROM incoming;
+FROM (SELECT NULL::VARCHAR AS idempotency_key WHERE false UNION ALL BY NAME FROM incoming);
 
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT
@@ -13,6 +14,24 @@ SELECT
     *
 FROM feedback
 WHERE feedback_id IN (SELECT feedback_id FROM arrived);
+
+-- A request that is sent again while the first still waits comes with it, and later.
+DELETE FROM arrived
+WHERE idempotency_key IS NOT NULL AND EXISTS (
+    SELECT 1 FROM arrived AS earlier
+    WHERE earlier.feedback_id = arrived.feedback_id AND earlier.idempotency_key = arrived.idempotency_key
+        AND earlier.received_at < arrived.received_at
+);
+
+DELETE FROM arrived
+WHERE idempotency_key IS NOT NULL AND EXISTS (
+    SELECT 1 FROM (
+        SELECT feedback_id, idempotency_key FROM known
+        UNION ALL
+        SELECT feedback_id, idempotency_key FROM superseded_feedback
+    ) AS taken
+    WHERE taken.feedback_id = arrived.feedback_id AND taken.idempotency_key = arrived.idempotency_key
+);
 
 CREATE OR REPLACE TEMP TABLE versions AS
 WITH contradicted AS (
@@ -22,11 +41,12 @@ WITH contradicted AS (
     HAVING count(DISTINCT content) > 1
 ),
 said AS (
-    SELECT * FROM arrived
+    SELECT true AS is_new, * FROM arrived
     UNION ALL BY NAME
-    SELECT * FROM known
+    SELECT false AS is_new, * FROM known
     UNION ALL BY NAME
     SELECT
+        false AS is_new,
         feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         *
     FROM superseded_feedback
@@ -35,32 +55,26 @@ changes AS (
     SELECT *
     FROM said
     WHERE feedback_id IN (SELECT feedback_id FROM contradicted)
-    QUALIFY content IS DISTINCT FROM lag(content) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content)
+    QUALIFY content IS DISTINCT FROM
+        lag(content) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content, is_new)
 )
 SELECT *, row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC, content DESC) AS age
 FROM changes;
 
 DELETE FROM superseded_feedback WHERE feedback_id IN (SELECT feedback_id FROM versions);
-INSERT INTO superseded_feedback BY NAME SELECT * EXCLUDE (content, age) FROM versions WHERE age > 1;
+INSERT INTO superseded_feedback BY NAME SELECT * EXCLUDE (content, age, is_new) FROM versions WHERE age > 1;
 
 CREATE OR REPLACE TEMP TABLE standing AS
-SELECT * EXCLUDE (age) FROM versions WHERE age = 1
+SELECT * EXCLUDE (age) FROM versions WHERE age = 1 AND is_new
 UNION ALL BY NAME
-SELECT *
+SELECT true AS is_new, *
 FROM arrived
 WHERE feedback_id NOT IN (SELECT feedback_id FROM known)
     AND feedback_id NOT IN (SELECT feedback_id FROM versions)
 QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content) = 1;
 
--- What stands already is not written again.
-DELETE FROM standing
-WHERE EXISTS (
-    SELECT 1 FROM known
-    WHERE known.feedback_id = standing.feedback_id AND known.content = standing.content
-        AND known.event_time = standing.event_time
-);
 DELETE FROM feedback WHERE feedback_id IN (SELECT feedback_id FROM standing);
-INSERT INTO feedback BY NAME SELECT * EXCLUDE (content) FROM standing;
+INSERT INTO feedback BY NAME SELECT * EXCLUDE (content, is_new) FROM standing;
 
 -- What is new, or speaks of something else than before, is looked for; the rest keeps its traces.
 CREATE OR REPLACE TEMP TABLE corrected AS
@@ -87,4 +101,4 @@ UPDATE new_outcomes SET event_time = corrected.event_time
 FROM corrected WHERE new_outcomes.kind = 'feedback' AND new_outcomes.outcome_id = corrected.outcome_id;
 -- A process that matches meanwhile has read what no longer holds.
 UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected);
-SELECT count(*) FROM standing
+SELECT (SELECT count(*) FROM standing) + (SELECT count(*) FROM versions WHERE is_new AND age > 1) AS stored

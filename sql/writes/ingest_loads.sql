@@ -14,6 +14,11 @@ found AS (
     SELECT 'logs', service_name, count(*)
     FROM log_records SEMI JOIN incoming USING (received_at)
     GROUP BY service_name
+    UNION ALL
+    -- A word that a later one replaced has been stored as well. Who sends feedback is no service.
+    SELECT 'feedback', NULL, count(*)
+    FROM (SELECT received_at FROM feedback UNION ALL SELECT received_at FROM superseded_feedback) AS said
+    SEMI JOIN (FROM incoming WHERE signal = 'feedback') AS came USING (received_at)
 )
 SELECT
     (SELECT max(journal_sequence) FROM incoming) AS journal_sequence,

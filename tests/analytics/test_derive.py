@@ -97,7 +97,8 @@ def test_a_late_span_changes_its_trace(store: Store, receive: Receive) -> None:
     ]
 
 
-def test_a_late_evaluation_changes_the_chain(store: Store, receive: Receive, otlp: Any) -> None:
+@pytest.mark.parametrize("name", ["JSONValidation", "json_validation", "Schema Validation"])
+def test_a_late_evaluation_changes_the_chain(store: Store, receive: Receive, otlp: Any, name: str) -> None:
     """An answer that a validator fails days later makes the call after it a schema repair."""
     receive(call(1), call(2, second=5))
     derive(store, OPTIONS)
@@ -107,7 +108,7 @@ def test_a_late_evaluation_changes_the_chain(store: Store, receive: Receive, otl
         event_name="gen_ai.evaluation.result", time_unix_nano=START,
         trace_id=(1).to_bytes(16, "big"), span_id=(1).to_bytes(8, "big"),
     )  # fmt: skip
-    label = {"gen_ai.evaluation.name": "JSONValidation", "gen_ai.evaluation.score.label": "fail"}
+    label = {"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.label": "fail"}
     record.attributes.extend(otlp.key_values(label))
     columns = decode_logs([request.SerializeToString()])
     store.write(log_rows(columns, [None], ARRIVAL + timedelta(days=3)).tables)

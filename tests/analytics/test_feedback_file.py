@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
+import resource
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -18,11 +20,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.feedback_file import FeedbackFileError, read_feedback
+from analytics import table_file
+from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
+from analytics.table_file import LONGEST_LINE
 from sql.store import Store
 
 ARRIVED = datetime(2026, 11, 22, 8, 30)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+HEAD = "time,name,value,key\n"
+GOOD = "1793000000,a,1,k\n"
 LINE = '{"time": 1793000000, "name": "a", "key": "k", "value": %s}'
 Rows = list[dict[str, Any]]
 
@@ -84,7 +90,7 @@ def test_three_formats_one_meaning(read: Callable[..., Rows]) -> None:
         {
             "event_time": 1_793_000_000 * 10**9, "name": "escalated", "value": None, "label": "true", "trace_id": None,
             "span_id": None, "response_id": None, "conversation_id": None, "key": "T-1", "source": None,
-            "comment": 'zwei\nZeilen "ü"', "id": None, "attributes": '{"channel":null}', "received_at": ARRIVED,
+            "comment": 'zwei\nZeilen "ü"', "id": None, "attributes": "{}", "received_at": ARRIVED,
         },
     ]  # fmt: skip
 
@@ -182,7 +188,7 @@ def test_unknown_columns_are_kept(read: Callable[..., Rows]) -> None:
     row = read("f.parquet", frame)[0]
     assert json.loads(row["attributes"]) == {
         "number": "7", "event_time": "mine", "attributes": "also mine", "list": "[1,2]",
-        "nested": '{"a":[1]}', "none": None, "category": "q", "v": "true",
+        "nested": '{"a":[1]}', "category": "q", "v": "true",
     }  # fmt: skip
     assert row["event_time"] == 1_793_000_000 * 10**9
     assert row["value"] == 1.0
@@ -224,25 +230,144 @@ def test_an_empty_file_with_a_header_has_no_rows(read: Callable[..., Rows]) -> N
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("f.jsonl", "", "f.jsonl: the column 'time' is missing; found none."),
-        ("f.jsonl", LINE % 1 + '\n{"time": 1', "f.jsonl, line 2: not a JSON object"),
-        ("f.jsonl", LINE % '"\\ud800"', "f.jsonl, line 1: not a JSON object"),
-        ("f.jsonl", LINE % "NaN", "f.jsonl, row 1: value 'NaN' is not 0/1"),
+        ("f.jsonl", LINE % 1 + '\n{"time": 1', "f.jsonl, line 2: it is not JSON: expecting ',' delimiter"),
+        ("f.jsonl", LINE % '"\\ud800"', "f.jsonl, line 1: 'value' holds half of a surrogate pair. Nothing"),
+        ("f.jsonl", LINE % "NaN", "f.jsonl, line 1: it is not JSON: NaN is not a value. Nothing"),
+        ("f.jsonl", '{"key": 1, "key": 2}', "f.jsonl, line 1: it has the name 'key' twice in one object. Nothing"),
+        ("f.jsonl", '{"key": 1}', "f.jsonl, row 1: time is not an ISO 8601 time"),
         ("f.jsonl", LINE % "1e999", "f.jsonl, row 1: value 'Infinity' is not"),
-        ("f.jsonl", LINE % '{"a": 1}', "f.jsonl, row 1: value '{\"a\": 1}' is not"),
-        ("f.jsonl", "[" * 100_000, "f.jsonl, line 1: not a JSON object"),
+        ("f.jsonl", LINE % '{"a": 1}', "f.jsonl, line 1: value is an object, not a text or a number"),
+        ("f.jsonl", "[" * 100_000, "f.jsonl, line 1: it is nested too deeply"),
+        ("f.jsonl", "1", "f.jsonl, line 1: it is not a JSON object"),
         ("f.csv", "time,name,value,key\n1793000000,a,'1',k\n", "f.csv, row 1: value \"'1'\" is not 0/1"),
         ("f.csv", "time;name;value;key\n1;2;3;4\n", "f.csv: the column 'time' is missing; found time;name;value;key."),
-        ("f.csv", "time,name,value,key\n1793000000,a," + "9" * 500 + ",k\n", "9" * 60 + "' is not 0/1"),
+        ("f.csv", HEAD + "1793000000,a," + "9" * 500 + ",k\n", "9" * 60 + "' is not 0/1"),
+        ("f.csv", "", "f.csv cannot be read: its first line is empty, where the names of the columns stand."),
+        ("f.csv", "\ntime,name,value,key\n", "f.csv cannot be read: its first line is empty"),
+        ("f.csv", "time,name,,key\n", "f.csv, line 1: column 3 has no name."),
+        ("f.csv", "time,name,value,key,value\n", "f.csv, line 1: two columns have the name 'value'."),
+        ("f.csv", 'time,name,"val\nue",key\n', "f.csv, line 1: the names of the columns cannot be read"),
+        ("f.csv", HEAD + GOOD + "1793000000,a,1\n", "f.csv, row 2: it has 3 fields, the header 4"),
+        ("f.csv", HEAD + GOOD + '1793000000,a,1,"k\n' + GOOD, "f.csv, row 2: a quote is left open"),
+        ("f.csv", HEAD + GOOD + "1793000000,a,1,k,x\n", "f.csv, row 2: it has 5 fields, the header 4."),
+        ("f.csv", HEAD + GOOD + "1793000000,a\0,1,k\n", "f.csv, line 3: it holds a NUL byte"),
+        ("f.csv", (HEAD + GOOD).encode("utf-16"), "f.csv cannot be read: it is UTF-16; save it as UTF-8."),
+        ("f.csv", (HEAD + GOOD).encode("utf-16-le"), "f.csv, line 1: it holds a NUL byte"),
+        ("f.csv", (HEAD + GOOD).encode() + b"1793000000,\xe9,1,k\n", "f.csv, line 3: it is not UTF-8 text."),
+        ("f.csv", (HEAD + GOOD).encode() + b"1793000000,\xc3", "f.csv, line 3: it is not UTF-8 text."),
+        ("f.csv", "time,name,value,trace_id\n1793000000,a,1,abc\n", "f.csv, row 1: trace_id 'abc' is not 32 hex"),
+        ("f.csv", HEAD + GOOD + "1793000000,a,1," + "k" * LONGEST_LINE + "\n", "line 3: it is longer than 4 MiB"),
+        ("f.csv", HEAD + GOOD + '1793000000,a,1,"' + "k\n" * LONGEST_LINE, "read: a row is longer than 4 MiB"),
+        ("f.jsonl", LINE % 1 + "\n" + " " * LONGEST_LINE + "{}", "f.jsonl, line 2: it is longer than 4 MiB"),
+        ("f.csv.gz", "no gzip", "f.csv.gz cannot be read: it is not whole, or not what its name says."),
+        ("f.csv.gz", gzip.compress((HEAD + GOOD * 999).encode())[:-9], "f.csv.gz cannot be read: it is not whole"),
+        ("f.jsonl.gz", gzip.compress(b"\n" * 2**20 + b" " * 2**24), f"line {2**20 + 1}: it is longer than 4 MiB"),
+        ("f.jsonl.zst", "no zstd", "f.jsonl.zst cannot be read: "),
+        ("f.parquet.gz", "x", "f.parquet.gz: name a .csv, .jsonl or .parquet file, the former two perhaps with .gz"),
+        ("f.txt", "x", "f.txt: name a .csv, .jsonl or .parquet file"),
+        ("gz", "x", "gz: name a .csv, .jsonl or .parquet file"),
+        ("f.parquet", "x", "f.parquet cannot be read: "),
     ],
 )  # fmt: skip
-def test_sentences(read: Callable[..., Rows], name: str, content: str, sentence: str) -> None:
+def test_sentences(read: Callable[..., Rows], name: str, content: str | bytes, sentence: str) -> None:
     """What is wrong is one line that names the file, the row and the value."""
     with pytest.raises(FeedbackFileError) as caught:
         read(name, content)
     assert sentence in str(caught.value)
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
+
+
+def test_compressed_text_is_read_as_it_is(read: Callable[..., Rows]) -> None:
+    """By gzip, in several members too, and by zstd."""
+    plain = read("f.csv", HEAD + GOOD * 2)
+    assert read("f.csv.gz", gzip.compress((HEAD + GOOD).encode()) + gzip.compress(GOOD.encode())) == plain
+    assert read("f.CSV.ZST", pa.compress((HEAD + GOOD * 2).encode(), "zstd", asbytes=True)) == plain
+    assert read("f.ndjson.gz", gzip.compress((LINE % 1 + "\n").encode() * 2)) == plain
+
+
+def test_quoted_texts_of_several_lines(read: Callable[..., Rows]) -> None:
+    """Rows are counted, not lines; a quote within quotes is doubled."""
+    text = HEAD + '1793000000,a,1,"k\n""1"""\n' + GOOD + "1793000000,a,maybe,k\n"
+    with pytest.raises(FeedbackFileError, match="row 3: value 'maybe'"):
+        read("f.csv", text)
+    assert [row["key"] for row in read("f.csv", text.replace("maybe", "0"))] == ['k\n"1"', "k", "k"]
+
+
+def test_rows_and_bytes_are_bounded(read: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to a large one, of any number of rows, ends at the bound."""
+    monkeypatch.setattr(table_file, "MOST_BYTES", 2**21)
+    with pytest.raises(FeedbackFileError, match=r"f\.jsonl\.gz has more than 2 MiB, unpacked: split it\. Nothing"):
+        read("f.jsonl.gz", gzip.compress(b"\n" * 2**22))
+    monkeypatch.setattr(table_file, "MOST_ROWS", 2)
+    for name, content in (
+        ("f.csv", HEAD + GOOD * 3), ("f.jsonl", (LINE % 1 + "\n") * 3),
+        ("f.parquet", pl.DataFrame({"time": [1793000000] * 3, "name": "a", "key": "k", "value": 1})),
+    ):  # fmt: skip
+        with pytest.raises(FeedbackFileError, match="has more than 2 rows: split it"):
+            read(name, content)
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
+    """Wherever a file breaks off, it is one sentence."""
+    path = tmp_path / "f.parquet"
+    pl.DataFrame({"time": [1793000000], "name": "a", "key": "k", "value": 1}).write_parquet(path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 37):
+        path.write_bytes(whole[:size])
+        with pytest.raises(FeedbackFileError, match=r"f\.parquet cannot be read: .*\. Nothing was imported\.$"):
+            read_feedback(path, ARRIVED)
+
+
+TICKETS = "ticket_id,closed_at,name,reopened\nT-1,2026-11-02,Ann,yes\nT-2,2026-11-03,Bo,no\n"
+
+
+def test_an_export_is_read_as_it_is(tmp_path: Path) -> None:
+    """Fields from other columns, and constants; a column that a constant stands in for is one among others."""
+    path = tmp_path / "tickets.csv"
+    path.write_text(TICKETS)
+    columns = Columns({"time": "closed_at", "key": "ticket_id", "value": "reopened"}, {"name": "reopened"})
+    rows = rows_of(read_feedback(path, ARRIVED, columns))
+    assert [(row["name"], row["key"], row["value"]) for row in rows] == [("reopened", "T-1", 1), ("reopened", "T-2", 0)]
+    assert [row["attributes"] for row in rows] == ['{"name":"Ann"}', '{"name":"Bo"}']
+    assert rows[0]["event_time"] == nanoseconds(2026, 11, 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (Columns({"time": "closed"}), "the column 'closed', which was to be the time, is missing; found ticket_id,"),
+        (Columns({"time": "closed_at"}), "a column 'value' or 'label' is missing"),
+        (Columns({"time": "closed_at"}, {"value": "1"}), "at least one key column is needed: trace_id"),
+        (
+            Columns({"time": "name", "key": "ticket_id"}, {"value": "1", "name": "x"}),
+            "row 1: time (column 'name') 'Ann'",
+        ),
+        (Columns({"time": "closed_at", "key": "ticket_id"}, {"value": "maybe"}), "row 1: value 'maybe' is not 0/1"),
+    ],
+)
+def test_what_a_mapping_lacks(tmp_path: Path, columns: Columns, sentence: str) -> None:
+    """The sentence names the column that the file has, or has not."""
+    path = tmp_path / "tickets.csv"
+    path.write_text(TICKETS)
+    with pytest.raises(FeedbackFileError) as caught:
+        read_feedback(path, ARRIVED, columns)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["f.csv", "f.jsonl"])
+def test_a_line_of_two_gigabytes_takes_no_memory(tmp_path: Path, name: str) -> None:
+    """It ends at the bound, with the number of the line."""
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write((HEAD + GOOD if name == "f.csv" else LINE % 1 + "\n").encode())
+        for _ in range(2048):
+            file.write(b"x" * 2**20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FeedbackFileError, match=r"line [23]: it is longer than 4 MiB"):
+        read_feedback(path, ARRIVED)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
 def test_the_first_wrong_row_is_named(read: Callable[..., Rows]) -> None:
@@ -253,9 +378,9 @@ def test_the_first_wrong_row_is_named(read: Callable[..., Rows]) -> None:
 
 
 def test_a_column_that_has_no_text(read: Callable[..., Rows]) -> None:
-    """A list where a time should stand is a wrong row, bytes that are no text are one sentence."""
+    """A list where a time should stand is a wrong column, bytes that are no text are one sentence."""
     frame = pl.DataFrame({"name": ["a"], "key": ["k"], "value": [1]})
-    with pytest.raises(FeedbackFileError, match=r"row 1: time '\[1793000000\]' is not"):
+    with pytest.raises(FeedbackFileError, match=r"the column 'time' holds .*list.*, not a text or a number\."):
         read("f.parquet", frame.with_columns(time=pl.Series([[1_793_000_000]])))
     with pytest.raises(FeedbackFileError, match=r"f\.parquet cannot be read"):
         read("f.parquet", frame.with_columns(time=pl.Series([b"\xff\xfe"])))
@@ -285,7 +410,7 @@ def test_csv_and_json_lines_agree(tmp_path: Path, records: list[dict[str, str | 
     from_json = rows_of(read_feedback(tmp_path / "f.jsonl", ARRIVED))
     for row in (*from_csv, *from_json):
         kept = json.loads(row.pop("attributes"))
-        row["other"] = kept["other column"] or None
+        row["other"] = kept.get("other column")
     assert from_csv == from_json
     assert [row["name"].strip() for row in from_csv] == [str(record["name"]).strip() for record in records]
 
@@ -315,12 +440,12 @@ def test_damaged_parquet_is_refused_in_words(tmp_path: Path, place: int, wrong: 
 
 
 def test_rows_fit_the_store(tmp_path: Path) -> None:
-    """What is read can be written, once: by id where there is one, else by all that the row says."""
+    """What is read can be written, once: by id where there is one, else by its target, name and source."""
     (tmp_path / "f.csv").write_text(
         "time,name,value,key,id,source\n1793000000,a,1,k,1,s\n1793000001,a,0,k,1,s\n1793000000,a,1,k,,s\n1793000000,a,1,k,,s\n"
     )
     rows = read_feedback(tmp_path / "f.csv", ARRIVED)
     with Store(tmp_path / "s.duckdb") as store:
-        assert store.write({"feedback": rows}) == {"feedback": 2}
+        assert store.write({"feedback": rows}) == {"feedback": 3}
         assert store.write({"feedback": rows}) == {"feedback": 0}
         assert store.read("SELECT count(*) AS n FROM feedback")["n"].to_pylist() == [2]

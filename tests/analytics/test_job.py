@@ -374,3 +374,30 @@ def test_a_store_that_fails_is_not_hidden(regressed: Incident) -> None:
 
     with pytest.raises(QueryError, match="the disk is gone"):
         run_report(Failing(), "p", JobOptions(), as_of=LATER, now=LATER)
+
+
+def test_what_judges_is_no_traffic(regressed: Incident, otlp: Any) -> None:
+    """A judge's own traces with calls of a compared model, and late carriers in a trace, change nothing else."""
+    waits = "SELECT trace_id, latency_ms FROM trace_totals WHERE latency_ms < 5000 ORDER BY trace_id"
+    before, waited = as_json.render(regressed.report()), regressed.store.read(waits).to_pylist()
+    judged = [trace_id("m0", number) for number in range(200)]
+    late = nanoseconds(LATER - timedelta(hours=1))
+    spans = []
+    for number, trace in enumerate(judged):
+        target = {"trace_id": bytes.fromhex(trace), "span_id": bytes.fromhex(trace)[:8]}
+        own = (number + 1).to_bytes(16, "big")
+        times = {"start_time_unix_nano": late, "end_time_unix_nano": late + 10**9}
+        spans += [
+            {**times, "trace_id": own, "span_id": b"\x01" * 8, "links": [target],
+             "attributes": {"openinference.span.kind": "EVALUATOR"}},
+            {**times, "trace_id": own, "span_id": b"\x02" * 8, "parent_span_id": b"\x01" * 8,
+             "attributes": {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m0", "app.cohort": "refunds"}},
+            {**times, "trace_id": target["trace_id"], "span_id": b"\x03" * 8, "parent_span_id": target["span_id"],
+             "attributes": {"logfire.feedback.name": "f"}},
+            {**times, "trace_id": target["trace_id"], "span_id": b"\x04" * 8, "links": [target],
+             "attributes": {"annotations.0.annotation.name": "f"}},
+        ]  # fmt: skip
+    regressed.store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], BEGAN).tables)
+    assert as_json.render(regressed.report()) == before
+    own = {f"{number + 1:032x}" for number in range(200)}
+    assert [row for row in regressed.store.read(waits).to_pylist() if row["trace_id"] not in own] == waited

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from analytics.metrics import OUTCOME_MATURITY, MetricKind, MetricOverride, metrics_for, outcome_maturity
+from analytics.metrics import OUTCOME_MATURITY, MetricKind, MetricOverride, metrics_for
 
 BUILT_IN = {
     "error": "error_rate",
@@ -104,11 +104,3 @@ def test_nothing_is_unknown_before_the_first_trace() -> None:
     none = frame().clear()
     assert metrics_for(none, {"groundedness_fail_rate": MetricOverride(margin=0.1)})
     assert metrics_for(frame(), {"thumbs_down_rate": MetricOverride(margin=0.1)})
-
-
-def test_configured_maturity_reaches_the_outcomes() -> None:
-    """What the configuration says of a rate holds for its outcome."""
-    maturity = outcome_maturity({"reopened_rate": MetricOverride(maturity=timedelta(days=14))})
-    assert maturity["reopened"] == timedelta(days=14)
-    assert maturity["thumbs_down"] == timedelta(days=1)
-    assert maturity["anything"] == timedelta(days=1)

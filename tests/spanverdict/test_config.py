@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from analytics.chain_rules import ChainRule
+from analytics.evaluators import EvaluatorRule
+from analytics.metrics import OutcomeRule
 from spanverdict.config import ConfigError, load
 from spanverdict.job_options import job_options
 from sql.store import Store
@@ -219,3 +222,47 @@ def test_a_wrong_variable_exits_with_2(command: Callable[..., subprocess.Complet
     """Through the real command line, for the environment too."""
     done = command("promotion", "list", SPANVERDICT_SERVER__GRPC="nowhere")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+def test_outcomes_and_evaluators_reach_the_report(tmp_path: Path) -> None:
+    """What is said of maturity, direction, version and judge is what the report works with."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[outcomes.refunded]\nhigher_is = "worse"\nmaturity_hours = 36\n'
+        '[evaluators.Groundedness]\nthreshold = 3\nversion = "2"\njudge_model = "j"\nmaturity = "fixed"\n'
+        '[evaluators.Tone]\nmaturity_hours = 2\nmaturity = "learned"\n'
+    )
+    options = job_options(load(path))
+    assert options.outcomes == {"refunded": OutcomeRule("worse", timedelta(hours=36), None)}
+    assert options.evaluator_rules == {
+        "Groundedness": EvaluatorRule(3, None, "2", "j", None, learn=False),
+        "Tone": EvaluatorRule(maturity=timedelta(hours=2), learn=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[outcomes.csat]\nhigher_is = "worse"\n[evaluators.CSAT]\nthreshold = 1\n',
+            "'CSAT' is configured as an",
+        ),
+        ("[outcomes.csat]\nmaturity_hours = 1e9\n", "'outcomes.csat.maturity_hours' is 1000000000.0, but"),
+        ('[outcomes.csat]\nmaturity = "guessed"\n', "'outcomes.csat.maturity' is 'guessed', but"),
+        ("[outcomes.csat]\nmaturity_hour = 1\n", "did you mean 'maturity_hours'"),
+    ],
+)
+def test_outcomes_that_cannot_be(tmp_path: Path, text: str, said: str) -> None:
+    """A name that is both, a window beyond all sense and a misspelt key are told in one sentence."""
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        job_options(load(path))
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example", "shop.example", "https://shop.example/", "null"])
+def test_what_is_no_origin_of_pages(workdir: Path, origin: str) -> None:
+    """Origins are named one by one, without a path."""
+    (workdir / "c.toml").write_text(f'[server]\ncors_origins = ["{origin}"]\n')
+    with pytest.raises(ConfigError, match=r"it is not the origin of pages, such as https://shop\.example"):
+        load(workdir / "c.toml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from analytics.report.model import (
     CheckStatus,
     CohortResult,
     Decision,
+    MaturityState,
     MetricResult,
     Report,
     Verdict,
@@ -84,6 +85,7 @@ def incident() -> Report:
                         "rate",
                         p_value=1.0,
                         exemplars={"base": ["0af7651916cd43dd8448eb211c80319c"], "candidate": []},
+                        maturity=MaturityState(6.0, "configured", "", {"base": 0.984, "candidate": 0.971}, None),
                     ),
                     MetricResult(
                         "latency_p99",
@@ -130,6 +132,13 @@ def incident() -> Report:
                         more_traces_needed=2874,
                         smallest_detectable=0.3618,
                         p_value=1.0,
+                        maturity=MaturityState(
+                            6.0,
+                            "configured",
+                            "",
+                            {"base": 0.91, "candidate": 0.42},
+                            datetime(2026, 11, 19, 7, tzinfo=UTC),
+                        ),
                     ),
                     MetricResult(
                         "latency_p99",

@@ -115,7 +115,7 @@ def test_markdown_gains_no_construct(hostile: tuple[str, Report]) -> None:
     assert blocks == [folded, "</details>"]
     assert [token.tag for token in tokens if token.type == "heading_open"] == ["h4"] * 3
     rows = "".join({"tr_open": "/", "th_open": ".", "td_open": "."}.get(token.type, "") for token in tokens)
-    assert rows == "/..." * 6 + "/...." * 2
+    assert rows == "/..." * 6 + "/....." * 2
     assert not re.search(r"(?<![:`\w])https?://(?![^`\n]*`)", rendered)
 
 

@@ -12,6 +12,7 @@ from analytics.calls import Account, account
 from analytics.chain_rules import ChainRule
 from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.evaluators import with_passed
+from analytics.maturity import MaturityRules
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import Promotion
 from analytics.span_tree import SpanTree
@@ -38,8 +39,8 @@ _INTEGERS = {
 }
 _LISTS = {"finish_reasons", "chain_attributes"}
 _BOOLEANS = {"gateway_fallback", "gateway_cache_hit"}
-_FLOATS = {"time_to_first_token_ms", "reported_cost_usd", "score", "value"}
-_TIMES = {"start_time", "end_time", "event_time", "received_at"}
+_FLOATS = {"time_to_first_token_ms", "reported_cost_usd", "score", "value", "threshold"}
+_TIMES = {"start_time", "end_time", "event_time", "received_at", "replaced_at"}
 
 Row = dict[str, Any]
 
@@ -191,7 +192,7 @@ def frame() -> Callable[..., pl.DataFrame]:
         resources = {"r1": "{}"} if resources is None else resources
         options: dict[str, Any] = {
             "prices": PriceBook([Price("base-model", 1, 2), Price("candidate-model", 1, 2)]),
-            "outcome_maturity": {"thumbs_down": timedelta(days=1), "reopened": timedelta(days=7)},
+            "maturity": MaturityRules(),
             "feedback_key": "app.ticket",
         }
         return trace_frame(
@@ -202,6 +203,6 @@ def frame() -> Callable[..., pl.DataFrame]:
             promotion=promotion,
             as_of=as_of,
             **{**options, **more},
-        )
+        ).traces
 
     return make

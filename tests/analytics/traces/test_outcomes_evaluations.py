@@ -161,3 +161,74 @@ def test_evaluations_after_as_of_are_unknown(span: Make, evaluation: Make, frame
     as_of = datetime(2026, 11, 1, 12, 0, 30)
     made = frame(spans, [evaluation("Groundedness", span_id="a", label="fail")], as_of=as_of)
     assert [name for name in made.columns if name.startswith("evaluation:")] == []
+
+
+def _read(**row: Any) -> dict[str, Any]:
+    numbers, texts = ("score", "threshold"), ("name", "label", "higher_is")
+    columns = dict.fromkeys(numbers, pl.Float64) | dict.fromkeys(texts, pl.String)
+    rules = row.pop("rules", None)
+    frame = pl.DataFrame([{**dict.fromkeys(columns), **row}], schema=columns)
+    return with_passed(frame, rules).row(0, named=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"name": "TaskCompletion", "score": 0.5}, True),
+        ({"name": "TaskCompletion", "score": 0.49}, False),
+        ({"name": "Groundedness", "score": 0.6}, True),
+        ({"name": "HallucinationScore", "score": 0.6}, False),
+        ({"name": "HallucinationScore", "score": 0.0}, True),
+        ({"name": "JSONValidation", "score": 0.99}, False),
+        ({"name": "ToolSelectionAccuracy", "score": 1.0}, True),
+        # A threshold that was sent beats the one that is known, a configured one beats both, a label all.
+        ({"name": "Groundedness", "score": 0.6, "threshold": 0.7}, False),
+        ({"name": "Groundedness", "score": 0.6, "threshold": 0.7, "rules": {"groundedness": EvaluatorRule(0.6)}}, True),
+        ({"name": "Groundedness", "score": 0.1, "threshold": 0.7, "label": "pass"}, True),
+        # Each of threshold and direction comes from where it is said.
+        ({"name": "HallucinationScore", "score": 0.6, "threshold": 0.7}, True),
+        ({"name": "Hallucination Score", "score": 0.6, "rules": {"hallucination": EvaluatorRule(0.7)}}, True),
+        ({"name": "Latency risk", "score": 0.2, "threshold": 0.3, "higher_is": "Worse"}, True),
+        ({"name": "Toxicity", "score": 0.2, "threshold": 0.3, "higher_is": "worse"}, True),
+        ({"name": "Toxicity", "score": 0.2, "threshold": 0.3}, None),
+        ({"name": "Toxicity", "score": 0.0, "higher_is": "worse"}, True),
+        ({"name": "Tone", "score": 0.2, "threshold": 0.3, "higher_is": "sideways"}, False),
+        ({"name": "Groundedness", "score": 0.6, "threshold": float("inf")}, True),
+        ({"name": "Groundedness", "score": 0.6, "threshold": float("nan")}, True),
+    ],
+)
+def test_what_decides_a_score(row: Row, expected: bool | None) -> None:
+    """Label, configuration, what was sent, what is known, in this order."""
+    assert _read(**row)["passed"] is expected
+
+
+def test_another_scale_needs_a_threshold() -> None:
+    """Scores from 1 to 5 are not held against a threshold for 0 to 1, and 1 of 5 is no pass; a stated one is used."""
+    rows = pl.DataFrame({"name": ["Groundedness"] * 3, "label": [None] * 3, "score": [1.0, 3.0, 5.0]},
+                        schema_overrides={"label": pl.String})  # fmt: skip
+    assert with_passed(rows)["passed"].to_list() == [None, None, None]
+    assert with_passed(rows, {"Groundedness": EvaluatorRule(3)})["passed"].to_list() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"label": "pass", "score": 0.6, "threshold": 0.7}, True),
+        ({"label": "fail", "score": 0.6, "threshold": 0.7}, False),
+        ({"label": "pass", "score": 0.0}, True),
+        ({"label": "pass", "score": 0.3}, False),
+        ({"label": "lukewarm", "score": 0.3, "threshold": 0.7}, False),
+        ({"score": 0.3, "threshold": 0.7}, False),
+    ],
+)
+def test_a_label_against_its_score_is_told(row: Row, expected: bool) -> None:
+    """Only a stated threshold, or the end of the scale, can contradict a label."""
+    assert _read(name="Groundedness", **row)["contradicted"] is expected
+
+
+def test_what_was_replaced_does_not_count(span: Make, evaluation: Make, frame: Frame) -> None:
+    """A word that another one took the place of is history."""
+    first = evaluation("Groundedness", span_id="a", label="fail")
+    first["replaced_at"] = first["event_time"].replace(minute=2)
+    other = evaluation("Groundedness", span_id="a", label="pass") | {"evaluation_id": "another"}
+    assert frame([span("a", None, "CHAIN")], [first, other])["evaluation:Groundedness"].to_list() == [0.0]

@@ -156,3 +156,17 @@ def test_feedback_after_as_of_is_unknown(span: Make, feedback: Make, frame: Fram
         as_of=NOON + timedelta(hours=2),
     )
     assert "outcome:thumbs_down" not in made.columns
+
+
+def test_what_was_replaced_too_late_stays(feedback: Make, down: Callable[..., list[float | None]]) -> None:
+    """A word that was corrected after the maturity had become final; corrected in time it no longer counts."""
+    given = feedback("thumbs_down", 1, value=1.0, trace_id="t1")
+    late, early = ({"replaced_at": NOON + timedelta(hours=hours)} for hours in (48, 2))
+    assert down(given | late, feedback("thumbs_down", 48, value=0.0, trace_id="t1"))[0] == 1.0
+    assert down(given | early, feedback("thumbs_down", 2, value=0.0, trace_id="t1"))[0] == 0.0
+
+
+def test_a_correction_may_name_another_trace(feedback: Make, down: Callable[..., list[float | None]]) -> None:
+    """A row that moved from one trace to another counts for the second alone."""
+    first = feedback("thumbs_down", 1, value=1.0, trace_id="t1") | {"replaced_at": NOON + timedelta(hours=2)}
+    assert down(first, feedback("thumbs_down", 2, value=1.0, trace_id="t3")) == [0.0, 0.0, 1.0]
