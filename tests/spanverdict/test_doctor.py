@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -21,7 +22,6 @@ from sql.store import Store, utc_now
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source
 {then},csat,4,,,T-1,zendesk
-{then},thumbs_down,1,,NOTHEX,,web
 {then},thumbs_down,1,0123456789abcdef0123456789abcdef,,,web
 {later},escalated,1,01010101010101010101010101010101,,,crm
 """
@@ -66,6 +66,13 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
     with Store(tmp_path / "s.duckdb") as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
         derive(store, JobOptions())
+        # What an older version let in.
+        texts = ("label", "trace_id", "response_id", "conversation_id", "key", "source", "comment", "attributes", "id")
+        given = {"name": "thumbs_down", "span_id": "nothex", **dict.fromkeys(texts)}
+        kinds = {"event_time": pa.timestamp("us"), "received_at": pa.timestamp("us"), "value": pa.float64()}
+        schema = pa.schema({**dict.fromkeys(given, pa.string()), **kinds})
+        row = given | {"event_time": utc_now(), "received_at": utc_now(), "value": 1.0}
+        store.write({"feedback": pa.Table.from_pylist([row], schema)})
     now = datetime.now()  # noqa: DTZ005 (a time of a file without an offset)
     moments = {
         "then": f"{now - timedelta(days=3):%Y-%m-%dT%H:%M}",
