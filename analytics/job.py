@@ -212,11 +212,14 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
         "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
         "chain_paths": chain_paths(options),
     }
-    until = {"until": as_of}
-    until = {"until": as_of}
+    window = {name: parameters[name] for name in ("since", "until")}
     resources, judgements, told = (
         _frame(store, statements.read(f"report_{name}"), given)
-        for name, given in (("resources", {}), ("evaluations", until), ("feedback", until))
+        for name, given in (
+            ("resources", {}),
+            ("evaluations", window | {"key_path": parameters["key_path"]}),
+            ("feedback", window),
+        )
     )
     evaluations, feedback = by_kind(judgements, told, options.names)
     question = statements.read("report_spans")
@@ -225,7 +228,6 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
         items = find_items(store, promotion.dataset)
         of_resources = items_of_resources(resources, options.item_attributes, items)
         looked_for = item_parameters(options.item_attributes, of_resources)
-        window = {"since": parameters["since"], "until": as_of}
         named = _frame(store, statements.read("item_spans"), {**window, **looked_for})
         said = items_of_spans(named, of_resources, items)
         # Runs are few beside production's traces.

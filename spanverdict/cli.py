@@ -33,6 +33,7 @@ from spanverdict.dataset_command import dataset_command
 from spanverdict.demo import run_demo
 from spanverdict.derivation import tell_what_is_missing
 from spanverdict.derive_command import derive_command
+from spanverdict.doctor_command import doctor_command
 from spanverdict.evaluate_command import evaluate_command
 from spanverdict.feedback_command import feedback
 from spanverdict.import_command import import_command
@@ -170,6 +171,7 @@ main.add_command(derive_command)
 main.add_command(simulate_command)
 main.add_command(dataset_command)
 main.add_command(mirror_command)
+main.add_command(doctor_command)
 main.add_command(feedback)
 main.add_command(evaluate_command)
 

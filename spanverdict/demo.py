@@ -26,6 +26,7 @@ from rich.progress import track
 from analytics.derive import derive
 from analytics.feedback_file import read_feedback
 from analytics.job import run_report, store_report
+from analytics.outcome_matching import match_outcomes
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render
 from analytics.report.model import Report
@@ -179,6 +180,7 @@ def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> Report:
         click.echo(f"Imported {stored} outcomes from feedback.csv.", err=True)
         access.write({"promotions": promotion_row(promotion, utc_now())})
         derive(access, options)
+        match_outcomes(access, options.feedback_key)
         report = run_report(access, promotion.name, options, as_of=_time(truth["as_of"]), now=utc_now())
         store_report(access, report)
     return report

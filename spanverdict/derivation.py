@@ -10,41 +10,73 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from analytics.derive import Step, derive
 from analytics.job import JobOptions
+from analytics.outcome_matching import MatchStep, match_outcomes
 from collector.renormalize import renormalize
 from sql.access import Access
 
 _DERIVED = re.compile(r"\b(calls|attempt_chains|trace_costs|unpriced_tokens)\b", re.IGNORECASE)
 """The relations that hold what a derivation has written."""
 
+_MATCHED = re.compile(
+    r"\b(outcome_matches|evaluations_by_trace|feedback_by_trace|unmatched_outcomes(_by_age)?)\b", re.IGNORECASE
+)
+"""The relations that hold what matching has found."""
 
-def bring_up_to_date(store: Access, options: JobOptions) -> tuple[int, Step]:
-    """Normalise anew what an older version wrote, then derive; progress on a terminal.
+
+def bring_up_to_date(store: Access, options: JobOptions) -> tuple[int, Step, MatchStep]:
+    """Normalise anew what an older version wrote, derive, then match outcomes; progress on a terminal.
 
     Returns:
-        How many spans were normalised anew, and what was derived.
+        How many spans were normalised anew, what was derived, and what was matched.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         spans = progress.add_task("Normalising spans anew", total=None, visible=False)
         traces = progress.add_task("Deriving calls", total=None, visible=False)
+        outcomes = progress.add_task("Matching outcomes", total=None, visible=False)
 
         def show(bar: TaskID, left: int) -> None:
             total = progress.tasks[bar].total or left
             progress.update(bar, total=total, completed=total - left, visible=True)
 
         renormalized = renormalize(store, lambda _done, left: show(spans, left))
-        return renormalized, derive(store, options, lambda step: show(traces, step.spans_left + step.traces_left))
+        derived = derive(store, options, lambda step: show(traces, step.spans_left + step.traces_left))
+        matched = match_outcomes(
+            store, options.feedback_key, lambda step: show(outcomes, step.outcomes_left + step.spans_left)
+        )
+        return renormalized, derived, matched
 
 
 def tell_what_is_missing(store: Access, query: str) -> None:
-    """Say on standard error if a query asks for what is derived, and not all of it has been derived yet."""
-    if not _DERIVED.search(query):
-        return
+    """Say on standard error if a query asks for what is derived or matched, and not all of it is yet."""
+    if _DERIVED.search(query):
+        _tell_what_is_not_derived(store)
+    if _MATCHED.search(query):
+        _tell_what_is_not_matched(store)
+
+
+def _tell_what_is_not_derived(store: Access) -> None:
     left = store.read("SELECT spans_left, traces_left FROM derivation_progress").to_pylist()[0]
     if left["spans_left"] or left["traces_left"]:
         click.echo(
             f"Calls, chains and costs lack {left['spans_left']:,} spans that have just arrived and"
             f" {left['traces_left']:,} traces to derive anew; `spanverdict derive` brings them up to date.",
+            err=True,
+        )
+
+
+def _tell_what_is_not_matched(store: Access) -> None:
+    left = store.read("SELECT outcomes_left, look_backs_left, spans_left FROM matching_progress").to_pylist()[0]
+    if left["outcomes_left"] or left["spans_left"]:
+        click.echo(
+            f"{left['outcomes_left']:,} outcomes and {left['spans_left']:,} spans that have just arrived have not been"
+            " matched with each other; `spanverdict derive` does it.",
+            err=True,
+        )
+    elif left["look_backs_left"]:
+        click.echo(
+            f"{left['look_backs_left']:,} outcomes have been looked for around their own time only;"
+            " `spanverdict derive` looks everywhere.",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""`spanverdict derive`: calls, chains and costs, brought up to date from what has arrived."""
+"""`spanverdict derive`: calls, chains, costs and the traces of outcomes, brought up to date from what has arrived."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from analytics.derive import derive
 from analytics.job import JobOptions
+from analytics.outcome_matching import match_outcomes
 from collector.renormalize import renormalize
 from spanverdict.config import DEFAULT_FILE, ConfigError, load
 from spanverdict.derivation import bring_up_to_date
@@ -26,6 +27,12 @@ _LOG = logging.getLogger("spanverdict.derive")
 REST_FACTOR = 4
 """How many times as long as it worked the follower rests: it takes a fifth of a core at most."""
 
+LOOK_BACK_SECONDS = 600
+"""How often the follower looks over all of history for outcomes that are not found around their own time."""
+
+LOOK_BACK_REST_FACTOR = 50
+"""How many times as long as such a look took it does without: it takes a fiftieth of a core at most."""
+
 _NICENESS = 10
 
 
@@ -33,7 +40,7 @@ _NICENESS = 10
 @click.option("--follow", is_flag=True, help="Go on for as long as standard input stays open; `serve` runs it so.")
 @store_options
 def derive_command(settings: Settings, *, follow: bool) -> None:
-    """Bring calls, attempt chains and costs up to date, and what an older version normalised.
+    """Bring calls, attempt chains, costs and the traces of outcomes up to date, and what an older version normalised.
 
     A running server does so by itself every few seconds.
     """
@@ -41,9 +48,10 @@ def derive_command(settings: Settings, *, follow: bool) -> None:
         _follow(settings)
         return
     with open_store(settings.db, write=True) as store:
-        renormalized, step = bring_up_to_date(store, job_options(settings.config))
+        renormalized, step, matched = bring_up_to_date(store, job_options(settings.config))
     again = f"Normalised {renormalized:,} spans anew. " if renormalized else ""
-    click.echo(f"{again}Derived {step.calls:,} calls of {step.traces:,} traces.", err=True)
+    looked = f" Looked for {matched.outcomes:,} outcomes, found {matched.matched:,}." if matched.outcomes else ""
+    click.echo(f"{again}Derived {step.calls:,} calls of {step.traces:,} traces.{looked}", err=True)
 
 
 def _follow(settings: Settings) -> None:
@@ -52,6 +60,7 @@ def _follow(settings: Settings) -> None:
     os.nice(_NICENESS)
     options = _Options(settings)
     said = ""
+    look_back_at = 0.0
     while True:
         started = time.monotonic()
         try:
@@ -61,14 +70,21 @@ def _follow(settings: Settings) -> None:
                 return
             try:
                 renormalize(remote)
-                derive(remote, options.current())
+                current = options.current()
+                derive(remote, current)
+                look_back = time.monotonic() >= look_back_at
+                matching_since = time.monotonic()
+                match_outcomes(remote, current.feedback_key, look_back=look_back)
+                if look_back:
+                    took = time.monotonic() - matching_since
+                    look_back_at = time.monotonic() + max(LOOK_BACK_SECONDS, LOOK_BACK_REST_FACTOR * took)
             finally:
                 remote.close()
             said = ""
         except StoreError as error:
             if said != str(error):
                 said = str(error)
-                _LOG.warning("Calls could not be derived: %s Trying again.", error)
+                _LOG.warning("What has arrived could not be derived: %s Trying again.", error)
         rest = max(settings.config.server.derive_seconds, REST_FACTOR * (time.monotonic() - started))
         if select.select([sys.stdin], [], [], rest)[0]:
             return

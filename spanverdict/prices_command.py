@@ -92,7 +92,7 @@ def prices_reprice(settings: Settings, since: datetime | None, model: str | None
         return
     with open_store(settings.db, write=True) as store:
         marked = mark_stale(store, since=since, model=model)
-        _, step = bring_up_to_date(store, options)
+        _, step, _ = bring_up_to_date(store, options)
     click.echo(f"Marked {marked:,} traces; derived {step.calls:,} calls of {step.traces:,} traces.", err=True)
 
 

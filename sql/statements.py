@@ -14,8 +14,12 @@ VIEWS = (
     "trace_costs",
     "unpriced_tokens",
     "derivation_progress",
+    "matching_progress",
+    "outcomes",
     "evaluations_by_trace",
     "feedback_by_trace",
+    "unmatched_outcomes",
+    "unmatched_outcomes_by_age",
     "trace_totals",
     "ingest_ledger",
 )
@@ -39,6 +43,9 @@ WRITES = frozenset(
         "stale_traces",
         "renormalized_spans",
         "normalizer_versions",
+        "trace_keys",
+        "key_attributes",
+        "matched_outcomes",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
@@ -70,6 +77,16 @@ def write(name: str) -> str:
     if name not in WRITES:
         raise KeyError(name)
     return (_ROOT / "writes" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
+def insert(name: str) -> str:
+    """The text of what a named write comes to when none of its rows is stored already.
+
+    Raises:
+        FileNotFoundError: there is no such text.
+    """
+    return (_ROOT / "inserts" / f"{name}.sql").read_text("utf-8")
 
 
 @cache

@@ -4,7 +4,7 @@ WITH said AS (
     SELECT
         row_number,
         feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
-        feedback_content(value, label, comment, attributes) AS content,
+        feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         event_time,
         received_at
     FROM incoming
@@ -15,7 +15,7 @@ versions AS (
     SELECT
         NULL AS row_number,
         feedback_id,
-        feedback_content(value, label, comment, attributes) AS content,
+        feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         event_time,
         received_at
     FROM (FROM feedback UNION ALL BY NAME FROM superseded_feedback)

@@ -6,6 +6,8 @@ ALTER TABLE evaluations ADD COLUMN identifier VARCHAR;
 ALTER TABLE evaluations ADD COLUMN judge_model VARCHAR;
 ALTER TABLE evaluations ADD COLUMN threshold DOUBLE;
 ALTER TABLE evaluations ADD COLUMN higher_is VARCHAR;
+-- A number drawn from the identity: to look for it reads a fifth of what the text takes.
+ALTER TABLE evaluations ADD COLUMN evaluation_number UBIGINT;
 
 CREATE TABLE superseded_evaluations (
     evaluation_id VARCHAR NOT NULL,
@@ -29,7 +31,8 @@ CREATE TABLE superseded_evaluations (
     identifier VARCHAR,
     judge_model VARCHAR,
     threshold DOUBLE,
-    higher_is VARCHAR
+    higher_is VARCHAR,
+    evaluation_number UBIGINT
 );
 
 CREATE TABLE superseded_feedback (
@@ -84,8 +87,11 @@ CREATE MACRO feedback_identity(
     ELSE concat_ws(chr(30), 'key', key)
 END));
 
-CREATE MACRO feedback_content(value, label, comment, attributes) AS md5(concat_ws(chr(31),
-    coalesce(value::VARCHAR, ''), coalesce(label, ''), coalesce(comment, ''), coalesce(attributes::VARCHAR, '')));
+CREATE MACRO feedback_content(
+    value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key
+) AS md5(concat_ws(chr(31), coalesce(value::VARCHAR, ''), coalesce(label, ''), coalesce(comment, ''),
+    coalesce(attributes::VARCHAR, ''), coalesce(trace_id, ''), coalesce(span_id, ''), coalesce(response_id, ''),
+    coalesce(conversation_id, ''), coalesce(key, '')));
 
 -- What is stored already, under its new identity; the latest of each stays.
 CREATE TEMP TABLE renamed AS
@@ -95,6 +101,7 @@ SELECT
             identifier, source) AS evaluation_id
     )
 FROM evaluations;
+UPDATE renamed SET evaluation_number = md5_number_lower(evaluation_id);
 DELETE FROM evaluations;
 INSERT INTO evaluations BY NAME
 SELECT * FROM renamed
@@ -127,13 +134,60 @@ SELECT * FROM renamed
 QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC) > 1;
 DROP TABLE renamed;
 
--- Which traces each outcome speaks of, as far as they have arrived.
+-- Which traces each outcome speaks of, as far as they have arrived. `event_time` here and in the two tables below is that of
+-- the word that stands: look-ups are pruned by it.
 CREATE TABLE outcome_matches (
+    kind VARCHAR NOT NULL,
     outcome_id VARCHAR NOT NULL,
+    event_time TIMESTAMP_NS NOT NULL,
     trace_id VARCHAR NOT NULL,
     level VARCHAR NOT NULL,
     matched_at TIMESTAMP NOT NULL
 );
+
+-- Outcomes that have not been looked at since they arrived.
+CREATE TABLE new_outcomes (
+    kind VARCHAR NOT NULL,
+    outcome_id VARCHAR NOT NULL,
+    event_time TIMESTAMP_NS NOT NULL
+);
+
+-- Outcomes that a trace still to come may concern: nothing matches them, or only something less exact than they name, or
+-- what may have further traces.
+CREATE TABLE open_outcomes (
+    kind VARCHAR NOT NULL,
+    outcome_id VARCHAR NOT NULL,
+    event_time TIMESTAMP_NS NOT NULL,
+    trace_id VARCHAR,
+    span_id VARCHAR,
+    response_id VARCHAR,
+    conversation_id VARCHAR,
+    key VARCHAR,
+    level VARCHAR,
+    look_back BOOLEAN NOT NULL
+);
+
+-- The application's key of each trace that has one.
+CREATE TABLE trace_keys (
+    key VARCHAR NOT NULL,
+    trace_id VARCHAR NOT NULL,
+    start_time TIMESTAMP_NS NOT NULL
+);
+
+-- How far outcomes have been matched with what arrived, and by which attribute: one row, as in `derivations`.
+CREATE TABLE matchings (
+    number BIGINT NOT NULL,
+    spans_through TIMESTAMP NOT NULL,
+    key_attribute VARCHAR,
+    matched_at TIMESTAMP NOT NULL
+);
+
+INSERT INTO matchings VALUES (0, '1970-01-01', NULL, '1970-01-01');
+
+INSERT INTO new_outcomes
+SELECT 'evaluation', evaluation_id, event_time FROM evaluations
+UNION ALL
+SELECT 'feedback', feedback_id, event_time FROM feedback;
 
 -- Items that base and candidate are both run on before a promotion.
 CREATE TABLE dataset_items (

@@ -1,10 +1,26 @@
--- What users and business systems had said by a moment: every word, and when another one took its place by then.
-SELECT
-    * EXCLUDE (attributes, comment, stands),
-    lead(event_time) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, stands) AS replaced_at
-FROM (
-    SELECT *, TRUE AS stands FROM feedback
-    UNION ALL BY NAME
-    SELECT *, FALSE AS stands FROM superseded_feedback
+-- What users and business systems had said by a moment: every word, and when another one took its place by then. What names a span, a
+-- trace or an answer came after the window began, within a day for clocks that differ; what names only a conversation or a
+-- key may be older than a trace of it.
+WITH said AS (
+    SELECT * EXCLUDE (attributes, comment)
+    FROM (
+        SELECT *, TRUE AS stands FROM feedback
+        UNION ALL BY NAME
+        SELECT *, FALSE AS stands FROM superseded_feedback
+    )
+    WHERE event_time < $until::TIMESTAMP_NS
+),
+near AS (
+    FROM said
+    WHERE event_time >= ($since::TIMESTAMP - INTERVAL 1 DAY)::TIMESTAMP_NS
+    UNION ALL
+    FROM said
+    WHERE
+        event_time < ($since::TIMESTAMP - INTERVAL 1 DAY)::TIMESTAMP_NS
+        AND span_id IS NULL AND trace_id IS NULL AND response_id IS NULL
+        AND (conversation_id IS NOT NULL OR key IS NOT NULL)
 )
-WHERE event_time < $until::TIMESTAMP_NS
+SELECT
+    * EXCLUDE (stands),
+    lead(event_time) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, stands) AS replaced_at
+FROM near

@@ -1,10 +1,11 @@
--- Evaluator results beside the trace they judge; a result whose trace has not arrived has no trace row.
+-- Evaluator results beside the traces they judge, once for each; one that matches nothing yet stands beside the trace that it
+-- names itself, if it does (`matched_by` is null).
 CREATE OR REPLACE VIEW evaluations_by_trace AS
 SELECT
-    coalesce(evaluations.trace_id, span_of_response.trace_id) AS trace_id,
+    coalesce(matched.trace_id, evaluations.trace_id) AS trace_id, matched.level AS matched_by,
     evaluations.name, evaluations.score, evaluations.label, evaluations.explanation, evaluations.evaluator_version,
-    evaluations.event_time, evaluations.service_name, evaluations.span_id, evaluations.response_id
+    evaluations.event_time, evaluations.service_name, evaluations.span_id, evaluations.response_id,
+    evaluations.conversation_id, evaluations.evaluation_id
 FROM evaluations
-LEFT JOIN (SELECT response_id, min(trace_id) AS trace_id FROM spans WHERE response_id IS NOT NULL GROUP BY response_id)
-    AS span_of_response
-    ON evaluations.trace_id IS NULL AND evaluations.response_id = span_of_response.response_id;
+LEFT JOIN (FROM outcome_matches WHERE kind = 'evaluation') AS matched
+    ON evaluations.event_time = matched.event_time AND evaluations.evaluation_id = matched.outcome_id;

@@ -5,12 +5,13 @@ CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
         identifier, source) AS evaluation_id,
+    md5_number_lower(evaluation_id) AS evaluation_number,
     evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
         AS content,
     *
 FROM (
     -- Entries that an older version left in the journal lack columns.
-    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id) FROM evaluations LIMIT 0)
+    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
 );
 
 -- A sender may tell one result of a span twice, by two carriers at about the same time, and only once say who judged. Of
@@ -72,6 +73,8 @@ FROM copies WHERE evaluation_id NOT IN (SELECT evaluation_id FROM evaluations SE
 UPDATE superseded_evaluations SET evaluation_id = copy_of
 FROM gone WHERE superseded_evaluations.evaluation_id = gone.evaluation_id;
 DELETE FROM outcome_matches WHERE outcome_id IN (SELECT evaluation_id FROM gone);
+DELETE FROM open_outcomes WHERE outcome_id IN (SELECT evaluation_id FROM gone);
+DELETE FROM new_outcomes WHERE outcome_id IN (SELECT evaluation_id FROM gone);
 
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT
@@ -79,7 +82,7 @@ SELECT
         AS content,
     *
 FROM evaluations
-WHERE evaluation_id IN (SELECT evaluation_id FROM arrived);
+WHERE evaluation_number IN (SELECT evaluation_number FROM arrived);
 
 CREATE OR REPLACE TEMP TABLE versions AS
 WITH contradicted AS (
@@ -127,6 +130,24 @@ WHERE EXISTS (
     WHERE known.evaluation_id = standing.evaluation_id AND known.content = standing.content
         AND known.event_time = standing.event_time
 );
-DELETE FROM evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM standing);
+DELETE FROM evaluations
+WHERE evaluation_number IN (SELECT evaluation_number FROM standing SEMI JOIN known USING (evaluation_id))
+    AND evaluation_id IN (SELECT evaluation_id FROM standing);
 INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content) FROM standing;
+
+-- What is new is looked for. A correction has the same target, and keeps its traces.
+INSERT INTO new_outcomes
+SELECT 'evaluation', evaluation_id, event_time FROM standing
+WHERE evaluation_id NOT IN (SELECT evaluation_id FROM known);
+
+CREATE OR REPLACE TEMP TABLE corrected AS
+SELECT evaluation_id AS outcome_id, event_time FROM standing SEMI JOIN known USING (evaluation_id);
+UPDATE outcome_matches SET event_time = corrected.event_time
+FROM corrected WHERE outcome_matches.kind = 'evaluation' AND outcome_matches.outcome_id = corrected.outcome_id;
+UPDATE open_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE open_outcomes.kind = 'evaluation' AND open_outcomes.outcome_id = corrected.outcome_id;
+UPDATE new_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE new_outcomes.kind = 'evaluation' AND new_outcomes.outcome_id = corrected.outcome_id;
+-- A process that matches meanwhile has read what no longer holds.
+UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected) OR EXISTS (FROM gone);
 SELECT count(*) FROM standing

@@ -4,13 +4,13 @@
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
-    feedback_content(value, label, comment, attributes) AS content,
+    feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
     * EXCLUDE (id)
 FROM (SELECT NULL::VARCHAR AS idempotency_key WHERE false UNION ALL BY NAME FROM incoming);
 
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT
-    feedback_content(value, label, comment, attributes) AS content,
+    feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
     *
 FROM feedback
 WHERE feedback_id IN (SELECT feedback_id FROM arrived);
@@ -47,7 +47,7 @@ said AS (
     UNION ALL BY NAME
     SELECT
         false AS is_new,
-        feedback_content(value, label, comment, attributes) AS content,
+        feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         *
     FROM superseded_feedback
 ),
@@ -75,4 +75,30 @@ QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time, receive
 
 DELETE FROM feedback WHERE feedback_id IN (SELECT feedback_id FROM standing);
 INSERT INTO feedback BY NAME SELECT * EXCLUDE (content, is_new) FROM standing;
+
+-- What is new, or speaks of something else than before, is looked for; the rest keeps its traces.
+CREATE OR REPLACE TEMP TABLE corrected AS
+SELECT
+    standing.feedback_id AS outcome_id,
+    standing.event_time,
+    (known.trace_id, known.span_id, known.response_id, known.conversation_id, known.key)
+    IS DISTINCT FROM (standing.trace_id, standing.span_id, standing.response_id, standing.conversation_id, standing.key)
+        AS is_moved
+FROM standing INNER JOIN known USING (feedback_id);
+
+DELETE FROM outcome_matches
+WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
+DELETE FROM open_outcomes WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
+DELETE FROM new_outcomes WHERE kind = 'feedback' AND outcome_id IN (SELECT outcome_id FROM corrected WHERE is_moved);
+INSERT INTO new_outcomes
+SELECT 'feedback', feedback_id, event_time FROM standing
+WHERE feedback_id NOT IN (SELECT outcome_id FROM corrected WHERE NOT is_moved);
+UPDATE outcome_matches SET event_time = corrected.event_time
+FROM corrected WHERE outcome_matches.kind = 'feedback' AND outcome_matches.outcome_id = corrected.outcome_id;
+UPDATE open_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE open_outcomes.kind = 'feedback' AND open_outcomes.outcome_id = corrected.outcome_id;
+UPDATE new_outcomes SET event_time = corrected.event_time
+FROM corrected WHERE new_outcomes.kind = 'feedback' AND new_outcomes.outcome_id = corrected.outcome_id;
+-- A process that matches meanwhile has read what no longer holds.
+UPDATE matchings SET number = number + 1 WHERE EXISTS (FROM corrected);
 SELECT (SELECT count(*) FROM standing) + (SELECT count(*) FROM versions WHERE is_new AND age > 1) AS stored

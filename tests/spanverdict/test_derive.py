@@ -137,6 +137,20 @@ def test_an_update_normalises_history_while_serving(deriving: Callable[..., Any]
     assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 680}]
 
 
+def test_a_server_matches_outcomes_with_traces(deriving: Callable[..., Any], tmp_path: Path, otlp: Any) -> None:
+    """Feedback that came before its trace, and a restart later, stands beside it by itself."""
+    (tmp_path / "f.csv").write_text("time,name,value,conversation_id\n2026-10-27T00:00Z,thumbs_down,1,c\n")
+    server = deriving()
+    done = CliRunner().invoke(main, ["feedback", "import", str(tmp_path / "f.csv"), "--db", str(server.db)])
+    assert done.exit_code == 0
+    server.stop()
+    server = deriving(server.db)
+    with Sender(server.told.grpc) as sender:
+        sender.send(otlp.request({"attributes": {"gen_ai.conversation.id": "c"}}))
+    found = "SELECT trace_id, matched_by FROM feedback_by_trace"
+    assert until(lambda: server.sql(found) == [{"trace_id": "01" * 16, "matched_by": "conversation"}])
+
+
 def test_sql_says_what_has_not_been_derived(tmp_path: Path, otlp: Any) -> None:
     """A question that touches calls tells on standard error what they lack; others tell nothing."""
     store = stored(tmp_path, otlp)

@@ -1,0 +1,9 @@
+-- How far outcomes have been matched with the traces that arrived.
+CREATE OR REPLACE VIEW matching_progress AS
+SELECT
+    matched_at,
+    key_attribute,
+    (SELECT count(*) FROM new_outcomes) AS outcomes_left,
+    (SELECT count(*) FROM open_outcomes WHERE look_back) AS look_backs_left,
+    (SELECT count(*) FROM spans WHERE received_at > (SELECT max(spans_through) FROM matchings)) AS spans_left
+FROM matchings;
