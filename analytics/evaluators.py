@@ -104,8 +104,8 @@ KNOWN_RULES: Mapping[str, EvaluatorRule] = {
 }
 """Thresholds on a scale from 0 to 1, as DeepEval's defaults have them; a schema is met or not."""
 
-OPTIONAL_COLUMNS = {"threshold": pl.Float64(), "higher_is": pl.String()}
-"""What a row may say of its evaluator's rule."""
+OPTIONAL_COLUMNS = {"error_type": pl.String(), "threshold": pl.Float64(), "higher_is": pl.String()}
+"""What a row may say of its evaluator: why it failed to run, and its rule."""
 
 
 def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | None = None) -> pl.DataFrame:
@@ -113,11 +113,12 @@ def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | 
 
     A recognised label decides; else the score by threshold and direction, each as configured, else as sent with the
     row, else as known of the evaluator; else a score of exactly 0 or 1. What is known of an evaluator, and bare scores,
-    are on a scale from 0 to 1: they are not used where the evaluator scores beyond it. What says nothing of this, such
-    as an evaluator that failed to run, is neither a pass nor a failure.
+    are on a scale from 0 to 1: they are not used where the evaluator scores beyond it. What says nothing of this, and
+    whatever an evaluator says that failed to run, is neither a pass nor a failure.
 
     Args:
-        evaluations: ``name``, ``label`` and ``score``, and where there are ``threshold`` and ``higher_is``.
+        evaluations: ``name``, ``label`` and ``score``, and where there are ``error_type``, ``threshold`` and
+            ``higher_is``.
         rules: how to read scores, by evaluator name in any spelling.
 
     Returns:
@@ -128,7 +129,8 @@ def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | 
     absent = {name: kind for name, kind in OPTIONAL_COLUMNS.items() if name not in evaluations.columns}
     frame = evaluations.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items())
     frame = frame.join(_rules(frame, rules or {}), on="name", how="left", maintain_order="left")
-    score = pl.col("score").fill_nan(None)
+    ran = pl.col("error_type").is_null()
+    score = pl.when(ran).then(pl.col("score").fill_nan(None))
     sent_threshold = pl.when(pl.col("threshold").is_finite()).then(pl.col("threshold"))
     sent_direction = normal_label(pl.col("higher_is"))
     sent_direction = pl.when(sent_direction.is_in(["better", "worse"])).then(sent_direction)
@@ -141,7 +143,7 @@ def with_passed(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | 
     exact = pl.when(unit_scale & score.is_in([0.0, 1.0])).then((score == 1.0) == better)
     by_threshold = pl.when(better).then(score >= threshold).when(direction == "worse").then(score <= threshold)
     by_stated = pl.when(stated_threshold.is_not_null()).then(by_threshold)
-    label = normal_label(pl.col("label"))
+    label = normal_label(pl.when(ran).then(pl.col("label")))
     by_label = (
         pl.when(label.is_in(list(PASS_LABELS)))
         .then(pl.lit(value=True))

@@ -56,6 +56,7 @@ EVALUATION_COLUMNS = (
     "name",
     "score",
     "label",
+    "error_type",
     "threshold",
     "higher_is",
     "key",

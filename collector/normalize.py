@@ -31,7 +31,7 @@ from collector.stored_attributes import attributes_from_json, events_from_json, 
 from collector.tokens import settle_tokens
 from collector.usage import read_usage
 
-NORMALIZER_VERSION = 1
+NORMALIZER_VERSION = 2
 """Stored with each row. Raise it with every change after which a stored span could get other canonical values (new
 names count, documentation does not): what an older version wrote is then normalised anew.
 """

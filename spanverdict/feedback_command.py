@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
 from analytics.job import json_pointer
+from analytics.outcome_matching import match_outcomes
 from spanverdict.ingest_path import content_policy_of
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
-from sql.access import Access, open_store
+from sql.access import Access, RemoteStore, open_store
 from sql.errors import QueryError
 from sql.feedback_rows import FIELDS, KEYS
 from sql.store import utc_now
@@ -78,6 +79,9 @@ def feedback_import(
                 click.echo(_import(store, file, rows, found), err=True)
             if missed.num_rows:
                 click.echo(_hint(missed, settings.config.feedback.key_attribute, listed=dry_run), err=True)
+        if not dry_run and not isinstance(store, RemoteStore):
+            # With a server running, the server matches.
+            match_outcomes(store, settings.config.feedback.key_attribute)
     if unmatched:
         _list(pa.concat_tables(unmatched), form, out)
 

@@ -1,5 +1,5 @@
 -- What validators said of the calls of some traces; a result may name a span or a response alone.
-SELECT event_time, trace_id, span_id, response_id, name, score, label, threshold, higher_is
+SELECT event_time, trace_id, span_id, response_id, name, score, label, error_type, threshold, higher_is
 FROM evaluations
 WHERE
     coalesce(nullif(regexp_replace(lower(name), '[^\p{L}\p{N}]', '', 'g'), ''), name)

@@ -47,6 +47,14 @@ def test_label_decides(label: str | None, expected: bool | None) -> None:
     assert _passed("Quality", label, None) is expected
 
 
+@pytest.mark.parametrize(("label", "score"), [(None, 0.0), ("fail", None), ("pass", 1.0)])
+def test_an_evaluator_that_failed_says_nothing(label: str | None, score: float | None) -> None:
+    """Whatever stands beside an error is what the evaluator fills in, and no judgement."""
+    said = {"name": "Quality", "label": label, "score": score, "error_type": "timeout"}
+    schema = {"name": pl.String, "label": pl.String, "score": pl.Float64, "error_type": pl.String}
+    assert with_passed(pl.DataFrame([said], schema=schema))["passed"].to_list() == [None]
+
+
 def test_label_beats_score() -> None:
     """A label that says fail is not overruled by a high score."""
     assert _passed("Quality", "fail", 1.0, Quality=EvaluatorRule(0.5)) is False
