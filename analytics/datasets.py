@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from analytics.item_file import parse_json, read_rows
-from sql import statements
+from analytics.table_file import TableFileError, read_table
+from sql import statements, strict_json
 from sql.access import Access
 
 MOST_ITEMS = 1_000_000
-MOST_BYTES = 2 * 1024**3
-"""What a file may hold: a data set is run on item by item, and read whole."""
+LONGEST_LINE = 64 * 2**20
+"""Bytes of a line: an item may carry documents and images."""
 
 _LONGEST_ID = 1_024
 _COLUMNS = ("id", "input", "cohort", "expected")
@@ -45,7 +46,7 @@ def read_items(path: Path, dataset: str, imported_at: datetime) -> pa.Table:
     """Read and check a file of items whole.
 
     Args:
-        path: a ``.csv``, ``.jsonl``, ``.ndjson`` or ``.parquet`` file.
+        path: a ``.csv``, ``.jsonl``, ``.ndjson`` or ``.parquet`` file; the former perhaps with ``.gz`` or ``.zst``.
         dataset: the name of the data set.
         imported_at: the time to store (UTC, naive).
 
@@ -53,19 +54,16 @@ def read_items(path: Path, dataset: str, imported_at: datetime) -> pa.Table:
         Rows for the named write ``dataset_items``; ``input`` and ``expected`` as JSON text.
 
     Raises:
-        DatasetError: a row is not usable; the message names file and row.
-        ItemFileError: the file cannot be read.
+        DatasetError: the file cannot be read, or a row is not usable; the message names file and row.
     """
-    if path.is_file() and path.stat().st_size > MOST_BYTES:
-        raise DatasetError(f"{path} has more than {MOST_BYTES // 2**30} GiB; nothing was imported.")
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for where, row in read_rows(path):
-        item = _item(f"{path}, {where}", row)
-        known = found.setdefault(item["item_id"], (where, item))
+    found: dict[str, tuple[int, dict[str, Any]]] = {}
+    for number, row in enumerate(_rows(path), 1):
+        item = _item(f"{path}, row {number}", row)
+        known = found.setdefault(item["item_id"], (number, item))
         if known[1] != item:
             raise DatasetError(
-                f"{path}, {where}: the id {item['item_id'][:60]!r} is that of {known[0]}, which says something else;"
-                " nothing was imported."
+                f"{path}, row {number}: the id {item['item_id'][:60]!r} is that of row {known[0]}, which says"
+                " something else; nothing was imported."
             )
         if len(found) > MOST_ITEMS:
             raise DatasetError(f"{path} has more than {MOST_ITEMS:,} items; nothing was imported.")
@@ -73,6 +71,15 @@ def read_items(path: Path, dataset: str, imported_at: datetime) -> pa.Table:
         raise DatasetError(f"{path} has no items; nothing was imported.")
     rows = [{"dataset": dataset, "imported_at": imported_at, **item} for _, item in found.values()]
     return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in read_table(path, typed=True, longest=LONGEST_LINE):
+            for row in batch.iter_rows(named=True):
+                yield {name: json.loads(cell) for name, cell in row.items() if cell is not None}
+    except TableFileError as error:
+        raise DatasetError(f"{error} Nothing was imported.") from error
 
 
 def _item(where: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +127,8 @@ def _json(value: object) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-        with contextlib.suppress(ValueError):
-            value = parse_json(value)
+        with contextlib.suppress(strict_json.JsonError):
+            value = strict_json.parse_storable(value)
     return json.dumps(value, ensure_ascii=False)
 
 

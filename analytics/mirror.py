@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from analytics.item_file import parse_json
+from sql import strict_json
 
 MOST_BYTES = 512 * 1024**2
 """What is read at once; a gateway's buffer of 10,000 results has about 50 MB."""
@@ -103,17 +103,18 @@ def read_pairs(source: IO[bytes], name: str, received_at: datetime, *, keep_resp
 def _results(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each result with the words that say where it stands."""
     try:
-        whole = parse_json(text)
-    except ValueError as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        whole = strict_json.parse_storable(text)
+    except strict_json.JsonError as error:
+        # Texts in JSON may hold what `splitlines` takes for the end of a line.
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if len(lines) <= 1:
-            raise MirrorError(f"{name} is not JSON ({error}); nothing was imported.") from error
+            raise MirrorError(f"{name}: {error}; nothing was imported.") from error
         for number, line in lines:
             where = f"{name}, line {number}"
             try:
-                value = parse_json(line)
-            except ValueError as reason:
-                raise MirrorError(f"{where}: not JSON ({reason}); nothing was imported.") from reason
+                value = strict_json.parse_storable(line)
+            except strict_json.JsonError as reason:
+                raise MirrorError(f"{where}: {reason}; nothing was imported.") from reason
             yield from _unpacked(value, where)
         return
     yield from _unpacked(whole, name)

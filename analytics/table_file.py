@@ -14,7 +14,11 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -26,7 +30,7 @@ import pyarrow.parquet
 from sql import strict_json
 
 LONGEST_LINE = 4 * 2**20
-"""Bytes of a line, and of a row of CSV, whose quoted texts may have several lines."""
+"""Bytes of a line, and of a row of CSV, whose quoted texts may have several lines, unless the caller says more."""
 
 MOST_BYTES = 2 * 2**30
 """Bytes of a file, unpacked."""
@@ -41,7 +45,6 @@ _COMPRESSED = (".gz", ".zst")
 
 _PIECE = 2**20
 
-csv.field_size_limit(LONGEST_LINE)
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -49,7 +52,18 @@ class TableFileError(Exception):
     """The file cannot be read; the message is one sentence that names it, and the line or row."""
 
 
-def read_table(path: Path, plain: Collection[str] = ()) -> Iterator[pl.DataFrame]:
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    packed: str
+    plain: Collection[str]
+    typed: bool
+    longest: int
+
+
+def read_table(
+    path: Path, plain: Collection[str] = (), *, typed: bool = False, longest: int = LONGEST_LINE
+) -> Iterator[pl.DataFrame]:
     """Read a file as text.
 
     Texts stay as they are; numbers and times of Parquet are written out, times in UTC; what is nested, in Parquet or
@@ -58,6 +72,10 @@ def read_table(path: Path, plain: Collection[str] = ()) -> Iterator[pl.DataFrame
     Args:
         path: a file whose name ends with one of SUFFIXES, perhaps before ``.gz`` or ``.zst``.
         plain: columns that hold nothing nested.
+        typed: make every cell JSON instead, texts quoted, so that the text "5" differs from the number 5. Then null is
+            what a line of JSON has not; a cell of CSV is a text, perhaps an empty one; NaN, which data frames write for
+            what is missing, is the null of JSON.
+        longest: bytes that a line, or a row of CSV, may have.
 
     Yields:
         Batches of rows, every column a String. Those of CSV and Parquet have the same columns, and there is at least
@@ -76,7 +94,7 @@ def read_table(path: Path, plain: Collection[str] = ()) -> Iterator[pl.DataFrame
     read = {".csv": _csv, ".parquet": _parquet}.get(kind, _json_lines)
     try:
         rows = 0
-        for frame in read(path, packed, plain):
+        for frame in read(_File(path, packed, plain, typed, longest)):
             rows += frame.height
             if rows > MOST_ROWS:
                 raise TableFileError(f"{path} has more than {MOST_ROWS:,} rows: split it.")
@@ -98,9 +116,10 @@ class _Text(io.RawIOBase):
         TableFileError: from ``readinto``: a bound is passed, or it is not UTF-8 text.
     """
 
-    def __init__(self, path: Path, source: BinaryIO) -> None:
+    def __init__(self, path: Path, source: BinaryIO, longest: int) -> None:
         super().__init__()
         self._path = path
+        self._longest = longest
         self._source = source
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._piece = memoryview(b"")
@@ -132,8 +151,8 @@ class _Text(io.RawIOBase):
         if self._size + len(piece) > MOST_BYTES:
             raise TableFileError(f"{self._path} has more than {MOST_BYTES >> 20:,} MiB, unpacked: split it.")
         first, last = piece.find(b"\n"), piece.rfind(b"\n")
-        if self._open + (len(piece) if first < 0 else first) > LONGEST_LINE:
-            raise TableFileError(f"{self._path}, line {self._lines + 1}: it is longer than {LONGEST_LINE >> 20} MiB.")
+        if self._open + (len(piece) if first < 0 else first) > self._longest:
+            raise TableFileError(f"{self._path}, line {self._lines + 1}: it is longer than {self._longest >> 20} MiB.")
         self._open = self._open + len(piece) if last < 0 else len(piece) - last - 1
         nul = piece.find(0)
         if nul >= 0:
@@ -150,22 +169,22 @@ class _Text(io.RawIOBase):
         self.quotes += piece.count(b'"')
 
 
-def _open_text(path: Path, packed: str) -> tuple[_Text, io.BufferedReader]:
+def _open_text(file: _File) -> tuple[_Text, io.BufferedReader]:
     source: Any
-    if packed == ".gz":
-        source = gzip.GzipFile(path)
-    elif packed:
-        source = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    if file.packed == ".gz":
+        source = gzip.GzipFile(file.path)
+    elif file.packed:
+        source = pa.CompressedInputStream(pa.OSFile(str(file.path)), "zstd")
     else:
-        source = path.open("rb")
-    raw = _Text(path, cast("BinaryIO", source))
+        source = file.path.open("rb")
+    raw = _Text(file.path, cast("BinaryIO", source), file.longest)
     return raw, io.BufferedReader(raw, _PIECE)
 
 
-def _csv(path: Path, packed: str, _plain: Collection[str]) -> Iterator[pl.DataFrame]:
-    raw, text = _open_text(path, packed)
+def _csv(file: _File) -> Iterator[pl.DataFrame]:
+    raw, text = _open_text(file)
     with text:
-        names = _header(path, text)
+        names = _header(file, text)
         if text.peek(1) == b"":
             yield pl.DataFrame(schema=dict.fromkeys(names, pl.String))
             return
@@ -174,7 +193,7 @@ def _csv(path: Path, packed: str, _plain: Collection[str]) -> Iterator[pl.DataFr
             reader = pyarrow.csv.open_csv(
                 text,
                 # Rows are counted, and so named in errors, only where one thread reads them.
-                read_options=pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=LONGEST_LINE),
+                read_options=pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=file.longest),
                 parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(numbers, pa.string()), null_values=[""], strings_can_be_null=True,
@@ -182,37 +201,50 @@ def _csv(path: Path, packed: str, _plain: Collection[str]) -> Iterator[pl.DataFr
                 ),
             )  # fmt: skip
             for batch in reader:
-                yield pl.DataFrame(pl.from_arrow(batch), schema=dict.fromkeys(numbers, pl.String)).rename(
+                frame = pl.DataFrame(pl.from_arrow(batch), schema=dict.fromkeys(numbers, pl.String)).rename(
                     dict(zip(numbers, names, strict=True))
                 )
+                yield _typed(file.path, frame.fill_null("")) if file.typed else frame
         except pa.ArrowInvalid as error:
-            raise TableFileError(_csv_sentence(path, _first_line(error))) from error
+            raise TableFileError(_csv_sentence(file, _first_line(error))) from error
         if raw.quotes % 2:
-            _check_quotes(path, packed)
+            _check_quotes(file)
 
 
-def _check_quotes(path: Path, packed: str) -> None:
+def _check_quotes(file: _File) -> None:
     """See that no quote is left open: Arrow takes all that follows it for the end of the last row.
 
     Raises:
         TableFileError: one is.
     """
-    _, text = _open_text(path, packed)
+    _, text = _open_text(file)
     row = 0
     with text, io.TextIOWrapper(text, "utf-8", newline="") as lines:
         try:
-            for row, _ in enumerate(csv.reader(lines, strict=True), 1):  # noqa: B007 (told below)
+            for row, _ in enumerate(_csv_rows(file, lines), 1):  # noqa: B007 (told below)
                 pass
         except csv.Error as error:
             if "unexpected end" in str(error):
-                raise TableFileError(f"{path}, row {row}: a quote is left open to the end of the file.") from error
+                raise TableFileError(f"{file.path}, row {row}: a quote is left open to the end of the file.") from error
+            if "field limit" in str(error):
+                size = file.longest >> 20
+                raise TableFileError(
+                    f"{file.path}, row {row}: it is longer than {size} MiB; is a quote left open?"
+                ) from error
 
 
-def _header(path: Path, text: io.BufferedReader) -> list[str]:
+def _csv_rows(file: _File, lines: Iterable[str]) -> Iterator[list[str]]:
+    # The limit is the module's; another file may have been read by another one.
+    csv.field_size_limit(file.longest)
+    return csv.reader(lines, strict=True)
+
+
+def _header(file: _File, text: io.BufferedReader) -> list[str]:
     """The names of the columns, each once."""
+    path = file.path
     lines = (line.decode() for line in itertools.islice(text, 1))
     try:
-        names = [name.strip() for name in next(csv.reader(lines, strict=True), [])]
+        names = [name.strip() for name in next(_csv_rows(file, lines), [])]
     except csv.Error as error:
         raise TableFileError(f"{path}, line 1: the names of the columns cannot be read: {error}.") from error
     if not any(names):
@@ -226,51 +258,89 @@ def _header(path: Path, text: io.BufferedReader) -> list[str]:
     return names
 
 
-def _csv_sentence(path: Path, said: str) -> str:
+def _csv_sentence(file: _File, said: str) -> str:
     found = re.search(r"Row #(\d+): Expected (\d+) columns?, got (\d+)", said)
     if found:
         row, expected, got = found.groups()
         mend = " (is a quote left open?)" if int(got) < int(expected) else ""
-        return f"{path}, row {row}: it has {got} fields, the header {expected}{mend}."
+        return f"{file.path}, row {row}: it has {got} fields, the header {expected}{mend}."
     if "straddl" in said:
-        return f"{path} cannot be read: a row is longer than {LONGEST_LINE >> 20} MiB; is a quote left open?"
-    return f"{path} cannot be read: {said}."
+        return f"{file.path} cannot be read: a row is longer than {file.longest >> 20} MiB; is a quote left open?"
+    return f"{file.path} cannot be read: {said}."
 
 
-def _json_lines(path: Path, packed: str, plain: Collection[str]) -> Iterator[pl.DataFrame]:
-    _, text = _open_text(path, packed)
+def _json_lines(file: _File) -> Iterator[pl.DataFrame]:
+    _, text = _open_text(file)
     with text:
         lines = ((number, line) for number, line in enumerate(text, 1) if not line.isspace())
-        while batch := [_json_row(path, number, line, plain) for number, line in itertools.islice(lines, BATCH_ROWS)]:
+        while batch := [_json_row(file, number, line) for number, line in itertools.islice(lines, BATCH_ROWS)]:
             names = sorted({name for row in batch for name in row})
             yield pl.DataFrame([pl.Series(name, [row.get(name) for row in batch], pl.String) for name in names])
 
 
-def _json_row(path: Path, number: int, line: bytes, plain: Collection[str]) -> dict[str, str | None]:
+def _json_row(file: _File, number: int, line: bytes) -> Mapping[str, str | None]:
     try:
         row = strict_json.parse(line)
         if not isinstance(row, dict):
-            raise TableFileError(f"{path}, line {number}: it is not a JSON object.")
-        return strict_json.texts(row, plain)
+            raise TableFileError(f"{file.path}, line {number}: it is not a JSON object.")
+        return strict_json.typed(row) if file.typed else strict_json.texts(row, file.plain)
     except strict_json.JsonError as error:
-        raise TableFileError(f"{path}, line {number}: {error}.") from error
+        raise TableFileError(f"{file.path}, line {number}: {error}.") from error
 
 
-def _parquet(path: Path, _packed: str, plain: Collection[str]) -> Iterator[pl.DataFrame]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
+def _parquet(file: _File) -> Iterator[pl.DataFrame]:
+    path = file.path
+    with pyarrow.parquet.ParquetFile(path) as parquet:
+        schema = parquet.schema_arrow
         names = list(schema.names)
         twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
         if twice is not None:
             raise TableFileError(f"{path}: two columns have the name {twice[:60]!r}.")
         for field in schema:
-            if field.name in plain and pa.types.is_nested(field.type):
+            if field.name in file.plain and pa.types.is_nested(field.type):
                 raise TableFileError(f"{path}: the column {field.name!r} holds {field.type}, not a text or a number.")
-        if file.metadata.num_rows > MOST_ROWS:
+        metadata = parquet.metadata
+        if metadata.num_rows > MOST_ROWS:
             raise TableFileError(f"{path} has more than {MOST_ROWS:,} rows: split it.")
-        yield _texts(pl.DataFrame(pl.from_arrow(schema.empty_table())))
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield _texts(pl.DataFrame(pl.from_arrow(batch)))
+        if sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)) > MOST_BYTES:
+            raise TableFileError(f"{path} has more than {MOST_BYTES >> 20:,} MiB, unpacked: split it.")
+        first = 1
+        for batch in itertools.chain([schema.empty_table()], parquet.iter_batches(BATCH_ROWS)):
+            frame = pl.DataFrame(pl.from_arrow(batch))
+            yield _typed(path, frame, first) if file.typed else _texts(frame)
+            first += frame.height
+
+
+def _typed(path: Path, frame: pl.DataFrame, first: int = 1) -> pl.DataFrame:
+    """Every value as JSON; ``first`` is the number of the first row."""
+    columns = []
+    for name, kind in frame.schema.items():
+        values = frame.select(_as_text(name, kind) if isinstance(kind, pl.Datetime) else name).to_series().to_list()
+        written = []
+        for row, value in enumerate(values, first):
+            try:
+                written.append(strict_json.write(_plain(value), repr(name[:60])))
+            except UnicodeDecodeError as error:
+                raise TableFileError(f"{path}, row {row}: {name[:60]!r} holds bytes that are no text.") from error
+            except strict_json.JsonError as error:
+                raise TableFileError(f"{path}, row {row}: {error}.") from error
+        columns.append(pl.Series(name, written, pl.String))
+    return pl.DataFrame(columns)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a column holds)
+    """A value of Parquet as JSON can say it."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def _texts(frame: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,6 @@ import click
 
 from analytics.datasets import DatasetError
 from analytics.feedback_file import FeedbackFileError
-from analytics.item_file import ItemFileError
 from analytics.job import JobOptionsError
 from analytics.mirror import MirrorError
 from analytics.promotions import NoPromotionError
@@ -32,7 +31,6 @@ _USAGE_ERRORS = (
     MirrorError,
     NoPromotionError,
     QueryError,
-    ItemFileError,
     TlsError,
 )
 """What is wrong with the command, the configuration or a file."""

@@ -47,6 +47,17 @@ def parse(text: bytes | str) -> Any:  # noqa: ANN401 (JSON has many types)
         raise JsonError("it is not JSON that can be read: a number has too many digits") from error
 
 
+def parse_storable(text: bytes | str) -> Any:  # noqa: ANN401
+    """Parse a JSON text as `parse` does, and see that `write` could write what it says.
+
+    Raises:
+        JsonError: one of the two cannot.
+    """
+    value = parse(text)
+    write(value)
+    return value
+
+
 def texts(members: dict[str, Any], plain: Collection[str]) -> dict[str, str | None]:
     """The members of an object as texts: a text as it is, every other value as JSON, null as none.
 
@@ -69,6 +80,42 @@ def texts(members: dict[str, Any], plain: Collection[str]) -> dict[str, str | No
             _check_text(name, text or "")
         found[name] = text
     return found
+
+
+def write(value: object, what: str = "it") -> str:
+    """A value as JSON that can be stored and read again.
+
+    Args:
+        value: what was parsed, or is like it.
+        what: what messages call the value.
+
+    Raises:
+        JsonError: it is nested deeper than DEEPEST levels, or holds what JSON or text cannot say: a number that is not
+            finite, half of a surrogate pair, a value of another kind.
+    """
+    if _is_deeper(value, DEEPEST):
+        raise JsonError(f"{what} is nested deeper than {DEEPEST} levels")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise JsonError(f"{what} holds half of a surrogate pair") from error
+    except ValueError as error:
+        raise JsonError(f"{what} holds a number that is too large") from error
+    except TypeError as error:
+        raise JsonError(f"{what} holds a value that JSON has no word for") from error
+    return text
+
+
+def typed(members: dict[str, Any]) -> dict[str, str]:
+    """The members of an object as JSON each, so that a text differs from a number and null from none.
+
+    Raises:
+        JsonError: a member cannot be written; the message begins with its name.
+    """
+    for name in members:
+        _check_text(name, "")
+    return {name: write(value, _shown(name)) for name, value in members.items()}
 
 
 def _json(name: str, value: object, plain: Collection[str]) -> str:

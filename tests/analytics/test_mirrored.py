@@ -86,6 +86,12 @@ def test_responses_may_be_left_out() -> None:
     assert "response" not in read([result(1)], keep_responses=False)[0]["attributes"]
 
 
+def test_a_line_ends_where_json_lines_says() -> None:
+    """Characters that other readers take for the end of a line may stand in a text."""
+    lines = [json.dumps(result(number, shadow_error="a\u2028b\x85c"), ensure_ascii=False) for number in (1, 2)]
+    assert [row["shadow_error"] for row in read("\r\n".join(lines).encode())] == ["a\u2028b\x85c"] * 2
+
+
 def test_the_later_of_two_holds() -> None:
     """A pair that stands twice in a file is stored as it was said last."""
     later = result(1, created_at="2026-11-03T00:00:00Z", shadow_latency_ms=1)
@@ -95,7 +101,7 @@ def test_the_later_of_two_holds() -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"{", "body is not JSON"),
+        (b"{", "body: it is not JSON: expecting property name"),
         (b"\xff", "body is not UTF-8"),
         ([], "body has no mirror results"),
         ([1], "body, result 1: not a JSON object"),
@@ -105,7 +111,7 @@ def test_the_later_of_two_holds() -> None:
         ([result(1, source_tokens=-1)], "source_total_tokens is '-1', not a whole number of 0 or more"),
         ([result(1, shadow_latency_ms="fast")], "shadow_latency_ms is 'fast', not a number"),
         ([result(1, source_model=["m"])], "source_model is"),
-        (json.dumps(result(1)).encode() + b'\n{"request_id": NaN}', "body, line 2: not JSON"),
+        (json.dumps(result(1)).encode() + b'\n{"request_id": NaN}', "body, line 2: it is not JSON: NaN is not a value"),
         (b"[" * 2_000, "nested"),
     ],
 )

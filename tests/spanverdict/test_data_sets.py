@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,9 @@ def test_items_are_the_same_from_every_format(cli: Cli, workdir: Path) -> None:
     first = items(cli)
     assert [row["item_id"] for row in first] == ["a", "b"]
     assert (first[0]["expected"], first[1]["expected"]) == ('{"tool": "pay"}', None)
-    for name in ("i.csv", "i.parquet", "i.jsonl"):
+    (workdir / "i.csv.gz").write_bytes(gzip.compress((workdir / "i.csv").read_bytes()))
+    (workdir / "i.jsonl.zst").write_bytes(pa.compress((workdir / "i.jsonl").read_bytes(), "zstd", asbytes=True))
+    for name in ("i.csv", "i.parquet", "i.jsonl", "i.csv.gz", "i.jsonl.zst"):
         assert "Stored 0 items" in cli("dataset", "import", "golden", name).stderr
     assert items(cli) == first
     rows[1]["cohort"] = "y"
@@ -61,23 +64,45 @@ def test_items_are_the_same_from_every_format(cli: Cli, workdir: Path) -> None:
 
 
 @pytest.mark.usefixtures("db")
+def test_a_number_is_not_its_text(cli: Cli, workdir: Path) -> None:
+    """Inputs keep their types, other columns too; a changed type is a changed item."""
+    said: list[tuple[str, object, str]] = [("text", "5", '"5"'), ("number", 5, "5"), ("truth", True, "true")]
+    for name, value, stored in said:
+        (workdir / "i.jsonl").write_text(json.dumps({"id": "a", "input": value, "expected": value, "other": value}))
+        pq.write_table(pa.table({"id": ["a"], "input": [value], "expected": [value], "other": [value]}), "i.parquet")
+        assert "Stored 1 items" in cli("dataset", "import", "golden", "i.jsonl").stderr, name
+        assert "Stored 0 items" in cli("dataset", "import", "golden", "i.parquet").stderr, name
+        (item,) = items(cli)
+        assert (item["input"], item["expected"], item["attributes"]) == (stored, stored, f'{{"other": {stored}}}')
+    (workdir / "i.csv").write_text("id,input\na,5\n")
+    cli("dataset", "import", "golden", "i.csv")
+    assert items(cli)[0]["input"] == '"5"'
+
+
+@pytest.mark.usefixtures("db")
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("i.csv", b"id,question\n1,2\n", "i.csv, row 1: the column 'input' is missing; found id, question"),
         ("i.csv", b"id,input\n1,2,3\n", "i.csv, row 1: it has 3 fields, the header 2"),
-        ("i.csv", b'id,input\n1,"a\n', "i.csv cannot be read: line 2: unexpected end of data"),
-        ("i.csv", b"id,input,id\n", "two columns are named 'id'"),
+        ("i.csv", b'id,input\n1,"a\n', "i.csv, row 1: a quote is left open to the end of the file. Nothing"),
+        ("i.csv", b"id,input,id\n", "i.csv, line 1: two columns have the name 'id'"),
         ("i.csv", b"id,input\n,b\n", "i.csv, row 1: the id is empty"),
         ("i.csv", b"id,input\n1,\n", "i.csv, row 1: the input of item '1' is empty"),
         ("i.csv", b"id,input\n1,\xff\n", "i.csv, line 2: it is not UTF-8 text"),
         ("i.csv", b"id,input\n", "i.csv has no items"),
-        ("i.jsonl", b'{"id": 1, "input": "a"}\n{"id": "1", "input": "b"}\n', "line 2: the id '1' is that of line 1"),
-        ("i.jsonl", b'{"id": 1, "input": NaN}\n', "line 1: not a JSON object (NaN is not JSON)"),
-        ("i.jsonl", b'{"id": 1, "input": "\\ud800"}\n', "line 1: not a JSON object (it holds half a surrogate pair)"),
-        ("i.jsonl", b"[" * 200 + b"]" * 200, "line 1: not a JSON object (it is nested deeper than 100 levels)"),
-        ("i.jsonl", b'{"id": {}, "input": 1}\n', "line 1: the id is {}, not a text"),
-        ("i.jsonl", b"[]\n", "line 1: not a JSON object"),
+        ("i.jsonl", b'{"id": 1, "input": "a"}\n{"id": "1", "input": "b"}\n', "row 2: the id '1' is that of row 1"),
+        ("i.jsonl", b'{"id": 1, "input": NaN}\n', "i.jsonl, line 1: it is not JSON: NaN is not a value. Nothing"),
+        (
+            "i.jsonl",
+            b'{"id": 1, "input": "\\ud800"}\n',
+            "i.jsonl, line 1: 'input' holds half of a surrogate pair. Nothing",
+        ),
+        ("i.jsonl", b'{"input": ' + b"[" * 33 + b"]" * 33 + b"}", "line 1: 'input' is nested deeper than 32 levels"),
+        ("i.jsonl", b'{"id": {}, "input": 1}\n', "row 1: the id is {}, not a text"),
+        ("i.jsonl", b"[]\n", "line 1: it is not a JSON object"),
+        ("i.jsonl", b'{"id": 1, "input": 1e999}', "line 1: 'input' holds a number that is too large. Nothing"),
+        ("i.csv.gz", b"id,input", "i.csv.gz cannot be read: it is not whole, or not what its name says. Nothing"),
         ("i.parquet", b"PAR1", "i.parquet cannot be read"),
         ("i.txt", b"", "name a .csv, .jsonl or .parquet file"),
     ],

@@ -161,6 +161,28 @@ def test_json_members_are_texts_that_say_the_same(members: dict[str, Any]) -> No
             assert json.loads(texts[name] or "") == value
 
 
+@given(members=st.dictionaries(TEXT, VALUE, max_size=5))
+def test_json_members_keep_their_type(members: dict[str, Any]) -> None:
+    """Each is the JSON of the same value; null is one."""
+    found = strict_json.typed(strict_json.parse(json.dumps(members)))
+    assert {name: json.loads(text) for name, text in found.items()} == members
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (float("inf"), "it holds a number that is too large"),
+        ({"a": ["\ud800"]}, "it holds half of a surrogate pair"),
+        (json.loads("[" * 33 + "]" * 33), "it is nested deeper than 32 levels"),
+        (NOW, "it holds a value that JSON has no word for"),
+    ],
+)
+def test_what_cannot_be_stored_is_not_written(value: object, sentence: str) -> None:
+    """One clause says why."""
+    with pytest.raises(strict_json.JsonError, match=f"^{sentence}$"):
+        strict_json.write(value)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
