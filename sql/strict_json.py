@@ -96,7 +96,7 @@ def write(value: object, what: str = "it") -> str:
     if _is_deeper(value, DEEPEST):
         raise JsonError(f"{what} is nested deeper than {DEEPEST} levels")
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         text.encode()
     except UnicodeEncodeError as error:
         raise JsonError(f"{what} holds half of a surrogate pair") from error
@@ -149,6 +149,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+# Made once: `json.dumps` makes one for every value.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once)
 
 
