@@ -58,6 +58,7 @@ bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/repeats.py
 	$(BIN)/python benchmarks/derivation.py
+	$(BIN)/python benchmarks/outcomes.py
 	$(BIN)/python benchmarks/queries.py --spans 500000 --queries 50
 	$(BIN)/python benchmarks/otlp_json.py
 	$(BIN)/python benchmarks/redaction.py
