@@ -37,8 +37,14 @@ MOST_BYTES = 2 * 2**30
 
 MOST_ROWS = 20_000_000
 
+MOST_COLUMNS = 2_000
+"""Columns of a table, and names of a row of JSON Lines."""
+
 BATCH_ROWS = 50_000
 """Rows of JSON Lines or Parquet that are read at once."""
+
+_BATCH_CELLS = 2_000_000
+"""Rows times names of JSON Lines that are read at once: every row may have names of its own."""
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _COMPRESSED = (".gz", ".zst")
@@ -249,6 +255,7 @@ def _header(file: _File, text: io.BufferedReader) -> list[str]:
         raise TableFileError(f"{path}, line 1: the names of the columns cannot be read: {error}.") from error
     if not any(names):
         raise TableFileError(f"{path} cannot be read: its first line is empty, where the names of the columns stand.")
+    _check_width(path, names)
     for number, name in enumerate(names, 1):
         if not name:
             raise TableFileError(f"{path}, line 1: column {number} has no name.")
@@ -256,6 +263,16 @@ def _header(file: _File, text: io.BufferedReader) -> list[str]:
     if twice is not None:
         raise TableFileError(f"{path}, line 1: two columns have the name {twice[:60]!r}.")
     return names
+
+
+def _check_width(path: Path, names: list[str]) -> None:
+    """See that there are not more columns than anybody means.
+
+    Raises:
+        TableFileError: there are.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise TableFileError(f"{path} has {len(names):,} columns; {MOST_COLUMNS:,} are read at most.")
 
 
 def _csv_sentence(file: _File, said: str) -> str:
@@ -273,9 +290,20 @@ def _json_lines(file: _File) -> Iterator[pl.DataFrame]:
     _, text = _open_text(file)
     with text:
         lines = ((number, line) for number, line in enumerate(text, 1) if not line.isspace())
-        while batch := [_json_row(file, number, line) for number, line in itertools.islice(lines, BATCH_ROWS)]:
-            names = sorted({name for row in batch for name in row})
-            yield pl.DataFrame([pl.Series(name, [row.get(name) for row in batch], pl.String) for name in names])
+        batch: list[Mapping[str, str | None]] = []
+        names: set[str] = set()
+        for number, line in lines:
+            batch.append(row := _json_row(file, number, line))
+            names.update(row)
+            if len(batch) == BATCH_ROWS or len(names) > MOST_COLUMNS or len(batch) * len(names) > _BATCH_CELLS:
+                yield _columns(batch, names)
+                batch, names = [], set()
+        if batch:
+            yield _columns(batch, names)
+
+
+def _columns(batch: list[Mapping[str, str | None]], names: set[str]) -> pl.DataFrame:
+    return pl.DataFrame([pl.Series(name, [row.get(name) for row in batch], pl.String) for name in sorted(names)])
 
 
 def _json_row(file: _File, number: int, line: bytes) -> Mapping[str, str | None]:
@@ -283,6 +311,10 @@ def _json_row(file: _File, number: int, line: bytes) -> Mapping[str, str | None]
         row = strict_json.parse(line)
         if not isinstance(row, dict):
             raise TableFileError(f"{file.path}, line {number}: it is not a JSON object.")
+        if not row:
+            raise TableFileError(f"{file.path}, line {number}: it is an empty object.")
+        if len(row) > MOST_COLUMNS:
+            raise TableFileError(f"{file.path}, line {number}: it has more than {MOST_COLUMNS:,} names.")
         return strict_json.typed(row) if file.typed else strict_json.texts(row, file.plain)
     except strict_json.JsonError as error:
         raise TableFileError(f"{file.path}, line {number}: {error}.") from error
@@ -293,6 +325,7 @@ def _parquet(file: _File) -> Iterator[pl.DataFrame]:
     with pyarrow.parquet.ParquetFile(path) as parquet:
         schema = parquet.schema_arrow
         names = list(schema.names)
+        _check_width(path, names)
         twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
         if twice is not None:
             raise TableFileError(f"{path}: two columns have the name {twice[:60]!r}.")

@@ -23,7 +23,7 @@ from collector.redact import ContentPolicy
 from collector.rows import Rows
 from collector.wire import MalformedRequestError
 from sql import strict_json
-from sql.feedback_rows import FIELDS, FeedbackRowError, feedback_rows
+from sql.feedback_rows import FIELDS, FeedbackRowError, attributes_text, feedback_rows
 
 MOST_ROWS = 100_000
 """Rows of one request; more come in a file."""
@@ -105,12 +105,11 @@ def encode_feedback(body: bytes, idempotency_key: str | None = None) -> bytes:
     if len(rows) > MOST_ROWS:
         raise FeedbackError(f"it holds {len(rows):,} rows; send at most {MOST_ROWS:,} at once, or import a file")
     texts = [_texts(number, row) for number, row in enumerate(rows, 1)]
-    names = sorted({name for row in texts for name in row})
-    columns = {name: pl.Series(name, [row.get(name) for row in texts], pl.String) for name in names}
-    given = pl.DataFrame([column for name, column in columns.items() if name in FIELDS])
-    others = pl.DataFrame([column for name, column in columns.items() if name not in FIELDS])
-    if not given.width and rows:
-        raise FeedbackError("row 1: name is missing", 1, "name")
+    given = pl.DataFrame([pl.Series(name, [row.get(name) for row in texts], pl.String) for name in FIELDS])
+    others = pl.Series(
+        [attributes_text({name: text for name, text in row.items() if name not in FIELDS}) for row in texts],
+        dtype=pl.String,
+    )
     try:
         frame = feedback_rows(given, others, may_lack_time=True)
     except FeedbackRowError as error:

@@ -7,6 +7,9 @@ else a row says is kept as attributes.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import polars as pl
 
 KEYS = ("trace_id", "span_id", "response_id", "conversation_id", "key")
@@ -45,13 +48,13 @@ class FeedbackRowError(ValueError):
 
 
 def feedback_rows(
-    given: pl.DataFrame, others: pl.DataFrame, *, first: int = 1, may_lack_time: bool = False
+    given: pl.DataFrame, others: pl.DataFrame | pl.Series, *, first: int = 1, may_lack_time: bool = False
 ) -> pl.DataFrame:
     """Check rows and bring them into the columns of the named write ``feedback``, but for ``received_at``.
 
     Args:
         given: any of FIELDS, as text.
-        others: what else each row says, as text; null or empty: nothing.
+        others: what else each row says, as columns of text (null or empty: nothing), or as `attributes_text` has it.
         first: the number of the first row, for errors.
         may_lack_time: a row without a time is one of now: its ``event_time`` is null.
 
@@ -74,8 +77,19 @@ def feedback_rows(
     )  # fmt: skip
 
 
-def _attributes(others: pl.DataFrame, height: int) -> pl.Series:
+def attributes_text(members: Mapping[str, str | None]) -> str:
+    """What else one row says as the JSON object that is stored.
+
+    Rows from JSON have names of their own: a column for each would take every row times every name.
+    """
+    said = {name: text for name, text in sorted(members.items()) if text}
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def _attributes(others: pl.DataFrame | pl.Series, height: int) -> pl.Series:
     """What else each row says as a JSON object, in the order of names: the same for a row, whatever comes with it."""
+    if isinstance(others, pl.Series):
+        return others
     members = [
         pl.when(pl.col(name) != "").then(
             pl.struct(pl.col(name)).struct.json_encode().str.strip_prefix("{").str.strip_suffix("}")

@@ -134,7 +134,7 @@ def _check_text(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         # Such an escape is JSON, but no text of any encoding.
-        raise JsonError(f"{_shown(name)} holds half of a surrogate pair", ascii(name)) from error
+        raise JsonError(f"{_shown(name)} holds half of a surrogate pair", ascii(name)[1:-1]) from error
 
 
 def _refuse_constant(name: str) -> float:

@@ -6,7 +6,8 @@ WITH said AS (
         feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
         feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         event_time,
-        received_at
+        received_at,
+        row_number AS place
     FROM incoming
 ),
 versions AS (
@@ -14,12 +15,19 @@ versions AS (
     UNION ALL BY NAME
     SELECT
         NULL AS row_number,
+        place,
         feedback_id,
         feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         event_time,
         received_at
-    FROM (FROM feedback UNION ALL BY NAME FROM superseded_feedback)
+    FROM (SELECT 0 AS place, * FROM feedback UNION ALL BY NAME SELECT -1 AS place, * FROM superseded_feedback)
     WHERE feedback_id IN (SELECT feedback_id FROM said)
+),
+fresh AS (
+    SELECT *
+    FROM versions
+    QUALIFY row_number IS NULL
+        OR bool_and(row_number IS NOT NULL) OVER (PARTITION BY feedback_id, event_time, content)
 ),
 compared AS (
     SELECT
@@ -27,11 +35,12 @@ compared AS (
         content IS NOT DISTINCT FROM lag(content) OVER in_time AS says_the_same,
         row_number() OVER in_time = 1 AS is_first,
         bool_or(row_number IS NULL) OVER of_identity AS is_known,
-        min(content) OVER of_identity = max(content) OVER of_identity AS is_undisputed
-    FROM versions
+        min(content) FILTER (WHERE place >= 0) OVER of_identity = max(content) FILTER (WHERE place >= 0) OVER of_identity
+            AS is_undisputed
+    FROM fresh
     WINDOW
         of_identity AS (PARTITION BY feedback_id),
-        in_time AS (PARTITION BY feedback_id ORDER BY event_time, received_at, content, row_number NULLS FIRST)
+        in_time AS (PARTITION BY feedback_id ORDER BY event_time, received_at, place, content)
 ),
 matched AS (
     SELECT row_number FROM incoming SEMI JOIN spans USING (trace_id)
@@ -55,12 +64,12 @@ matched AS (
 SELECT
     row_number,
     CASE
+        WHEN is_known IS NULL THEN 'repeat'
         WHEN is_undisputed THEN if(is_known OR NOT is_first, 'repeat', 'new')
         WHEN says_the_same THEN 'repeat'
         WHEN is_known OR NOT is_first THEN 'correction'
         ELSE 'new'
     END AS becomes,
     row_number IN (SELECT row_number FROM matched) AS is_matched
-FROM compared
-WHERE row_number IS NOT NULL
+FROM incoming LEFT JOIN compared USING (row_number)
 ORDER BY row_number

@@ -1,6 +1,6 @@
 -- An evaluation is known by the most exact target it names, its name and who says it. Of one identity what comes later
--- holds, and what it replaces is kept. A span event and a log record may carry the same score at slightly different times:
--- the same content is a repetition, not a change.
+-- holds, of one moment what was said last, and what it replaces is kept. A span event and a log record may carry the same score
+-- at slightly different times: the same content is a repetition, not a change, and so is what was said of that moment before.
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
@@ -8,6 +8,7 @@ SELECT
     md5_number_lower(evaluation_id) AS evaluation_number,
     evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
         AS content,
+    row_number() OVER () AS place,
     *
 FROM (
     -- Entries that an older version left in the journal lack columns.
@@ -92,27 +93,39 @@ WITH contradicted AS (
     HAVING count(DISTINCT content) > 1
 ),
 said AS (
-    SELECT * FROM arrived
+    SELECT true AS is_new, * FROM arrived
     UNION ALL BY NAME
-    SELECT * FROM known
+    SELECT false AS is_new, 0 AS place, * FROM known
     UNION ALL BY NAME
     SELECT
+        false AS is_new,
+        -1 AS place,
         evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
             AS content,
         *
     FROM superseded_evaluations
 ),
-changes AS (
+fresh AS (
     SELECT *
     FROM said
     WHERE evaluation_id IN (SELECT evaluation_id FROM contradicted)
-    QUALIFY content IS DISTINCT FROM lag(content) OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, content)
+    QUALIFY NOT is_new OR bool_and(is_new) OVER (PARTITION BY evaluation_id, event_time, content)
+),
+changes AS (
+    SELECT * EXCLUDE (is_new)
+    FROM fresh
+    QUALIFY content IS DISTINCT FROM
+        lag(content) OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, place, content)
 )
-SELECT *, row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time DESC, received_at DESC, content DESC) AS age
+SELECT
+    *,
+    row_number() OVER (
+        PARTITION BY evaluation_id ORDER BY event_time DESC, received_at DESC, place DESC, content DESC
+    ) AS age
 FROM changes;
 
 DELETE FROM superseded_evaluations WHERE evaluation_id IN (SELECT evaluation_id FROM versions);
-INSERT INTO superseded_evaluations BY NAME SELECT * EXCLUDE (content, age) FROM versions WHERE age > 1;
+INSERT INTO superseded_evaluations BY NAME SELECT * EXCLUDE (content, age, place) FROM versions WHERE age > 1;
 
 CREATE OR REPLACE TEMP TABLE standing AS
 SELECT * EXCLUDE (age) FROM versions WHERE age = 1
@@ -121,7 +134,7 @@ SELECT *
 FROM arrived
 WHERE evaluation_id NOT IN (SELECT evaluation_id FROM known)
     AND evaluation_id NOT IN (SELECT evaluation_id FROM versions)
-QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, content) = 1;
+QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, place) = 1;
 
 -- What stands already is not written again.
 DELETE FROM standing
@@ -133,7 +146,7 @@ WHERE EXISTS (
 DELETE FROM evaluations
 WHERE evaluation_number IN (SELECT evaluation_number FROM standing SEMI JOIN known USING (evaluation_id))
     AND evaluation_id IN (SELECT evaluation_id FROM standing);
-INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content) FROM standing;
+INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content, place) FROM standing;
 
 -- What is new is looked for. A correction has the same target, and keeps its traces.
 INSERT INTO new_outcomes

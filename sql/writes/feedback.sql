@@ -1,10 +1,12 @@
 -- A row is known by its own id where it has one, else by the most exact target it names, its name and its source. Of one
--- identity what comes later holds, and what it replaces is kept; the same content is a repetition, not a change, and so is
+-- identity what comes later holds, of one moment what was said last, and what it replaces is kept; the same content is a
+-- repetition, not a change, and so is what was said of that moment before, unless a request of another key says it, and
 -- whatever a request says again that has been taken already. Files and older journals say nothing of requests.
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,
     feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
+    row_number() OVER () AS place,
     * EXCLUDE (id)
 FROM (SELECT NULL::VARCHAR AS idempotency_key WHERE false UNION ALL BY NAME FROM incoming);
 
@@ -43,26 +45,36 @@ WITH contradicted AS (
 said AS (
     SELECT true AS is_new, * FROM arrived
     UNION ALL BY NAME
-    SELECT false AS is_new, * FROM known
+    SELECT false AS is_new, 0 AS place, * FROM known
     UNION ALL BY NAME
     SELECT
         false AS is_new,
+        -1 AS place,
         feedback_content(value, label, comment, attributes, trace_id, span_id, response_id, conversation_id, key) AS content,
         *
     FROM superseded_feedback
 ),
-changes AS (
+fresh AS (
     SELECT *
     FROM said
     WHERE feedback_id IN (SELECT feedback_id FROM contradicted)
+    QUALIFY NOT is_new OR idempotency_key IS NOT NULL OR bool_and(is_new) OVER (PARTITION BY feedback_id, event_time, content)
+),
+changes AS (
+    SELECT *
+    FROM fresh
     QUALIFY content IS DISTINCT FROM
-        lag(content) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content, is_new)
+        lag(content) OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, place, content)
 )
-SELECT *, row_number() OVER (PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC, content DESC) AS age
+SELECT
+    *,
+    row_number() OVER (
+        PARTITION BY feedback_id ORDER BY event_time DESC, received_at DESC, place DESC, content DESC
+    ) AS age
 FROM changes;
 
 DELETE FROM superseded_feedback WHERE feedback_id IN (SELECT feedback_id FROM versions);
-INSERT INTO superseded_feedback BY NAME SELECT * EXCLUDE (content, age, is_new) FROM versions WHERE age > 1;
+INSERT INTO superseded_feedback BY NAME SELECT * EXCLUDE (content, age, is_new, place) FROM versions WHERE age > 1;
 
 CREATE OR REPLACE TEMP TABLE standing AS
 SELECT * EXCLUDE (age) FROM versions WHERE age = 1 AND is_new
@@ -71,10 +83,10 @@ SELECT true AS is_new, *
 FROM arrived
 WHERE feedback_id NOT IN (SELECT feedback_id FROM known)
     AND feedback_id NOT IN (SELECT feedback_id FROM versions)
-QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, content) = 1;
+QUALIFY row_number() OVER (PARTITION BY feedback_id ORDER BY event_time, received_at, place) = 1;
 
 DELETE FROM feedback WHERE feedback_id IN (SELECT feedback_id FROM standing);
-INSERT INTO feedback BY NAME SELECT * EXCLUDE (content, is_new) FROM standing;
+INSERT INTO feedback BY NAME SELECT * EXCLUDE (content, is_new, place) FROM standing;
 
 -- What is new, or speaks of something else than before, is looked for; the rest keeps its traces.
 CREATE OR REPLACE TEMP TABLE corrected AS

@@ -308,6 +308,20 @@ def test_rows_and_bytes_are_bounded(read: Callable[..., Rows], monkeypatch: pyte
             read(name, content)
 
 
+def test_columns_and_names_are_bounded(read: Callable[..., Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column for each of the names that only one line has would take lines times names of memory."""
+    monkeypatch.setattr(table_file, "MOST_COLUMNS", 6)
+    lines = [LINE[:-1] % 1 + f', "own{number}": "x"}}\n' for number in range(40)]
+    rows = read("f.jsonl", "".join(lines))
+    assert [json.loads(row["attributes"]) for row in rows] == [{f"own{number}": "x"} for number in range(40)]
+    with pytest.raises(FeedbackFileError, match=r"line 2: it has more than 6 names\. Nothing"):
+        read("f.jsonl", lines[0] + LINE[:-1] % 1 + ', "a": 1, "b": 2, "c": 3}')
+    with pytest.raises(FeedbackFileError, match=r"f\.csv has 7 columns; 6 are read at most\. Nothing"):
+        read("f.csv", "time,name,value,key,a,b,c\n")
+    with pytest.raises(FeedbackFileError, match=r"line 1: it is an empty object\. Nothing"):
+        read("f.jsonl", "{}\n")
+
+
 def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
     """Wherever a file breaks off, it is one sentence."""
     path = tmp_path / "f.parquet"

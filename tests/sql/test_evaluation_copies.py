@@ -105,3 +105,16 @@ def test_the_history_of_a_copy_goes_with_it(store: Store) -> None:
     assert [(row["score"], row["old"]) for row in standing(store)] == [(0.1, True), (0.8, False)]
     assert store.read("SELECT evaluation_id FROM evaluations UNION FROM (SELECT evaluation_id FROM"
                       " superseded_evaluations)").num_rows == 1  # fmt: skip
+
+
+def test_a_retry_of_what_was_replaced_at_the_same_time_changes_nothing(store: Store) -> None:
+    """A result, its correction with the same time, and the first again: the correction holds."""
+    for seconds, score in enumerate([0.1, 0.9, 0.1, 0.9, 0.1]):
+        store.write(rows({"carrier": "log", "score": score, "received_at": NOW + timedelta(seconds=seconds)}))
+    assert [(row["score"], row["old"]) for row in standing(store)] == [(0.1, True), (0.9, False)]
+
+
+def test_of_one_moment_what_is_said_last_holds(store: Store) -> None:
+    """In one batch too."""
+    store.write(rows(*({"carrier": "log", "score": score} for score in (0.9, 0.1, 0.5))))
+    assert [row["score"] for row in standing(store) if not row["old"]] == [0.5]

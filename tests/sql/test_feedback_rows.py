@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql import strict_json
-from sql.feedback_rows import FIELDS, LONGEST, FeedbackRowError, feedback_rows
+from sql.feedback_rows import FIELDS, LONGEST, FeedbackRowError, attributes_text, feedback_rows
 from sql.store import Store
 
 NOW = datetime(2026, 11, 22)
@@ -206,3 +206,33 @@ def test_json_that_could_be_read_in_two_ways_is_refused(text: bytes, sentence: s
     with pytest.raises(strict_json.JsonError) as caught:
         strict_json.texts(strict_json.parse(text), {"plain"})
     assert str(caught.value) == sentence
+
+
+def test_what_was_said_of_one_moment_is_taken_once_and_the_last_of_it_holds(store: Store) -> None:
+    """A file whose times are days has a row and its correction of the same day: importing it again adds nothing."""
+    given_rows = [said(0, 1), said(0, 0), *(said(0, value, name="stars") for value in (0, 1, 3))]
+    for seconds, stored in enumerate([5, 0, 0]):
+        table = rows(*given_rows, received_at=NOW + timedelta(seconds=seconds))
+        told = [what for what, _ in becomes(store, table)]
+        assert store.write({"feedback": table}) == {"feedback": stored}
+        assert sum(what != "repeat" for what in told) == stored
+        assert store.read("SELECT value FROM feedback ORDER BY value")["value"].to_pylist() == [0.0, 3.0]
+        assert store.read("FROM superseded_feedback").num_rows == 3
+
+
+def test_the_check_calls_an_older_word_that_stands_a_repetition(store: Store) -> None:
+    """The write passes over it, although something else was said in between."""
+    store.write({"feedback": rows(said(1, 0))})
+    store.write({"feedback": rows(said(2, 1))})
+    older = rows(said(0, 1), received_at=NOW + timedelta(seconds=1))
+    assert [what for what, _ in becomes(store, older)] == ["repeat"]
+    assert store.write({"feedback": older}) == {"feedback": 0}
+
+
+def test_attributes_are_the_same_whether_rows_come_as_columns_or_as_json() -> None:
+    """Else a row from a file and the same row posted would contradict each other."""
+    texts = {'a"\n\x1f\x7f': "é\\ \u2028 \U0001f600\x01", "B": "1", "empty": "", "absent": None}
+    columns = pl.DataFrame({name: pl.Series([text], dtype=pl.String) for name, text in texts.items()})
+    row = pl.DataFrame([said(0, 1)])
+    as_json = feedback_rows(row, pl.Series([attributes_text(texts)]))
+    assert as_json["attributes"].to_list() == feedback_rows(row, columns)["attributes"].to_list()
