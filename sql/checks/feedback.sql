@@ -26,8 +26,9 @@ versions AS (
 fresh AS (
     SELECT *
     FROM versions
+    WINDOW of_moment AS (PARTITION BY feedback_id, event_time, content)
     QUALIFY row_number IS NULL
-        OR bool_and(row_number IS NOT NULL) OVER (PARTITION BY feedback_id, event_time, content)
+        OR place = max(place) OVER of_moment AND bool_and(row_number IS NOT NULL) OVER of_moment
 ),
 compared AS (
     SELECT

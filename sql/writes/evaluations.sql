@@ -109,7 +109,8 @@ fresh AS (
     SELECT *
     FROM said
     WHERE evaluation_id IN (SELECT evaluation_id FROM contradicted)
-    QUALIFY NOT is_new OR bool_and(is_new) OVER (PARTITION BY evaluation_id, event_time, content)
+    WINDOW of_moment AS (PARTITION BY evaluation_id, event_time, content)
+    QUALIFY NOT is_new OR place = max(place) OVER of_moment AND bool_and(is_new) OVER of_moment
 ),
 changes AS (
     SELECT * EXCLUDE (is_new)

@@ -58,7 +58,9 @@ fresh AS (
     SELECT *
     FROM said
     WHERE feedback_id IN (SELECT feedback_id FROM contradicted)
-    QUALIFY NOT is_new OR idempotency_key IS NOT NULL OR bool_and(is_new) OVER (PARTITION BY feedback_id, event_time, content)
+    WINDOW of_moment AS (PARTITION BY feedback_id, event_time, content)
+    QUALIFY NOT is_new
+        OR place = max(place) OVER of_moment AND (idempotency_key IS NOT NULL OR bool_and(is_new) OVER of_moment)
 ),
 changes AS (
     SELECT *

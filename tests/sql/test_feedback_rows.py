@@ -220,6 +220,15 @@ def test_what_was_said_of_one_moment_is_taken_once_and_the_last_of_it_holds(stor
         assert store.read("FROM superseded_feedback").num_rows == 3
 
 
+@pytest.mark.parametrize("key", [None, "k1"])
+def test_a_request_and_its_repetition_loaded_at_one_moment_are_one(store: Store, key: str | None) -> None:
+    """Their rows have the same times: what one request says in turn is not said twice in turn."""
+    request = rows(said(0, 1), said(0, 0), key=key)
+    assert store.write({"feedback": pa.concat_tables([request, request])}) == {"feedback": 2}
+    assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [0.0]
+    assert store.read("SELECT value FROM superseded_feedback")["value"].to_pylist() == [1.0]
+
+
 def test_the_check_calls_an_older_word_that_stands_a_repetition(store: Store) -> None:
     """The write passes over it, although something else was said in between."""
     store.write({"feedback": rows(said(1, 0))})
