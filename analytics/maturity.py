@@ -108,7 +108,7 @@ def maturities(
             continue
         of_column = delays.filter(pl.col("column") == column).select("trace_id", "hours")
         censored = ages.join(of_column, on="trace_id", how="anti")
-        found = _learned(of_column["hours"].to_numpy(), censored["hours"].to_numpy())
+        found = _learned(*(frame["hours"].to_numpy() for frame in (of_column, censored, ages)))
         settled[column] = _settled(found, fallback)
     return settled
 
@@ -136,10 +136,10 @@ def _hours(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(hours=hours).sort("trace_id")
 
 
-def _learned(delays: FloatArray, ages: FloatArray) -> LearnedWindow:
+def _learned(delays: FloatArray, censored: FloatArray, observed: FloatArray) -> LearnedWindow:
     if not delays.size:
         return LearnedWindow(None, 0, 0.0, settled=False)
-    return learned_window(delay_curve(delays.astype(np.float64), ages.astype(np.float64)))
+    return learned_window(delay_curve(delays.astype(np.float64), censored.astype(np.float64)), observed)
 
 
 def _settled(found: LearnedWindow, fallback: Maturity) -> Maturity:

@@ -33,7 +33,7 @@ _PASSED_OVER = r"[^\p{L}\p{N}]"
 
 
 class NameConflictError(ValueError):
-    """The configuration names one thing as an evaluator and as an outcome."""
+    """The configuration names one thing as an evaluator and as an outcome, or one evaluator twice."""
 
 
 def folded(name: str) -> str:
@@ -72,9 +72,17 @@ class OutcomeNames:
         """The names known out of the box and those of the configuration, whose word on what a name is holds.
 
         Raises:
-            NameConflictError: the configuration has one name in both.
+            NameConflictError: the configuration has one name in both, or an evaluator in two spellings.
         """
-        configured_evaluators = {folded(name): name for name in evaluators}
+        configured_evaluators: dict[str, str] = {}
+        by_key: dict[str, str] = {}
+        for name in evaluators:
+            other = by_key.setdefault(evaluator_key(name), name)
+            if other != name:
+                raise NameConflictError(
+                    f"{other!r} and {name!r} are one evaluator, configured twice; keep one of them."
+                )
+            configured_evaluators[folded(name)] = name
         configured_outcomes = {folded(name): name for name in outcomes}
         for spelling, name in configured_evaluators.items():
             if spelling in configured_outcomes:

@@ -158,27 +158,26 @@ def _judge(destination: Destination, entry: EvaluateConfig, evaluator: Evaluator
     """Run one evaluator and say what came of it; whether something could not be judged."""
     description = described(evaluator)
     found = targets(destination.store, wanted.selection, description, again=wanted.again)
-    now = found.open[: wanted.limit]
     if wanted.dry_run:
-        _tell(_would(description, found, now))
+        _tell(_would(description, found, found.open[: wanted.limit]))
         return False
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task(printable(description.name), total=len(now))
+        bar = progress.add_task(printable(description.name), total=len(found.open))
         tally = run(
             evaluator,
-            now,
+            found.open,
             _reader(destination.store, entry, wanted.item_attributes),
             lambda results: _store(destination, description, results),
             batch=wanted.batch,
+            limit=wanted.limit,
             advance=lambda count: progress.advance(bar, count),
         )
-    tally.left += len(found.open) - len(now)
-    _tell(_said(description, tally, found, limited=len(now) < len(found.open)))
+    _tell(_said(description, tally, found))
     for line in _coverage(found, tally, wanted):
         _tell(line)
-    return bool(tally.failed_to_run) or (tally.ended is not None and not tally.out_of_budget)
+    return bool(tally.failed_to_run) or (tally.ended is not None and not tally.within_bounds)
 
 
 def _reader(
@@ -231,7 +230,7 @@ def _would(evaluator: Description, found: Targets, now: Sequence[Target]) -> str
     return f"{_titled(evaluator)}: {len(now):,} would be judged{by_arm}, {judged:,} are judged already."
 
 
-def _said(evaluator: Description, tally: Tally, found: Targets, *, limited: bool) -> str:
+def _said(evaluator: Description, tally: Tally, found: Targets) -> str:
     judged = tally.stored - tally.failed_to_run.total()
     parts = [f"judged {judged:,}"]
     if found.judged:
@@ -242,8 +241,7 @@ def _said(evaluator: Description, tally: Tally, found: Targets, *, limited: bool
         parts.append(f"{tally.not_applicable.total():,} are not for it ({_counted(tally.not_applicable)})")
     text = f"{_titled(evaluator)}: {', '.join(parts)}."
     if tally.left:
-        why = tally.ended or ("The limit is reached." if limited else "")
-        text += f" {tally.left:,} are left. {why} Run the same command again to go on."
+        text += f" {tally.left:,} are left. {tally.ended} Run the same command again to go on."
     elif tally.ended:
         text += f" {tally.ended}"
     return text

@@ -35,7 +35,7 @@ class Tally:
         by_arm: of a promotion's traces, how many were judged.
         left: what is still to be judged, because the budget or the limit ended the run.
         ended: why the run ended before its end; None if it did not.
-        out_of_budget: the budget ended it.
+        within_bounds: the budget or the limit ended it, as was asked.
     """
 
     stored: int = 0
@@ -44,7 +44,7 @@ class Tally:
     by_arm: Counter[str | None] = field(default_factory=Counter)
     left: int = 0
     ended: str | None = None
-    out_of_budget: bool = False
+    within_bounds: bool = False
 
 
 def run(
@@ -54,6 +54,7 @@ def run(
     deliver: Deliver,
     *,
     batch: int,
+    limit: int | None = None,
     advance: Callable[[int], object] = lambda _count: None,
 ) -> Tally:
     """Judge targets in their order.
@@ -66,6 +67,8 @@ def run(
         read: reads what was recorded of a batch.
         deliver: stores results.
         batch: targets of one batch.
+        limit: how many results to store at most. Subjects that the evaluator has nothing to say of do not count: the
+            next run meets them again, and would come no further.
         advance: is told how many targets were passed.
 
     Raises:
@@ -74,25 +77,43 @@ def run(
     tally = Tally(left=len(wanted))
     for start in range(0, len(wanted), batch):
         part = wanted[start : start + batch]
-        answers: list[tuple[Target, Answer]] = []
-        try:
-            for target, answer in zip(part, _answers(evaluator, read(part)), strict=False):
-                answers.append((target, answer))
-        except (EvaluatorUnusableError, UnmeasuredError) as error:
-            tally.ended = str(error)
-        finally:
-            # Also when Ctrl-C ends it: what was answered may have been paid for.
-            results = [(target, answer) for target, answer in answers if isinstance(answer, Judgement)]
-            if results:
-                deliver(results)
-            _count(tally, answers)
-            advance(len(answers))
-        if any(isinstance(answer, OutOfBudget) for _, answer in answers):
-            tally.out_of_budget = tally.ended is None
-            tally.ended = tally.ended or "The budget is spent."
+        open_still = list(zip(part, read(part), strict=False))
+        while open_still and not tally.ended:
+            room = len(open_still) if limit is None else limit - tally.stored
+            if room <= 0:
+                tally.ended, tally.within_bounds = "The limit is reached.", True
+                break
+            _judge(tally, evaluator, open_still[:room], deliver, advance)
+            open_still = open_still[room:]
         if tally.ended:
             break
     return tally
+
+
+def _judge(
+    tally: Tally,
+    evaluator: Evaluator,
+    part: Sequence[tuple[Target, Subject]],
+    deliver: Deliver,
+    advance: Callable[[int], object],
+) -> None:
+    """Judge some, store what came of it, and count it."""
+    answers: list[tuple[Target, Answer]] = []
+    try:
+        for (target, _), answer in zip(part, _answers(evaluator, [subject for _, subject in part]), strict=False):
+            answers.append((target, answer))
+    except (EvaluatorUnusableError, UnmeasuredError) as error:
+        tally.ended = str(error)
+    finally:
+        # Also when Ctrl-C ends it: what was answered may have been paid for.
+        results = [(target, answer) for target, answer in answers if isinstance(answer, Judgement)]
+        if results:
+            deliver(results)
+        _count(tally, answers)
+        advance(len(answers))
+    if any(isinstance(answer, OutOfBudget) for _, answer in answers):
+        tally.within_bounds = tally.ended is None
+        tally.ended = tally.ended or "The budget is spent."
 
 
 def _count(tally: Tally, answers: Sequence[tuple[Target, Answer]]) -> None:

@@ -20,8 +20,8 @@ MINIMUM_EVENTS = 50
 """Outcomes that a window is learned from at least: with these, the share that comes within it has a standard error of
 about 3 points."""
 
-MINIMUM_AT_RISK = 50
-"""Traces that must still be observed at a time for the curve to be read there."""
+MINIMUM_OBSERVED = 50
+"""Traces that must have existed for a time for the curve to be read there."""
 
 ARRIVED_SHARE = 0.95
 """The share of all outcomes, as far as can be seen, that a window waits for."""
@@ -37,13 +37,11 @@ class DelayCurve:
     Attributes:
         delays: the distinct delays and ages, ascending, in the unit given.
         arrived: share of all traces whose outcome comes within each; it need not reach 1, most traces never have one.
-        at_risk: traces without an outcome so far that were observed until each.
         events: outcomes seen.
     """
 
     delays: FloatArray
     arrived: FloatArray
-    at_risk: FloatArray
     events: int
 
 
@@ -57,13 +55,11 @@ def delay_curve(delays: FloatArray, ages: FloatArray) -> DelayCurve:
     Raises:
         ValueError: there is neither a delay nor an age.
     """
-    observed = np.sort(np.concatenate([delays, ages]))
-    if not observed.size:
+    if not delays.size + ages.size:
         raise ValueError("no trace was observed, so there is no curve of delays")
     curve = ecdf(CensoredData(uncensored=delays, right=ages)).cdf
     times = np.asarray(curve.quantiles, dtype=np.float64)
-    at_risk = (observed.size - np.searchsorted(observed, times, side="left")).astype(np.float64)
-    return DelayCurve(times, np.asarray(curve.probabilities, dtype=np.float64), at_risk, int(delays.size))
+    return DelayCurve(times, np.asarray(curve.probabilities, dtype=np.float64), int(delays.size))
 
 
 @dataclass(frozen=True)
@@ -83,17 +79,22 @@ class LearnedWindow:
     settled: bool
 
 
-def learned_window(curve: DelayCurve) -> LearnedWindow:
+def learned_window(curve: DelayCurve, observed: FloatArray) -> LearnedWindow:
     """Read the window: the smallest t with F(t) at least 95 % of F at the end of follow-up.
 
-    Follow-up ends where fewer than ``MINIMUM_AT_RISK`` traces are left. Where the window ends in its second half, the
-    curve still rises and its end cannot be told: nothing is learned.
+    Follow-up is as long as ``MINIMUM_OBSERVED`` traces existed, with an outcome or without: where every trace has had
+    its outcome nobody is left to wait for, and the curve has ended, not the time in which it could be seen. Where the
+    window ends in its second half, the curve still rises and its end cannot be told: nothing is learned.
+
+    Args:
+        curve: of these traces.
+        observed: from each trace's end to the end of observation, in the unit of the curve.
     """
-    followed = curve.at_risk >= MINIMUM_AT_RISK
-    if curve.events < MINIMUM_EVENTS or not followed.any():
+    if curve.events < MINIMUM_EVENTS or observed.size < MINIMUM_OBSERVED:
         return LearnedWindow(None, curve.events, 0.0, settled=False)
-    last = int(np.flatnonzero(followed)[-1])
-    follow_up, reached = float(curve.delays[last]), float(curve.arrived[last])
+    follow_up = float(np.sort(observed)[-MINIMUM_OBSERVED])
+    last = int(np.searchsorted(curve.delays, follow_up, side="right")) - 1
+    reached = float(curve.arrived[last]) if last >= 0 else 0.0
     if reached <= 0:
         return LearnedWindow(None, curve.events, follow_up, settled=False)
     # A share that is met but for rounding is met.

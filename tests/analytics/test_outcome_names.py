@@ -94,6 +94,13 @@ def test_one_name_cannot_be_both() -> None:
         OutcomeNames.of(["CSAT"], ["csat"])
 
 
+@pytest.mark.parametrize(("one", "other"), [("A_b", "a-B"), ("hallucination", "HallucinationScore")])
+def test_one_evaluator_is_configured_once(one: str, other: str) -> None:
+    """Two sections of one evaluator are refused; else one of them would not be heeded."""
+    with pytest.raises(NameConflictError, match=f"'{one}' and '{other}' are one evaluator, configured twice"):
+        OutcomeNames.of([one, other])
+
+
 def test_a_configured_spelling_is_the_known_evaluator() -> None:
     """A section for another spelling of a known evaluator speaks of that evaluator."""
     assert OutcomeNames.of(["groundedness"]).evaluator("GROUNDEDNESS") == "Groundedness"

@@ -211,6 +211,18 @@ def test_a_sample_is_the_same_in_both_arms(promoted: Path, cli: Cli, talk: Calla
     assert "are left. The limit is reached." in whole.output
 
 
+def test_a_limit_counts_what_was_judged(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
+    """Calls that cannot be judged do not use a limit up, so that the same command again always comes further."""
+    talk(db, "m0", 20, **{"gen_ai.output.messages": "[]"})
+    talk(db, "m1", 4)
+    with StandIn([GOOD]) as stand_in:
+        judge(workdir, stand_in)
+        for judged in range(1, 5):
+            result = cli("evaluate", "Groundedness", "--budget-calls", 9, "--limit", 1)
+            assert result.exit_code == 0, result.output
+            assert len(stand_in.bodies) == len(stored(db)) == judged
+
+
 def test_a_cohort_and_a_window(promoted: Path, cli: Cli, talk: Callable[..., None]) -> None:
     """Only traces of the cohort, by the promotion's attribute, that began in time."""
     talk(promoted, "m0", 10)

@@ -30,17 +30,10 @@ def test_published_examples(data: tuple[list[float], list[float]], published: di
     assert {time: staying[time] for time in published} == pytest.approx(published, abs=5e-5)
 
 
-def test_those_at_risk_are_counted() -> None:
-    """At a time are at risk all whose delay or age is no shorter, as the textbook's table has it."""
-    curve = curve_of(*FREIREICH)
-    at_risk = dict(zip(curve.delays.tolist(), curve.at_risk.tolist(), strict=True))
-    assert [at_risk[time] for time in FREIREICH_CURVE] == [21, 17, 15, 12, 11, 7, 6]
-
-
 def simulated(
     draw: str, median_hours: float, seed: int, traces: int = 4000, share: float = 0.3
-) -> tuple[np.ndarray, np.ndarray]:
-    """Delays and ages of four weeks of traces of which a share gets an outcome some time."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Four weeks of traces of which a share gets an outcome some time: delays, ages of the others, ages of all."""
     rng = np.random.default_rng(seed)
     age = rng.uniform(0, 28 * 24, traces)
     scale = {
@@ -49,33 +42,36 @@ def simulated(
     }[draw]()
     delay = np.where(rng.random(traces) < share, scale, np.inf)
     seen = delay <= age
-    return delay[seen], age[~seen]
+    return delay[seen], age[~seen], age
 
 
 TRUE_95 = {"exponential": np.log(20) / np.log(2), "lognormal": np.exp(1.6449)}
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
 @pytest.mark.parametrize(("draw", "median_hours"), [("exponential", 40.0), ("lognormal", 40.0)])
-def test_the_window_is_the_true_one(draw: str, median_hours: float, record_property: pytest.RecordProperty) -> None:
+def test_the_window_is_the_true_one(
+    draw: str, median_hours: float, share: float, record_property: pytest.RecordProperty
+) -> None:
     """The learned window is the 95th percentile of the delays; the percentile of those that were seen is too short."""
     truth = median_hours * TRUE_95[draw]
     learned, naive = [], []
     for seed in range(40):
-        delays, ages = simulated(draw, median_hours, seed)
-        found = learned_window(delay_curve(delays, ages))
+        delays, ages, observed = simulated(draw, median_hours, seed, share=share)
+        found = learned_window(delay_curve(delays, ages), observed)
         assert found.window is not None
         learned.append(found.window)
         naive.append(float(np.quantile(delays, 0.95)))
     ours, theirs = float(np.mean(learned)) / truth, float(np.mean(naive)) / truth
-    record_property(f"{draw}: learned and naive window, share of the true one", f"{ours:.3f} {theirs:.3f}")
+    record_property(f"{draw}, {share:.0%}: learned and naive window, share of the true one", f"{ours:.3f} {theirs:.3f}")
     assert 0.95 < ours < 1.05
     assert theirs < ours - 0.03
 
 
 def test_a_curve_that_still_rises_teaches_nothing() -> None:
     """Delays about as long as what could be observed, or longer: the end of the curve is not the end of the labels."""
-    delays, ages = simulated("exponential", 14 * 24, seed=1)
-    found = learned_window(delay_curve(delays, ages))
+    delays, ages, observed = simulated("exponential", 14 * 24, seed=1)
+    found = learned_window(delay_curve(delays, ages), observed)
     assert (found.window, found.settled) == (None, False)
     assert found.follow_up > 0
 
@@ -83,20 +79,28 @@ def test_a_curve_that_still_rises_teaches_nothing() -> None:
 def test_a_few_outcomes_teach_nothing() -> None:
     """Below the least number of outcomes nothing is learned; with it, it is."""
     ages = np.full(5000, 500.0)
-    few = learned_window(delay_curve(np.linspace(1, 10, MINIMUM_EVENTS - 1), ages))
-    enough = learned_window(delay_curve(np.linspace(1, 10, MINIMUM_EVENTS), ages))
+    few = learned_window(delay_curve(np.linspace(1, 10, MINIMUM_EVENTS - 1), ages), ages)
+    enough = learned_window(delay_curve(np.linspace(1, 10, MINIMUM_EVENTS), ages), ages)
     assert few.window is None
     assert enough.window == pytest.approx(9.6, abs=0.2)
 
 
 def test_all_at_once_waits_for_nothing() -> None:
     """Where every outcome came with its trace there is nothing to wait for."""
-    assert learned_window(delay_curve(np.zeros(100), np.full(100, 300.0))).window == 0.0
+    ages = np.full(100, 300.0)
+    assert learned_window(delay_curve(np.zeros(100), ages), ages).window == 0.0
+
+
+def test_an_evaluator_of_every_trace_is_learned() -> None:
+    """Where every trace has had its score, all that came before is known, and the window is the scores'."""
+    found = learned_window(delay_curve(np.linspace(1, 30, 1000), np.array([])), np.linspace(30, 300, 1000))
+    assert found.window == pytest.approx(28.6, abs=0.2)
 
 
 def test_traces_too_few_to_follow_teach_nothing() -> None:
-    """Fifty outcomes on fifty traces of which the last ones are followed by nobody."""
-    found = learned_window(delay_curve(np.linspace(1, 10, 49), np.array([])))
+    """Fifty outcomes on fewer than fifty traces that existed for long enough."""
+    short = np.concatenate([np.full(49, 300.0), np.full(11, 12.0)])
+    found = learned_window(delay_curve(np.linspace(1, 10, 50), np.full(10, 12.0)), short)
     assert found.window is None
 
 
