@@ -63,6 +63,14 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
         .events.add(name="gen_ai.evaluation.result", time_unix_nano=1_793_000_000_000_000_000)
     )
     event.attributes.extend(otlp.key_values(score))
+    Store(tmp_path / "s.duckdb").close()
+    now = datetime.now()  # noqa: DTZ005 (a time of a file without an offset)
+    moments = {
+        "then": f"{now - timedelta(days=3):%Y-%m-%dT%H:%M}",
+        "later": f"{now + timedelta(days=9):%Y-%m-%dT%H:%M}",
+    }
+    (tmp_path / "f.csv").write_text(FEEDBACK.format(**moments))
+    run("feedback", "import", "f.csv", "--db", "s.duckdb")
     with Store(tmp_path / "s.duckdb") as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
         derive(store, JobOptions())
@@ -73,15 +81,8 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
         schema = pa.schema({**dict.fromkeys(given, pa.string()), **kinds})
         row = given | {"event_time": utc_now(), "received_at": utc_now(), "value": 1.0}
         store.write({"feedback": pa.Table.from_pylist([row], schema)})
-    now = datetime.now()  # noqa: DTZ005 (a time of a file without an offset)
-    moments = {
-        "then": f"{now - timedelta(days=3):%Y-%m-%dT%H:%M}",
-        "later": f"{now + timedelta(days=9):%Y-%m-%dT%H:%M}",
-    }
-    (tmp_path / "f.csv").write_text(FEEDBACK.format(**moments))
-    run("feedback", "import", "f.csv", "--db", "s.duckdb")
     _, waiting = doctor()
-    assert "5 outcomes and 1 spans wait" in waiting["matching"][0]["detail"]
+    assert "2 outcomes and 1 spans wait" in waiting["matching"][0]["detail"]
     assert "have not been matched" in run("sql", "FROM feedback_by_trace", "--db", "s.duckdb")
     run("derive", "--db", "s.duckdb")
     status, found = doctor()
