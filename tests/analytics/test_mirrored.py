@@ -98,12 +98,16 @@ def test_the_later_of_two_holds() -> None:
     assert [row["shadow_latency_ms"] for row in read([later, result(1)])] == [1.0]
 
 
+def test_nothing_mirrored_is_no_fault() -> None:
+    """A job that fetches results meets nights without any."""
+    assert read([]) == []
+
+
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
         (b"{", "body: it is not JSON: expecting property name"),
         (b"\xff", "body is not UTF-8"),
-        ([], "body has no mirror results"),
         ([1], "body, result 1: not a JSON object"),
         ([result(1), result(2, request_id=None)], "body, result 2: request_id is missing"),
         ([result(1, created_at="yesterday")], "created_at is 'yesterday', not an ISO 8601 time"),

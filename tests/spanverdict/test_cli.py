@@ -59,7 +59,7 @@ def test_promotions_are_kept(where: Path, cli: Cli) -> None:
     assert promotion.pop("created_at")
     assert promotion == {
         "name": "p", "base": "m0", "candidate": "m1", "design": "concurrent", "started_at": "2026-11-02T00:00:00",
-        "ended_at": None, "cohort_by": "app.cohort", "candidate_share": 0.25,
+        "ended_at": None, "cohort_by": "app.cohort", "candidate_share": 0.25, "dataset": None,
     }  # fmt: skip
     listed = cli("promotion", "list", "--format", "csv")
     assert [row["name"] for row in csv.DictReader(io.StringIO(listed.stdout))] == ["p"]
