@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from analytics.evaluate.errors import CONNECTION, RATE_LIMITED, SERVER_ERROR, TIMEOUT, EvaluatorUnusableError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MOST_BYTES = 2**20
 """Bytes of an answer; a longer one is given up."""
@@ -65,6 +66,9 @@ class Endpoint:
 
     def session(self) -> aiohttp.ClientSession:
         """A session to ask with; made inside a running event loop."""
+        # A third of a second, which every start of every command would take.
+        import aiohttp  # noqa: PLC0415
+
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         # Compressed answers would have to be bounded twice.
         return aiohttp.ClientSession(
@@ -114,6 +118,8 @@ async def ask(
     Raises:
         EvaluatorUnusableError: the endpoint refuses whatever is asked.
     """
+    import aiohttp  # noqa: PLC0415 (as above)
+
     wait = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
     url = f"{endpoint.base_url.rstrip('/')}/chat/completions"
     try:

@@ -9,15 +9,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Literal
-
-import aiohttp
+from typing import TYPE_CHECKING, Literal
 
 from analytics.evaluate import prompt as asked
 from analytics.evaluate.budget import Budget, Price, UnmeasuredError
 from analytics.evaluate.endpoint import Endpoint, Reply, ask
 from analytics.evaluate.errors import TRANSIENT, EvaluatorUnusableError
 from analytics.evaluate.subject import Answer, Judgement, Level, NotApplicable, OutOfBudget, Subject
+
+if TYPE_CHECKING:
+    import aiohttp
 
 MOST_FAILURES = 10
 """Subjects in a row for which the endpoint gave no answer, after which it is left alone."""

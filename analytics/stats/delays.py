@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import CensoredData, ecdf
 
 if TYPE_CHECKING:
     from analytics.stats.sums import FloatArray
@@ -57,6 +56,9 @@ def delay_curve(delays: FloatArray, ages: FloatArray) -> DelayCurve:
     """
     if not delays.size + ages.size:
         raise ValueError("no trace was observed, so there is no curve of delays")
+    # Half a second, which every start of every command would take.
+    from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
+
     curve = ecdf(CensoredData(uncensored=delays, right=ages)).cdf
     times = np.asarray(curve.quantiles, dtype=np.float64)
     return DelayCurve(times, np.asarray(curve.probabilities, dtype=np.float64), int(delays.size))

@@ -111,7 +111,7 @@ def canonical(call: Call, dialect: Dialect) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", DIALECTS)
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_any_call_in_any_dialect_is_the_same_row(name: str, data: st.DataObject) -> None:
     """What a convention has a place for comes out as it was, whatever the spelling, decoded or from the store."""
     dialect = DIALECTS[name]

@@ -158,6 +158,7 @@ def test_the_store_can_be_asked(demo: Demo) -> None:
     assert reports == [demo.report["fingerprint"]]
 
 
+@pytest.mark.slow
 def test_it_can_be_run_again(demo: Demo, again: Demo) -> None:
     """A second run in the same folder replaces the first and comes to the same, bit by bit."""
     changed = {"generated_at"}
