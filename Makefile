@@ -29,8 +29,8 @@ $(VENV)/.samples: pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
 	$(BIN)/spanverdict demo
 
-test: lint ## Lint, types, import boundaries, then the test suite
-	$(BIN)/python -m pytest
+test: lint ## Lint, types, import boundaries, then the test suite, on every core
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(VENV)/.dev ## Long simulations and soak runs
 	$(BIN)/python -m pytest -m slow

@@ -47,7 +47,8 @@ class Demo:
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the demo in its own process."""
     command = [sys.executable, "-m", "spanverdict", "demo", "--dir", str(folder), "--no-browser"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # As wide as the README shows it, whatever terminal the tests run in.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=180, check=False, cwd=folder.parent, env=environment
     )
