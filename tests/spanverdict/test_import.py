@@ -169,6 +169,7 @@ def test_through_the_running_server(server: Any, command: Callable[..., Any]) ->
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_the_samples_with_and_without_a_server(
     start_server: Callable[..., Any], tmp_path: Path, command: Callable[..., Any]
 ) -> None:

@@ -250,6 +250,7 @@ def check(server: Any, senders: dict[str, Sender]) -> None:
         assert row["rejected"] >= sender.rejected
 
 
+@pytest.mark.slow
 def test_a_short_soak(
     start_server: Callable[..., Any], otlp: Any, fixed_port: Callable[[], int], tmp_path: Path
 ) -> None:

@@ -75,7 +75,7 @@ def _rows(span: Make, traces: list[Row]) -> list[Row]:
 
 
 @given(traces=_traces())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_every_span_with_tokens_counts_or_says_why(span: Make, found: Found, traces: list[Row]) -> None:
     """A span that carries tokens is counted, or is named with the reason why not; never both, never neither."""
     rows = _rows(span, traces)
@@ -94,7 +94,7 @@ def test_every_span_with_tokens_counts_or_says_why(span: Make, found: Found, tra
 
 
 @given(traces=_traces())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_cost_and_tokens_are_the_same_at_every_level(
     span: Make, chains: Chains, frame: Callable[..., pl.DataFrame], traces: list[Row]
 ) -> None:
@@ -133,7 +133,7 @@ def test_cost_and_tokens_are_the_same_at_every_level(
 
 
 @given(traces=_traces(), shuffled=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_every_call_is_in_one_chain(span: Make, chains: Chains, traces: list[Row], shuffled: random.Random) -> None:
     """Attempts are numbered without a gap, the first alone has no reason, and the order of rows is no matter."""
     rules = [

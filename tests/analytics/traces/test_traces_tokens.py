@@ -251,7 +251,7 @@ def _counted(
 
 
 @given(tree=_trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_counted_span_stands_above_another(
     span: Make, span_rows: Frame, tree: list[tuple[int | None, str, int | None]]
 ) -> None:
@@ -266,7 +266,7 @@ def test_no_counted_span_stands_above_another(
 
 
 @given(tree=_trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_sum_never_exceeds_the_innermost_calls(
     span: Make, span_rows: Frame, tree: list[tuple[int | None, str, int | None]]
 ) -> None:
