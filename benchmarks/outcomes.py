@@ -130,7 +130,8 @@ def numbered(first_day: int, last_day: int) -> pl.DataFrame:
 def hexadecimal(number: pl.Expr, run: int, digits: int) -> pl.Expr:
     """Ids that scatter as random ones do."""
     scattered = (number.cast(pl.UInt64) + run * 10**9).hash(seed=digits)
-    return (scattered.cast(pl.String) + scattered.cast(pl.String)).str.slice(0, digits)
+    digits_of_each = scattered.cast(pl.String).str.zfill(20)
+    return (digits_of_each.str.reverse() + digits_of_each).str.slice(0, digits)
 
 
 def spans(first_day: int, last_day: int, run: int) -> pa.Table:
