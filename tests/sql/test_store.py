@@ -238,6 +238,39 @@ def test_evaluation_identity(store: Store, other: dict[str, Any], rows: int, sup
     assert store.read(counts).to_pylist() == [{"n": rows, "old": superseded}]
 
 
+def test_outcomes_of_an_older_version_keep_what_they_are_known_by(tmp_path: Path) -> None:
+    """Rows that an older version knew by all they say get their identity: sent again they add nothing."""
+    path = tmp_path / "s.duckdb"
+    with duckdb.connect(str(path)) as older:
+        older.execute("CREATE TABLE schema_migrations (version INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)")
+        for version, text in statements.migrations()[:4]:
+            older.execute(text)
+            older.execute("INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [version])
+        for day, value in (("2026-11-22", 1.0), ("2026-11-23", 0.0)):
+            older.execute(
+                """INSERT INTO feedback BY NAME SELECT md5(concat_ws(chr(31), name, '', concat_ws(chr(30), event_time,
+                    value::VARCHAR, '', trace_id, '', '', '', '', '', attributes))) AS feedback_id, *
+                FROM (SELECT $day::TIMESTAMP AS event_time, 'thumbs_down' AS name, $value::DOUBLE AS value,
+                    'a' AS trace_id, '{}' AS attributes, $day::TIMESTAMP AS received_at)""",
+                {"day": day, "value": value},
+            )
+            older.execute(
+                """INSERT INTO evaluations BY NAME SELECT md5($day) AS evaluation_id, $day::TIMESTAMP AS event_time,
+                    'b' AS trace_id, 'Tone' AS name, $value::DOUBLE AS score, 'log' AS carrier,
+                    $day::TIMESTAMP AS received_at""",
+                {"day": day, "value": value},
+            )
+    with Store(path) as store:
+        again = feedback(value=0.0, event_time=datetime(2026, 11, 23))
+        assert store.write({"feedback": pa.concat_tables([feedback(), again])})["feedback"] == 0
+        judged = {"trace_id": "b", "label": None, "attributes": None}
+        assert store.write({"evaluations": evaluation(score=1.0, **judged)})["evaluations"] == 0
+        assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [0.0]
+        assert store.read("SELECT value FROM superseded_feedback")["value"].to_pylist() == [1.0]
+        assert store.read("SELECT score FROM evaluations")["score"].to_pylist() == [0.0]
+        assert store.read("SELECT score FROM superseded_evaluations")["score"].to_pylist() == [1.0]
+
+
 def test_a_journal_of_an_older_version_is_stored(store: Store) -> None:
     """What an older version acknowledged and did not load lacks the newer columns."""
     older = evaluation(trace_id="t").drop(["annotator", "identifier", "judge_model", "threshold", "higher_is"])
