@@ -225,6 +225,7 @@ def test_a_metric_that_does_not_exist(incident: Path, workdir: Path, cli: Cli) -
     assert count(incident, "reports") == 0
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_status(
     promoted: Path, workdir: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

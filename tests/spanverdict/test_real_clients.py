@@ -108,6 +108,7 @@ def start_agent(fixed_port: Callable[[], int], tmp_path: Path) -> Iterator[Calla
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_an_agent_that_forwards(
     start_server: Callable[..., Any],

@@ -330,7 +330,7 @@ def world(span: Make, evaluation: Make, feedback: Make) -> Callable[[int], tuple
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_order_of_rows_does_not_matter(
     world: Callable[[int], tuple[list[Row], list[Row], list[Row]]], frame: Frame, seed: int
 ) -> None:
@@ -342,7 +342,7 @@ def test_order_of_rows_does_not_matter(
 
 
 @given(seed=st.integers(0, 10**6), parts=st.integers(2, 4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_traces_do_not_depend_on_each_other(
     world: Callable[[int], tuple[list[Row], list[Row], list[Row]]], frame: Frame, seed: int, parts: int
 ) -> None:
