@@ -211,6 +211,7 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
         "cohort_path": None if promotion.cohort_by is None else json_pointer(promotion.cohort_by),
         "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
         "chain_paths": chain_paths(options),
+        "strata_paths": [json_pointer(name) for name in promotion.stratify_by],
     }
     window = {name: parameters[name] for name in ("since", "until")}
     resources, judgements, told = (

@@ -22,14 +22,17 @@ _SCHEMA = pa.schema(
         "candidate_share": pa.float64(),
         "created_at": pa.timestamp("us"),
         "dataset": pa.string(),
+        "planned_end": pa.timestamp("us"),
+        "stratify_by": pa.list_(pa.string()),
     }
 )
 
 HELD_OUT = "held_out"
 MIRRORED = "mirrored"
-DESIGNS = ("concurrent", HELD_OUT, MIRRORED)
-"""How the arms may have been made: both models serve the same period, each user one of them; both ran the items of a
-data set; a gateway sent what one model answered to the other as well."""
+BEFORE_AFTER = "before_after"
+DESIGNS = ("concurrent", BEFORE_AFTER, HELD_OUT, MIRRORED)
+"""How the arms may have been made: both models serve the same period, each user one of them; the candidate took over
+from the base at one moment; both ran the items of a data set; a gateway sent what one model answered to the other."""
 
 EVERYTHING = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 """The beginning of a comparison that takes whatever is stored."""
@@ -54,6 +57,9 @@ class Promotion:
             all are one cohort.
         candidate_share: the share of users meant for the candidate, for the sample-ratio check; None if not stated.
         dataset: the data set whose items both models ran; None in other designs.
+        planned_end: when the comparison is to end, as declared before it began (UTC, naive); None where it is open.
+        stratify_by: attributes of requests whose values are the strata within which the arms are compared.
+        share_changes: (from when on, the share of users meant for the candidate), by time.
     """
 
     name: str
@@ -65,6 +71,9 @@ class Promotion:
     cohort_by: str | None
     candidate_share: float | None
     dataset: str | None = None
+    planned_end: datetime | None = None
+    stratify_by: tuple[str, ...] = ()
+    share_changes: tuple[tuple[datetime, float], ...] = ()
 
     @property
     def is_paired(self) -> bool:
@@ -104,8 +113,24 @@ def promotion_row(promotion: Promotion, created_at: datetime) -> pa.Table:
         "candidate_share": promotion.candidate_share,
         "created_at": created_at,
         "dataset": promotion.dataset,
+        "planned_end": promotion.planned_end,
+        "stratify_by": list(promotion.stratify_by),
     }
     return pa.Table.from_pylist([row], _SCHEMA)
+
+
+def share_row(name: str, since: datetime, candidate_share: float, created_at: datetime) -> pa.Table:
+    """The row that changes the candidate's share, for the named write ``promotion_shares``."""
+    row = {"promotion": name, "since": since, "candidate_share": candidate_share, "created_at": created_at}
+    schema = pa.schema(
+        {
+            "promotion": pa.string(),
+            "since": pa.timestamp("us"),
+            "candidate_share": pa.float64(),
+            "created_at": pa.timestamp("us"),
+        }
+    )
+    return pa.Table.from_pylist([row], schema)
 
 
 def end_row(name: str, ended_at: datetime) -> pa.Table:
@@ -128,6 +153,7 @@ def find_promotion(store: Access, name: str) -> Promotion:
             f"There is no promotion {name!r}; {known}. Register it with `spanverdict promotion add`."
         )
     row = rows[name]
+    changes = store.read(statements.read("promotion_shares"), {"promotion": name}).to_pylist()
     return Promotion(
         name=name,
         base=row["base"],
@@ -138,4 +164,7 @@ def find_promotion(store: Access, name: str) -> Promotion:
         cohort_by=row["cohort_by"],
         candidate_share=row["candidate_share"],
         dataset=row["dataset"],
+        planned_end=row["planned_end"],
+        stratify_by=tuple(row["stratify_by"] or ()),
+        share_changes=tuple((change["since"], change["candidate_share"]) for change in changes),
     )

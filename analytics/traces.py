@@ -21,6 +21,7 @@ from analytics.maturity import Maturity, MaturityRules, maturities
 from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_words
 from analytics.pricing import usd
 from analytics.span_tree import SpanTree
+from analytics.strata import with_strata
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -106,7 +107,7 @@ def trace_frame(
     """Make the wide traces frame.
 
     Args:
-        spans: :data:`SPAN_COLUMNS`, all spans of each trace.
+        spans: :data:`SPAN_COLUMNS`, all spans of each trace; with ``stratum_values`` where the promotion has strata.
         resources: :data:`RESOURCE_COLUMNS`; ``attributes`` is a JSON object as text.
         evaluations: :data:`EVALUATION_COLUMNS`, also what was replaced since; what names are evaluators is decided.
         feedback: :data:`FEEDBACK_COLUMNS`, the same.
@@ -123,7 +124,7 @@ def trace_frame(
 
     Returns:
         One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
-        ``trace_id, start_time, end_time, latency_ms, cohort, arm, unit, user_id, conversation_id, services,
+        ``trace_id, start_time, end_time, latency_ms, cohort, stratum, arm, unit, user_id, conversation_id, services,
         prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
         output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
         tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
@@ -132,7 +133,7 @@ def trace_frame(
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
-    spans = _with_resource_values(_told(spans), resources, promotion.cohort_by, feedback_key)
+    spans = _with_resource_values(_told(spans, promotion), resources, promotion.cohort_by, feedback_key)
     tree = SpanTree.of(spans)
     spans = with_work(spans, tree)
     traces = _times(spans).filter(pl.col("end_time") <= now)
@@ -159,6 +160,7 @@ def trace_frame(
     )
     for part in parts:
         traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
+    traces = with_strata(traces, spans.filter("work"), resources, promotion.stratify_by)
     settled = maturities(spoken_words(judged, given), spans, traces, at=promotion.at, rules=maturity)
     for part in (
         failed_evaluations(known, spans),
@@ -186,6 +188,7 @@ _FRAME_COLUMNS = (
     "end_time",
     "latency_ms",
     "cohort",
+    "stratum",
     "arm",
     "unit",
     "user_id",
@@ -214,10 +217,11 @@ _FRAME_COLUMNS = (
 )
 
 
-def _told(spans: pl.DataFrame) -> pl.DataFrame:
+def _told(spans: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
     """The spans in order, each once, where an empty text says nothing."""
     empty_is_absent = pl.col("user_id", "conversation_id", "cohort_value", "key_value")
-    return ordered(spans.select(SPAN_COLUMNS).with_columns(empty_is_absent.replace("", None)))
+    named = [*SPAN_COLUMNS, "stratum_values"] if promotion.stratify_by else SPAN_COLUMNS
+    return ordered(spans.select(named).with_columns(empty_is_absent.replace("", None)))
 
 
 def _with_resource_values(

@@ -37,6 +37,8 @@ WRITES = frozenset(
         "mirror_pairs",
         "promotions",
         "promotion_ends",
+        "promotion_shares",
+        "calibrations",
         "reports",
         "imports",
         "derived_calls",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from analytics.report.formatting import iso
@@ -14,11 +15,16 @@ from analytics.report.headline import headline
 from analytics.report.model import (
     SCHEMA_VERSION,
     ArmValue,
+    Attribution,
+    Calibration,
     Check,
     CohortResult,
+    Composition,
     MaturityState,
     MetricResult,
     Report,
+    SharedVersions,
+    StepDifference,
 )
 
 
@@ -42,6 +48,11 @@ def to_dict(report: Report) -> dict[str, Any]:
             "cohort_by": promotion.cohort_by,
             "candidate_share": _number(promotion.candidate_share),
             "dataset": promotion.dataset,
+            "planned_end": None if promotion.planned_end is None else iso(promotion.planned_end),
+            "stratify_by": list(promotion.stratify_by),
+            "share_changes": [
+                {"since": iso(since), "candidate_share": _number(share)} for since, share in promotion.share_changes
+            ],
         },
         "generated_at": iso(report.generated_at),
         "as_of": iso(report.as_of),
@@ -51,7 +62,50 @@ def to_dict(report: Report) -> dict[str, Any]:
         "overall": report.overall.value,
         "headline": headline(report),
         "checks": [_check(check) for check in sorted(report.checks, key=_check_order)],
-        "cohorts": [_cohort(cohort) for cohort in sorted(report.cohorts, key=lambda each: each.cohort)],
+        "cohorts": _cohorts(report.cohorts),
+        "watch_list": [
+            {"cohort": item.cohort, "metric": item.metric, "e_value": _number(item.e_value)}
+            for item in report.watch_list
+        ],
+        "shared_versions": None if report.shared is None else _shared(report.shared),
+        "calibration": None if report.calibration is None else calibration_to_dict(report.calibration),
+    }
+
+
+def _cohorts(cohorts: Iterable[CohortResult]) -> list[dict[str, Any]]:
+    return [_cohort(cohort) for cohort in sorted(cohorts, key=lambda each: each.cohort)]
+
+
+def _shared(shared: SharedVersions) -> dict[str, Any]:
+    return {
+        "checks": sorted(shared.fields),
+        "kept": {
+            cohort: {arm: _number(share) for arm, share in sorted(arms.items())}
+            for cohort, arms in sorted(shared.kept.items())
+        },
+        "cohorts": _cohorts(shared.cohorts),
+    }
+
+
+def calibration_to_dict(found: Calibration) -> dict[str, Any]:
+    """What a calibration found, as plain dictionaries and lists."""
+    return {
+        "as_of": iso(found.as_of),
+        "splits": found.splits,
+        "days": found.days,
+        "false_regressed": _number(found.false_regressed),
+        "false_improved": _number(found.false_improved),
+        "upper_limit": _number(found.upper_limit),
+        "metrics": [
+            {
+                "metric": row.metric,
+                "false_alarms": _number(row.false_alarms),
+                "injected": _number(row.injected),
+                "found": _number(row.found),
+                "unit": row.unit,
+            }
+            for row in found.metrics
+        ],
     }
 
 
@@ -76,6 +130,7 @@ def _cohort(cohort: CohortResult) -> dict[str, Any]:
         "decision": cohort.decision.value,
         "reason": cohort.reason,
         "traces": {arm: int(cohort.traces[arm]) for arm in sorted(cohort.traces)},
+        "pooled": list(cohort.pooled),
         "metrics": [_metric(result) for result in sorted(cohort.metrics, key=lambda each: each.metric)],
     }
 
@@ -96,6 +151,49 @@ def _metric(result: MetricResult) -> dict[str, Any]:
         "smallest_detectable": _number(result.smallest_detectable),
         "exemplars": {arm: list(result.exemplars[arm]) for arm in sorted(result.exemplars)},
         "maturity": None if result.maturity is None else _maturity(result.maturity),
+        "days_needed": result.days_needed,
+        "composition": None if result.composition is None else _composition(result.composition),
+        "alert_raised_on": None if result.alert_raised_on is None else result.alert_raised_on.isoformat(),
+        "attribution": None if result.attribution is None else _attribution(result.attribution),
+    }
+
+
+def _composition(parts: Composition) -> dict[str, Any]:
+    return {
+        "raw": _number(parts.raw),
+        "within": _number(parts.within),
+        "mix": _number(parts.mix),
+        "reversed": parts.reversed,
+    }
+
+
+def _attribution(found: Attribution) -> dict[str, Any]:
+    return {
+        "summary": found.summary,
+        "begins_at": None if found.begins_at is None else _step(found.begins_at),
+        "steps": [_step(step) for step in found.steps],
+        "strata": [
+            {
+                "stratum": part.stratum,
+                "base": _arm(part.base),
+                "candidate": _arm(part.candidate),
+                "share": _number(part.share),
+            }
+            for part in found.strata
+        ],
+        "exemplars": {arm: list(found.exemplars[arm]) for arm in sorted(found.exemplars)},
+    }
+
+
+def _step(step: StepDifference) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "stage": step.stage,
+        "symptom": step.symptom,
+        "base": _number(step.base),
+        "candidate": _number(step.candidate),
+        "unit": step.unit,
+        "e_value": _number(step.e_value),
     }
 
 

@@ -6,7 +6,7 @@ Verdicts, decisions and checks are the product's vocabulary; they are defined he
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from analytics.promotions import Promotion
@@ -68,6 +68,75 @@ class MaturityState:
 
 
 @dataclass(frozen=True)
+class Composition:
+    """How much of a difference between the arms comes from what they were sent (Kitagawa, JASA 50, 1955).
+
+    Attributes:
+        raw: candidate minus base over all traces, in the metric's unit.
+        within: the part from differences within strata.
+        mix: the part from the arms' different shares of the strata; ``within`` and ``mix`` add up to ``raw``.
+        reversed: whether the mix turns the sign, or outweighs what differs within strata (Simpson's paradox).
+    """
+
+    raw: float
+    within: float
+    mix: float
+    reversed: bool
+
+
+@dataclass(frozen=True)
+class StepDifference:
+    """One step of the traces in which the arms differ, for a regressed cell.
+
+    Attributes:
+        step: what the step is, such as "planner" or "tool refund_lookup".
+        stage: its kind: "planner", "retrieval", "tool", "answer", "repair" or "other".
+        symptom: what differs there, such as "error rate" or "repairs per trace".
+        base: the base arm's value.
+        candidate: the candidate arm's value.
+        unit: "rate", "ms", "usd", "tokens" or "count".
+        e_value: the evidence that the candidate is worse there.
+    """
+
+    step: str
+    stage: str
+    symptom: str
+    base: float
+    candidate: float
+    unit: str
+    e_value: float
+
+
+@dataclass(frozen=True)
+class StratumDifference:
+    """One stratum's part in a regressed cell: its traces and values by arm, and its share of the difference."""
+
+    stratum: str
+    base: ArmValue
+    candidate: ArmValue
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where a regression begins and who carries it.
+
+    Attributes:
+        begins_at: the earliest step that differs beyond chance; None where none does.
+        steps: the steps that differ most, in the order of the trace.
+        strata: the strata, the one with the largest share of the difference first.
+        exemplars: arm → trace ids that show it best.
+        summary: one sentence for a person.
+    """
+
+    begins_at: StepDifference | None
+    steps: tuple[StepDifference, ...]
+    strata: tuple[StratumDifference, ...]
+    exemplars: dict[str, list[str]]
+    summary: str
+
+
+@dataclass(frozen=True)
 class MetricResult:
     """One metric of one cohort.
 
@@ -87,6 +156,11 @@ class MetricResult:
         p_value: anytime-valid p-value of "candidate is worse", before the family-wise correction.
         exemplars: arm → trace ids that show the metric at its worst.
         maturity: how much of each arm is old enough, and when to look again; None where it was not asked.
+        days_needed: days until then at the present traffic; None where that is not known.
+        composition: for a stratified comparison, what part of the raw difference is the mix; else None. ``effect`` then
+            is the difference within strata.
+        alert_raised_on: the first day (UTC) whose look showed "worse" over the whole family; it is not taken back.
+        attribution: for a regression, where it begins and who carries it.
     """
 
     metric: str
@@ -103,17 +177,103 @@ class MetricResult:
     p_value: float | None = None
     exemplars: dict[str, list[str]] = field(default_factory=dict)
     maturity: MaturityState | None = None
+    days_needed: int | None = None
+    composition: Composition | None = None
+    alert_raised_on: date | None = None
+    attribution: Attribution | None = None
 
 
 @dataclass(frozen=True)
 class CohortResult:
-    """All metrics of one cohort and the decision that follows."""
+    """All metrics of one cohort and the decision that follows.
+
+    Attributes:
+        cohort: its name.
+        decision: what follows.
+        reason: one sentence.
+        traces: arm → traces that had ended.
+        metrics: its metrics.
+        pooled: the small cohorts that were taken together here; empty for a cohort of its own.
+    """
 
     cohort: str
     decision: Decision
     reason: str
     traces: dict[str, int]
     metrics: tuple[MetricResult, ...]
+    pooled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WatchItem:
+    """A cell worth watching, by today's evidence alone: no alarm.
+
+    Attributes:
+        cohort: its cohort.
+        metric: its metric.
+        e_value: today's evidence that the candidate is worse.
+    """
+
+    cohort: str
+    metric: str
+    e_value: float
+
+
+@dataclass(frozen=True)
+class SharedVersions:
+    """The comparison on what both arms shared, where a version drifted in one of them.
+
+    Attributes:
+        cohorts: verdicts on the traces whose versions occur in both arms, for the cohorts where a check failed.
+        fields: the names of the checks that failed.
+        kept: cohort → arm → share of its traces that remain.
+    """
+
+    cohorts: tuple[CohortResult, ...]
+    fields: tuple[str, ...]
+    kept: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """What placebo promotions found of one metric.
+
+    Attributes:
+        metric: its name.
+        false_alarms: share of placebo promotions in which any cohort's metric was called REGRESSED.
+        injected: the size of the injected regression, in ``unit``; None where none could be injected.
+        found: share of the cells with that injected regression that were called REGRESSED.
+        unit: of ``injected``: "rate" (a difference) or "ratio" (a factor).
+    """
+
+    metric: str
+    false_alarms: float
+    injected: float | None
+    found: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Placebo promotions on the user's own traffic: what the installed configuration really does.
+
+    Attributes:
+        as_of: the moment the world was looked at (UTC).
+        splits: how many random splits were judged.
+        days: days of traffic in each.
+        false_regressed: share of them with any false REGRESSED.
+        false_improved: share of them with any false IMPROVED.
+        upper_limit: 95 % upper limit (Wilson) of the share with a false REGRESSED.
+        metrics: by metric.
+    """
+
+    as_of: datetime
+    splits: int
+    days: int
+    false_regressed: float
+    false_improved: float
+    upper_limit: float
+    metrics: tuple[CalibrationRow, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +309,9 @@ class Report:
         overall: the verdict over all cohorts.
         checks: validity checks, failed ones first.
         cohorts: one result per cohort, by name.
+        watch_list: cells to keep an eye on, the most evidence first.
+        shared: the comparison on shared versions, where versions drifted; else None.
+        calibration: the newest calibration of this promotion and configuration; None where there is none.
     """
 
     promotion: Promotion
@@ -160,3 +323,6 @@ class Report:
     overall: Verdict
     checks: tuple[Check, ...]
     cohorts: tuple[CohortResult, ...]
+    watch_list: tuple[WatchItem, ...] = ()
+    shared: SharedVersions | None = None
+    calibration: Calibration | None = None

@@ -21,6 +21,7 @@ SELECT
     dropped_attributes_count, resource_id,
     json_extract_string(attributes, $cohort_path) AS cohort_value,
     json_extract_string(attributes, $key_path) AS key_value,
-    json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes
+    json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes,
+    json_extract_string(attributes, $strata_paths::VARCHAR[]) AS stratum_values
 FROM spans ANTI JOIN left_out USING (trace_id)
 WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS

@@ -41,6 +41,7 @@ def test_columns_and_types(span: Make, evaluation: Make, feedback: Make, frame: 
         "end_time": pl.Datetime("ns"),
         "latency_ms": pl.Float64(),
         "cohort": pl.String(),
+        "stratum": pl.String(),
         "arm": pl.String(),
         "unit": pl.String(),
         "user_id": pl.String(),

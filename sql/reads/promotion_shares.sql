@@ -1,0 +1,4 @@
+SELECT since, candidate_share
+FROM promotion_shares
+WHERE promotion = $promotion
+ORDER BY since

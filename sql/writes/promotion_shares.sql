@@ -1,0 +1,5 @@
+MERGE INTO promotion_shares AS stored
+USING incoming
+ON stored.promotion = incoming.promotion AND stored.since = incoming.since
+WHEN MATCHED THEN UPDATE SET candidate_share = incoming.candidate_share, created_at = incoming.created_at
+WHEN NOT MATCHED THEN INSERT BY NAME
