@@ -33,6 +33,7 @@ from analytics.maturity import Maturity, MaturityRules
 from analytics.metrics import Metric, MetricOverride, OutcomeRule, metrics_for
 from analytics.mirrored import read_mirrored
 from analytics.outcome_names import OutcomeNames, by_kind
+from analytics.periods import with_periods
 from analytics.pricing import PriceBook
 from analytics.promotions import MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
@@ -129,6 +130,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
+    window = with_periods(window, promotion)
     metrics = _metrics(promotion, options, window, read.maturities)
     if not (promotion.is_paired and window.is_empty()):
         context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.cells import FREEZE_POOLED, MetricCells, tail_share
+from analytics.cells import MetricCells
 from analytics.metrics import Metric, MetricKind
 from analytics.stats.assessment import Assessment, Tested, assess
 from analytics.stats.bounds import critical_t, traces_needed
@@ -30,6 +30,7 @@ from analytics.stats.evidence import (
 )
 from analytics.stats.failure import Failure
 from analytics.stats.quantile import QuantileSample, bounding_factor, difference_interval, quantile_contrast
+from analytics.values import FREEZE_POOLED, tail_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

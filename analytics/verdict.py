@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from analytics.cells import ARMS, FREEZE_POOLED
 from analytics.metric_tests import Finding, MetricTest, findings, metric_test
 from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind
 from analytics.report import formatting
@@ -21,6 +20,7 @@ from analytics.report.model import (
 from analytics.stats.assessment import family
 from analytics.stats.evidence import MINIMUM_UNITS, p_value
 from analytics.stats.failure import Failure
+from analytics.values import ARMS, FREEZE_POOLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

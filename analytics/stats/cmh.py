@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from analytics.stats.contrast import design_effect
+from analytics.stats.sums import Strata
 
 if TYPE_CHECKING:
     from analytics.stats.sums import FloatArray, TwoArmSums
@@ -40,7 +41,7 @@ def log_e_cmh(sums: TwoArmSums, log_odds: FloatArray | None = None) -> FloatArra
     """Log e-value of "the candidate's rate is higher" at every look, tempered by the design effect.
 
     With psi0 the hypothesis' odds ratio and m = y_a + y_b events a day,
-    L(psi) = sum over days of [y_b ln(psi/psi0) - m ln((n_a + n_b psi) / (n_a + n_b psi0))] / phi
+    L(psi) = sum over days, and strata of a day, of [y_b ln(psi/psi0) - m ln((n_a + n_b psi) / (n_a + n_b psi0))] / phi
     and e is the average of exp L over a grid of psi above psi0.
 
     Args:
@@ -50,16 +51,19 @@ def log_e_cmh(sums: TwoArmSums, log_odds: FloatArray | None = None) -> FloatArra
     Returns:
         Shape (cells, looks).
     """
-    n_a, n_b = _daily(sums.base.n), _daily(sums.candidate.n)
-    y_b = _daily(sums.candidate.y)
-    events = _daily(sums.base.y) + y_b
-    null = np.zeros((*n_a.shape[:-1], 1)) if log_odds is None else log_odds[..., None]
+    counted = sums.strata or Strata(
+        *(of[None] for of in (sums.base.n, sums.base.y, sums.candidate.n, sums.candidate.y))
+    )
+    n_a, n_b = _daily(counted.base_n), _daily(counted.candidate_n)
+    y_b = _daily(counted.candidate_y)
+    events = _daily(counted.base_y) + y_b
+    null = np.zeros((n_a.shape[1], 1)) if log_odds is None else log_odds[..., None]
     some = (n_a + n_b) > 0
     at_null = np.log(np.where(some, n_a + n_b * np.exp(null), 1.0))
     design = design_effect(sums)
-    total = np.full(n_a.shape, -np.inf)
+    total = np.full(design.shape, -np.inf)
     for step in LOG_ODDS_GRID:
         at_step = np.log(np.where(some, n_a + n_b * np.exp(null + step), 1.0))
-        growth = np.cumsum(y_b * step - events * (at_step - at_null), axis=-1) / design
-        total = np.logaddexp(total, growth)
+        added = (y_b * step - events * (at_step - at_null)).sum(axis=0)
+        total = np.logaddexp(total, np.cumsum(added, axis=-1) / design)
     return np.asarray(total - np.log(len(LOG_ODDS_GRID)), dtype=np.float64)

@@ -81,17 +81,43 @@ class Contrast:
         return np.where(some, log_e, certain)
 
 
-def _pooled_spread(sums: TwoArmSums) -> FloatArray:
-    """Squared residuals per trace over both arms, s2."""
+def _squares(sums: TwoArmSums) -> tuple[FloatArray, FloatArray]:
+    """Squared residuals of the arms' units, around the common value or that of their blocks."""
+    if sums.blocks is not None:
+        return sums.blocks.base_squares, sums.blocks.candidate_squares
     pooled = sums.pooled
-    squares = sums.base.residual_squares(pooled) + sums.candidate.residual_squares(pooled)
+    return sums.base.residual_squares(pooled), sums.candidate.residual_squares(pooled)
+
+
+def _spread(sums: TwoArmSums) -> FloatArray:
+    """Squared residuals per trace, s2: pooled over both arms.
+
+    Where traces carry sampling weights, which may differ between the arms, never less than what each arm's own
+    residuals give.
+    """
+    base, candidate = _squares(sums)
     n = sums.base.n + sums.candidate.n
-    return np.divide(squares, n, out=np.zeros_like(n), where=n > 0)
+    lost = np.zeros_like(n) if sums.blocks is None else np.minimum(sums.blocks.blocks, n / 2)
+    spread = np.divide(base + candidate, n - lost, out=np.zeros_like(n), where=n > 0)
+    if sums.dilution is None:
+        return spread
+    n_a, n_b = np.maximum(sums.base.n, 1), np.maximum(sums.candidate.n, 1)
+    own = (base / n_a**2 + candidate / n_b**2) / (1 / n_a + 1 / n_b)
+    return np.asarray(np.maximum(spread, own), dtype=np.float64)
+
+
+def _binomial(sums: TwoArmSums) -> FloatArray:
+    """Variance of one independent 0/1 value: R0 (1 - R0), or its mean over the blocks."""
+    if sums.blocks is None:
+        return sums.pooled * (1 - sums.pooled)
+    n = sums.base.n + sums.candidate.n
+    return np.divide(sums.blocks.spread, n, out=np.zeros_like(n), where=n > 0)
 
 
 def _per_trace(sums: TwoArmSums) -> FloatArray:
-    """1/N_a + 1/N_b, with empty arms as one trace (they are masked by their counts)."""
-    return 1 / np.maximum(sums.base.n, 1) + 1 / np.maximum(sums.candidate.n, 1)
+    """1/N_a + 1/N_b, with empty arms as one trace (they are masked by their counts); 1/H where there are blocks."""
+    n_a, n_b = sums.sizes
+    return np.asarray(1 / n_a + 1 / n_b, dtype=np.float64)
 
 
 def _degrees(sums: TwoArmSums) -> FloatArray:
@@ -101,17 +127,20 @@ def _degrees(sums: TwoArmSums) -> FloatArray:
 
 def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
     """Variance of the difference at R_a = R_b, less twice the covariance of units that are in both arms."""
-    pairs = np.maximum(sums.base.n, 1) * np.maximum(sums.candidate.n, 1)
-    covariance = sums.cross.residual_products(sums.pooled) / pairs
+    if sums.blocks is None:
+        products = sums.cross.residual_products(sums.pooled)
+        covariance = products / (np.maximum(sums.base.n, 1) * np.maximum(sums.candidate.n, 1))
+    else:
+        total = np.maximum(sums.base.n + sums.candidate.n, 1)
+        covariance = sums.blocks.products * _per_trace(sums) / total
     variance = spread * _per_trace(sums) - 2 * covariance
     return np.asarray(np.maximum(variance, 0.0), dtype=np.float64)
 
 
 def design_effect(sums: TwoArmSums) -> FloatArray:
-    """How much returning units widen the variance of a rate, at least 1: s2 / (R0 (1 - R0))."""
-    pooled = sums.pooled
-    binomial = pooled * (1 - pooled)
-    ratio = np.divide(_pooled_spread(sums), binomial, out=np.ones_like(pooled), where=binomial > 0)
+    """How much returning units, and sampling weights, widen the variance of a rate, at least 1: s2 / (R0 (1 - R0))."""
+    binomial = _binomial(sums)
+    ratio = np.divide(_spread(sums), binomial, out=np.ones_like(binomial), where=binomial > 0)
     return np.asarray(np.maximum(ratio, 1.0), dtype=np.float64)
 
 
@@ -131,15 +160,16 @@ def rate_difference(sums: TwoArmSums) -> Contrast:
             pairs,
         )
     binomial = pooled * (1 - pooled) * _per_trace(sums)
-    spread = np.maximum(_pooled_spread(sums), pooled * (1 - pooled))
+    spread = np.maximum(_spread(sums), _binomial(sums))
     variance = np.maximum(_null_variance(sums, spread), binomial)
     design = np.divide(variance, binomial, out=np.ones_like(pooled), where=binomial > 0)
+    base, candidate = sums.means
     return Contrast(
-        sums.candidate.mean - sums.base.mean,
+        candidate - base,
         variance,
         _degrees(sums),
         np.multiply.outer(np.array(RATE_SCALES), pooled),
-        (pooled, np.maximum(sums.base.n, 1), np.maximum(sums.candidate.n, 1), design),
+        (pooled, *sums.sizes, design),
     )
 
 
@@ -152,9 +182,10 @@ def mean_difference(sums: TwoArmSums, scales: tuple[float, ...], *, relative: bo
         relative: whether ``scales`` are multiples of the pooled mean, or in the values' own unit.
     """
     unit = sums.pooled if relative else np.ones_like(sums.pooled)
+    base, candidate = sums.means
     return Contrast(
-        sums.candidate.mean - sums.base.mean,
-        _null_variance(sums, _pooled_spread(sums)),
+        candidate - base,
+        _null_variance(sums, _spread(sums)),
         _degrees(sums),
         np.multiply.outer(np.array(scales), unit),
     )
@@ -162,8 +193,8 @@ def mean_difference(sums: TwoArmSums, scales: tuple[float, ...], *, relative: bo
 
 def log_ratio(sums: TwoArmSums) -> Contrast:
     """Log ratio of two positive means, d = ln(R_b / R_a), V = V0 / R0^2; 0 where a mean is not positive."""
-    base, candidate, pooled = sums.base.mean, sums.candidate.mean, sums.pooled
+    (base, candidate), pooled = sums.means, sums.pooled
     some = (base > 0) & (candidate > 0)
     effect = np.log(np.where(some, candidate, 1.0) / np.where(some, base, 1.0))
-    variance = np.divide(_null_variance(sums, _pooled_spread(sums)), pooled**2, out=np.zeros_like(pooled), where=some)
+    variance = np.divide(_null_variance(sums, _spread(sums)), pooled**2, out=np.zeros_like(pooled), where=some)
     return Contrast(effect, variance, _degrees(sums), np.multiply.outer(np.array(RATIO_SCALES), np.ones_like(pooled)))

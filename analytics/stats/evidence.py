@@ -60,6 +60,8 @@ def hybrid_ready(sums: TwoArmSums) -> BoolArray:
     if sums.pairs is not None:
         return averages_ready(sums, sums.pairs)
     expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
+    if sums.dilution is not None:
+        expected = expected / sums.dilution
     return enough_units(sums) & (expected >= HYBRID_EVENTS)
 
 

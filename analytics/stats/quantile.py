@@ -21,17 +21,27 @@ class QuantileSample:
 
     Attributes:
         values: ascending.
-        design: design effect of "above the quantile" over the arm's units, at least 1.
+        design: design effect of "above the quantile" over the arm's units and weights, at least 1.
         effective_units: Kish's effective number of units.
+        weights: of the values; None where all count alike.
     """
 
     values: FloatArray
     design: float
     effective_units: float
+    weights: FloatArray | None = None
+
+    @property
+    def size(self) -> float:
+        """Number of values, or the sum of their weights."""
+        return float(len(self.values)) if self.weights is None else float(self.weights.sum())
 
     def quantile(self, probability: float) -> float:
         """The sample quantile, linearly interpolated."""
-        return float(np.quantile(self.values, probability))
+        if self.weights is None:
+            return float(np.quantile(self.values, probability))
+        shares = (np.cumsum(self.weights) - self.weights / 2) / self.size
+        return float(np.interp(probability, shares, self.values))
 
     def interval(self, probability: float, z: float) -> tuple[float, float] | None:
         """Woodruff's interval: order statistics at the cluster-robust interval of the proportion below.
@@ -39,7 +49,13 @@ class QuantileSample:
         None where too few values lie beyond the quantile to bound it.
         """
         n = len(self.values)
-        reach = z * sqrt(self.design * probability * (1 - probability) / n)
+        reach = z * sqrt(self.design * probability * (1 - probability) / self.size)
+        if self.weights is not None:
+            shares = np.cumsum(self.weights) / self.size
+            below, above = np.searchsorted(shares, [probability - reach, probability + reach])
+            if probability - reach <= 0 or above >= n:
+                return None
+            return float(self.values[below]), float(self.values[above])
         low, high = floor(n * (probability - reach)), ceil(n * (probability + reach))
         if low < 1 or high >= n:
             return None
@@ -103,6 +119,6 @@ def bounding_factor(base: QuantileSample, candidate: QuantileSample, probability
 
     def needed(arm: QuantileSample) -> float:
         spread = z * sqrt(arm.design * probability * beyond)
-        return ((spread + sqrt(spread**2 + 4 * beyond)) / (2 * beyond)) ** 2 / len(arm.values)
+        return ((spread + sqrt(spread**2 + 4 * beyond)) / (2 * beyond)) ** 2 / arm.size
 
     return max(1.0, needed(base), needed(candidate))

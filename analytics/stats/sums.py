@@ -1,12 +1,12 @@
 """Sufficient statistics of two arms whose unit of inference (a user, a conversation) has several traces.
 
-All arrays have the shape (cells, looks) and are cumulative over the looks. Statistics of disjoint sets of
-units add.
+All arrays have the shape (cells, looks) and are cumulative over the looks. They come from each unit's running totals;
+what adds up over partitions of the data are those totals (see ``analytics.level_one``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,6 @@ class ArmSums:
     nn: FloatArray
     yn: FloatArray
     yy: FloatArray
-
-    def __add__(self, other: ArmSums) -> ArmSums:
-        return ArmSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def at(self, cells: IndexArray, looks: IndexArray) -> ArmSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
@@ -74,9 +71,6 @@ class CrossSums:
     ny: FloatArray
     nn: FloatArray
 
-    def __add__(self, other: CrossSums) -> CrossSums:
-        return CrossSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
     def at(self, cells: IndexArray, looks: IndexArray) -> CrossSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return CrossSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
@@ -102,12 +96,78 @@ class PairSums:
     lower: FloatArray
     squares: FloatArray
 
-    def __add__(self, other: PairSums) -> PairSums:
-        return PairSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
     def at(self, cells: IndexArray, looks: IndexArray) -> PairSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return PairSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Strata:
+    """Counts of each stratum, cumulative, shape (strata, cells, looks): where the arms are compared within strata.
+
+    Attributes:
+        base_n: the base arm's traces.
+        base_y: its value total.
+        candidate_n: the candidate arm's traces.
+        candidate_y: its value total.
+    """
+
+    base_n: FloatArray
+    base_y: FloatArray
+    candidate_n: FloatArray
+    candidate_y: FloatArray
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> Strata:
+        """The counts of each chosen cell at one look, shape (strata, chosen)."""
+        return Strata(*(getattr(self, f.name)[:, cells, looks] for f in fields(self)))
+
+    def swapped(self) -> Strata:
+        """The same with the arms' roles exchanged."""
+        return Strata(self.candidate_n, self.candidate_y, self.base_n, self.base_y)
+
+
+@dataclass(frozen=True)
+class BlockSums:
+    """Sums of comparisons within blocks, such as a day of a stratum (Mantel & Haenszel 1959; Greenland & Robins 1985).
+
+    In a block with n_a and n_b traces in the arms the information is h = n_a n_b / (n_a + n_b). Weighing the base
+    arm's traces by pi = n_b / (n_a + n_b) and the candidate's by 1 - pi gives both arms the same mix of blocks, with
+    the total weight H = sum h. A unit's residual in an arm is E_k = sum of its values, each less the mean of its block
+    over both arms.
+
+    Attributes:
+        information: H.
+        base_y: weighted value total of the base arm, so that base_y / H is its mean at the common mix.
+        candidate_y: that of the candidate arm.
+        base_squares: sum over the units of E_k squared in the base arm.
+        candidate_squares: the same of the candidate arm.
+        products: sum over the units in both arms of E_ak E_bk.
+        spread: sum over blocks of n r (1 - r), with r the block's mean: what independent 0/1 values would vary.
+        blocks: number of blocks with traces.
+    """
+
+    information: FloatArray
+    base_y: FloatArray
+    candidate_y: FloatArray
+    base_squares: FloatArray
+    candidate_squares: FloatArray
+    products: FloatArray
+    spread: FloatArray
+    blocks: FloatArray
+
+    def at(self, cells: IndexArray, looks: IndexArray) -> BlockSums:
+        """The sums of each chosen cell at one look, shape (chosen,)."""
+        return BlockSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+    def swapped(self) -> BlockSums:
+        """The same data with the arms' roles exchanged."""
+        return replace(
+            self,
+            base_y=self.candidate_y,
+            candidate_y=self.base_y,
+            base_squares=self.candidate_squares,
+            candidate_squares=self.base_squares,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,22 +179,30 @@ class TwoArmSums:
         candidate: the candidate arm.
         cross: of units in both arms.
         pairs: of pairs of values in [0, 1], where the arms answered the same things; None where they did not.
+        blocks: of comparisons within blocks; None where the arms' traffic is compared as a whole.
+        strata: the counts that go with ``blocks``.
+        dilution: sum of squared sampling weights over their sum, 1 or more; None where every trace counts once.
     """
 
     base: ArmSums
     candidate: ArmSums
     cross: CrossSums
     pairs: PairSums | None = None
-
-    def __add__(self, other: TwoArmSums) -> TwoArmSums:
-        pairs = None if self.pairs is None or other.pairs is None else self.pairs + other.pairs
-        return TwoArmSums(self.base + other.base, self.candidate + other.candidate, self.cross + other.cross, pairs)
+    blocks: BlockSums | None = None
+    strata: Strata | None = None
+    dilution: FloatArray | None = None
 
     def at(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
-        pairs = None if self.pairs is None else self.pairs.at(cells, looks)
-        arms = self.base.at(cells, looks), self.candidate.at(cells, looks)
-        return TwoArmSums(*arms, self.cross.at(cells, looks), pairs)
+        return TwoArmSums(
+            self.base.at(cells, looks),
+            self.candidate.at(cells, looks),
+            self.cross.at(cells, looks),
+            None if self.pairs is None else self.pairs.at(cells, looks),
+            None if self.blocks is None else self.blocks.at(cells, looks),
+            None if self.strata is None else self.strata.at(cells, looks),
+            None if self.dilution is None else self.dilution[cells, looks],
+        )
 
     def until(self, cells: IndexArray, looks: IndexArray) -> TwoArmSums:
         """The chosen cells with nothing added after each one's look, shape (chosen, looks)."""
@@ -147,12 +215,42 @@ class TwoArmSums:
         pairs = self.pairs
         if pairs is not None:
             pairs = PairSums(pairs.n, pairs.lower, pairs.higher, pairs.squares)
-        return TwoArmSums(self.candidate, self.base, cross, pairs)
+        return TwoArmSums(
+            self.candidate,
+            self.base,
+            cross,
+            pairs,
+            None if self.blocks is None else self.blocks.swapped(),
+            None if self.strata is None else self.strata.swapped(),
+            self.dilution,
+        )
 
     @property
     def both_arms(self) -> BoolArray:
-        """Where both arms have traces."""
-        return (self.base.n > 0) & (self.candidate.n > 0)
+        """Where both arms have traces, and some block does where they are compared within blocks."""
+        both = (self.base.n > 0) & (self.candidate.n > 0)
+        return both if self.blocks is None else both & (self.blocks.information > 0)
+
+    @property
+    def means(self) -> tuple[FloatArray, FloatArray]:
+        """Value per trace of base and candidate, at the blocks' common mix where there are blocks; 0 without traces."""
+        if self.blocks is None:
+            return self.base.mean, self.candidate.mean
+        weight = self.blocks.information
+        base, candidate = (
+            np.divide(total, weight, out=np.zeros_like(weight), where=weight > 0)
+            for total in (self.blocks.base_y, self.blocks.candidate_y)
+        )
+        return base, candidate
+
+    @property
+    def sizes(self) -> tuple[FloatArray, FloatArray]:
+        """Traces of base and candidate, at least 1, so scaled that 1/n_a + 1/n_b is 1/H where there are blocks."""
+        base, candidate = np.maximum(self.base.n, 1), np.maximum(self.candidate.n, 1)
+        if self.blocks is None:
+            return base, candidate
+        scale = np.maximum(self.blocks.information, 1e-9) * (base + candidate) / (base * candidate)
+        return base * scale, candidate * scale
 
     @property
     def pooled(self) -> FloatArray:

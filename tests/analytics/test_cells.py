@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 import pytest
 
-from analytics.cells import Cells, cells
+from analytics.cells import Cells, cells, finished, freeze, partial_cells
 from analytics.metrics import Metric, MetricKind
+from analytics.stats.contrast import rate_difference
 
 if TYPE_CHECKING:
     from analytics.stats.sums import ArmSums, FloatArray
@@ -93,19 +97,97 @@ def test_cross_sums_are_those_of_users_in_both_arms() -> None:
     assert cross.yy[1, -1] == (users["y_a"] * users["y_b"]).sum()
 
 
-def test_sums_of_disjoint_users_add() -> None:
-    """Splitting the users at random and adding the parts gives the whole."""
-    frame = traffic()
-    half = pl.col("unit").cast(pl.Int64) % 2 == 0
-    whole, even, odd = (
-        aggregate(part, FAILED).by_metric["failed_rate"].sums
-        for part in (frame, frame.filter(half), frame.filter(~half))
+def in_bytes(found: Cells) -> list[object]:
+    """Everything in cells, floating-point numbers as their bytes."""
+
+    def written(value: object) -> object:
+        if isinstance(value, np.ndarray):
+            return value.dtype.str, value.shape, value.tobytes()
+        if is_dataclass(value):
+            return [written(getattr(value, field.name)) for field in fields(value)]
+        if isinstance(value, tuple):
+            return [written(each) for each in value]
+        return value
+
+    named = [(name, written(data)) for name, data in found.by_metric.items()]
+    return [found.cohorts, found.looks, found.traces, named]
+
+
+def varied(seed: int) -> pl.DataFrame:
+    """Traffic with strata, and with traces that a sampler kept with some probability."""
+    frame = traffic(seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    return frame.with_columns(
+        stratum=pl.Series(rng.choice(["easy", "hard"], frame.height)),
+        keep_probability=pl.Series(rng.choice([1.0, 0.3, 0.07], frame.height)),
     )
-    merged = even + odd
-    for arm, part in ((whole.base, merged.base), (whole.candidate, merged.candidate)):
-        for name, values in arrays(arm).items():
-            assert values == pytest.approx(arrays(part)[name]), name
-    assert whole.cross.nn == pytest.approx(merged.cross.nn)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parts_merge_to_the_very_same_cells(seed: int) -> None:
+    """Traces split at random, added up apart and merged in any order, give the same bytes as all at once."""
+    frame = varied(seed)
+    frozen = freeze(frame, frame.clear(), METRICS, as_of=AS_OF)
+    part = np.random.default_rng(seed).integers(0, 5, frame.height)
+    parts = [partial_cells(frame.filter(part == number), frozen, METRICS, as_of=AS_OF) for number in (3, 0, 4, 2, 1)]
+    merged = finished(reduce(add, parts), frozen, METRICS, as_of=AS_OF)
+    assert in_bytes(merged) == in_bytes(aggregate(frame, *METRICS))
+
+
+def test_a_new_day_is_added_and_nothing_else() -> None:
+    """The state of all days so far, and a day's traces, give the same bytes as all of them at once."""
+    frame = varied(7)
+    frozen = freeze(frame, frame.clear(), METRICS, as_of=AS_OF)
+    dates = frame["end_time"].dt.date()
+    days = [frame.filter(dates == day) for day in dates.unique().sort()]
+    state = partial_cells(days[0], frozen, METRICS, as_of=AS_OF)
+    for day in days[1:]:
+        state = state + partial_cells(day, frozen, METRICS, as_of=AS_OF)
+    assert in_bytes(finished(state, frozen, METRICS, as_of=AS_OF)) == in_bytes(aggregate(frame, *METRICS))
+
+
+def test_within_strata_both_arms_have_one_mix() -> None:
+    """A candidate that is sent more of the hard requests differs in all, and not within strata, where nothing does."""
+    rng = np.random.default_rng(5)
+    frame = traffic(20_000)
+    hard = rng.random(frame.height) < np.where(frame["arm"] == "candidate", 0.6, 0.2)
+    frame = frame.with_columns(
+        stratum=pl.Series(np.where(hard, "hard", "easy")),
+        failed=pl.Series((rng.random(frame.height) < np.where(hard, 0.2, 0.05)).astype(float)),
+    )
+    data = aggregate(frame, FAILED).by_metric["failed_rate"]
+    base, candidate = data.sums.means
+    error = np.sqrt(rate_difference(data.sums).variance[:, -1])
+    raw = data.sums.candidate.mean - data.sums.base.mean
+    assert (raw[:, -1] > 6 * error).all()
+    assert (np.abs(candidate - base)[:, -1] < 3 * error).all()
+    of_hard = data.strata[0][1]
+    assert of_hard.stratum == "hard"
+    ours = frame.filter(cohort="left", stratum="hard", arm="candidate")
+    assert of_hard.n[1] == ours.height
+    assert of_hard.y is not None
+    assert of_hard.y[1] == pytest.approx(ours["failed"].sum())
+
+
+def test_blocks_are_what_each_days_strata_give_by_hand() -> None:
+    """Information, weighted totals and squared residuals, computed from the traces themselves."""
+    frame = varied(3).drop("keep_probability").filter(cohort="left")
+    blocks = aggregate(frame, COST).by_metric["cost"].sums.blocks
+    assert blocks is not None
+    cap = freeze(frame, frame.clear(), (COST,), as_of=AS_OF)["cost"].thresholds
+    assert cap is not None
+    ours = pl.col("arm") == "candidate"
+    by_block = ["stratum", pl.col("end_time").dt.date().alias("day")]
+    capped = frame.with_columns(y=pl.col("cost").clip(upper_bound=cap["t0"][0]))
+    each = capped.group_by(by_block).agg(
+        a=(~ours).sum().cast(pl.Float64), b=ours.sum().cast(pl.Float64), mean=pl.col("y").mean()
+    )
+    assert blocks.information[0, -1] == pytest.approx((each["a"] * each["b"] / (each["a"] + each["b"])).sum())
+    residuals = (
+        capped.with_columns(by_block[1]).join(each, on=["stratum", "day"]).with_columns(e=pl.col("y") - pl.col("mean"))
+    )
+    units = residuals.filter(ours).group_by("unit").agg(pl.col("e").sum())
+    assert blocks.candidate_squares[0, -1] == pytest.approx((units["e"] ** 2).sum())
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
