@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
 REASONS = ("retry", "fallback", "schema_repair")
 NO_REASON = "none"
@@ -67,6 +67,8 @@ def check_pattern(text: str) -> str:
     Raises:
         ValueError: it is not one; the message says why.
     """
+    import polars as pl  # noqa: PLC0415 (the configuration says rules, and loads nothing for having none)
+
     try:
         pl.Series([""]).str.contains(text)
     except pl.exceptions.ComputeError as error:
@@ -92,6 +94,8 @@ def apply_rules(calls: pl.DataFrame, rules: Sequence[ChainRule]) -> pl.DataFrame
         The calls, with ``attempt_group`` of the rules before that of gateways, and ``stated_reason`` ("retry",
         "fallback", "schema_repair", "none"; null where no rule holds).
     """
+    import polars as pl  # noqa: PLC0415 (as above)
+
     names = rule_attributes(rules)
 
     def value(name: str) -> pl.Expr:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from analytics.span_tree import Rows
 
-VALIDATION_EVALUATORS = ("JSONValidation", "schema_validation")
 COUNT_COLUMNS = ("retries", "fallbacks", "schema_repairs")
 # What is not known of a call where a caller has no such column.
 _DEFAULTS = {

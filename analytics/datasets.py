@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from analytics.errors import InputError
 from analytics.table_file import TableFileError, read_table
 from sql import statements, strict_json
 from sql.access import Access
@@ -38,7 +39,7 @@ _SCHEMA = pa.schema(
 )
 
 
-class DatasetError(Exception):
+class DatasetError(InputError):
     """A data set cannot be imported, or there is none of that name; nothing was stored."""
 
 

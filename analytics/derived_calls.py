@@ -9,7 +9,8 @@ import polars as pl
 from analytics.calls import account, is_work
 from analytics.chain_failures import with_failures
 from analytics.chain_rules import apply_rules
-from analytics.chains import VALIDATION_EVALUATORS, attempt_chains
+from analytics.chains import attempt_chains
+from analytics.defaults import VALIDATION_EVALUATORS
 from analytics.outcome_names import folded, folded_names
 from analytics.span_tree import SpanTree
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from analytics.errors import InputError
 from analytics.table_file import TableFileError, read_table
 from sql.feedback_rows import FIELDS, KEYS, FeedbackRowError, feedback_rows
 
 
-class FeedbackFileError(Exception):
+class FeedbackFileError(InputError):
     """The file cannot be imported; nothing of it was stored."""
 
 

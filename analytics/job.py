@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from analytics.cells import cells
 from analytics.chain_rules import ChainRule, rule_attributes
-from analytics.chains import VALIDATION_EVALUATORS
 from analytics.datasets import find_items
+from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
+from analytics.errors import InputError
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evaluators import EvaluatorRule, with_passed
 from analytics.held_out import (
-    ITEM_ATTRIBUTES,
     as_pairs,
     compared,
     item_check,
@@ -52,7 +52,7 @@ PRE_PERIOD = timedelta(days=28)
 """How far before the promotion traffic is read, to freeze thresholds and variances on."""
 
 
-class JobOptionsError(Exception):
+class JobOptionsError(InputError):
     """The configuration asks for something that this report cannot do; the message names it."""
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from analytics.errors import InputError
 from sql import strict_json
 
 MOST_BYTES = 512 * 1024**2
@@ -63,7 +64,7 @@ _SCHEMA = pa.schema(
 )
 
 
-class MirrorError(Exception):
+class MirrorError(InputError):
     """The results cannot be imported; nothing of them was stored."""
 
 

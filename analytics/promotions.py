@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from analytics.errors import InputError
 from sql import statements
 from sql.access import Access
 
@@ -38,7 +39,7 @@ EVERYTHING = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 """The beginning of a comparison that takes whatever is stored."""
 
 
-class NoPromotionError(Exception):
+class NoPromotionError(InputError):
     """There is no promotion of that name."""
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from analytics.calls import CALL_COLUMNS
-from analytics.chains import COUNT_COLUMNS, VALIDATION_EVALUATORS, chain_counts
+from analytics.chains import COUNT_COLUMNS, chain_counts
+from analytics.defaults import VALIDATION_EVALUATORS
 from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.evaluators import EvaluatorRule, with_passed
 from analytics.maturity import Maturity, MaturityRules, maturities

@@ -16,37 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.literals import FALSE, ZERO
-from collector.patterns import NAME, PATTERNS, Expression
+from collector.patterns import PATTERNS, Expression, PatternError, check_known, check_name
 
 Marks = npt.NDArray[np.bool_]
-
-
-class PatternError(ValueError):
-    """A pattern that cannot be used; the message ends a sentence that begins with its name."""
-
-
-def check_known(name: str) -> str:
-    """The name, if it is a built-in pattern's.
-
-    Raises:
-        PatternError: it is not.
-    """
-    if name not in PATTERNS:
-        raise PatternError(f"it is not a built-in pattern; these are {', '.join(PATTERNS)}")
-    return name
-
-
-def check_name(name: str) -> str:
-    """The name of an own pattern, if it may be called so.
-
-    Raises:
-        PatternError: it is taken, or is not a name.
-    """
-    if name in PATTERNS:
-        raise PatternError("it is the name of a built-in pattern")
-    if not NAME.fullmatch(name):
-        raise PatternError("a name has lowercase letters, digits, - and _, at most 32, and begins with a letter")
-    return name
 
 
 def check_expression(expression: str) -> str:

@@ -6,9 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-
-class TlsError(Exception):
-    """The certificates cannot be used; the message names the file."""
+from collector.errors import TlsError
 
 
 @dataclass(frozen=True)

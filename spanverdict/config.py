@@ -22,9 +22,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from analytics.chain_rules import ChainRule, check_pattern
-from analytics.chains import VALIDATION_EVALUATORS
-from analytics.held_out import ITEM_ATTRIBUTES
-from collector.masking import check_expression, check_known, check_name
+from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
+from collector.patterns import check_known, check_name
 from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig, Section
 
@@ -67,6 +66,12 @@ def _check_size(text: str) -> str:
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
         raise ValueError("it is not a size, such as 512MB or 2GiB")
     return text
+
+
+def _check_expression(text: str) -> str:
+    from collector.masking import check_expression  # noqa: PLC0415 (few configurations need what it loads)
+
+    return check_expression(text)
 
 
 def _check_hash_key(key: SecretStr) -> SecretStr:
@@ -146,7 +151,7 @@ class ContentConfig(Section):
     hash_key: Annotated[SecretStr, AfterValidator(_check_hash_key)] | None = None
     patterns: tuple[Annotated[str, AfterValidator(check_known)], ...] = ()
     custom_patterns: dict[
-        Annotated[str, AfterValidator(check_name)], Annotated[str, AfterValidator(check_expression)]
+        Annotated[str, AfterValidator(check_name)], Annotated[str, AfterValidator(_check_expression)]
     ] = Field(default_factory=dict)
     unmasked_attributes: tuple[str, ...] = ()
 

@@ -26,12 +26,12 @@ _SHOWN = 20
 _CONSTANTS = ("name", "value", "source")
 
 
-@click.group()
-def feedback() -> None:
+@click.group("feedback")
+def feedback_command() -> None:
     """Outcomes from users and business systems."""
 
 
-@feedback.command("import")
+@feedback_command.command("import")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--map",

@@ -13,26 +13,12 @@ from typing import Any, TypeVar
 
 import click
 
-from analytics.datasets import DatasetError
-from analytics.feedback_file import FeedbackFileError
-from analytics.job import JobOptionsError
-from analytics.mirror import MirrorError
-from analytics.promotions import NoPromotionError
-from collector.sender import SendError
-from collector.tls import TlsError
+from analytics.errors import InputError
+from collector.errors import SendError, TlsError
 from spanverdict.config import Config, ConfigError, load
 from sql.errors import QueryError, StoreError
 
-_USAGE_ERRORS = (
-    ConfigError,
-    DatasetError,
-    FeedbackFileError,
-    JobOptionsError,
-    MirrorError,
-    NoPromotionError,
-    QueryError,
-    TlsError,
-)
+_USAGE_ERRORS = (ConfigError, InputError, QueryError, TlsError)
 """What is wrong with the command, the configuration or a file."""
 
 EXIT_USAGE = 2

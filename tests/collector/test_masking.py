@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.masking import Masker, PatternError, check_expression, check_name
-from collector.patterns import PATTERNS, card_end, iban_end
+from collector.masking import Masker, check_expression
+from collector.patterns import PATTERNS, PatternError, card_end, check_name, iban_end
 
 ALL = Masker(tuple(PATTERNS), {})
 

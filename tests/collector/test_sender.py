@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 
-from collector.sender import Sender, SendError
+from collector.errors import SendError
+from collector.sender import Sender
 
 
 @dataclass

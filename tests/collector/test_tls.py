@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from collector.tls import TlsError, load_tls
+from collector.errors import TlsError
+from collector.tls import load_tls
 
 
 def test_a_pair_is_loaded(certificates: Any) -> None:

@@ -1,0 +1,59 @@
+"""`spanverdict report`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from analytics.job import run_report, store_report
+from analytics.report import FORMATS, exit_status, render
+from spanverdict.job_options import job_options
+from spanverdict.options import Settings, Time, store_options
+from spanverdict.output import write_file
+from sql.access import open_store
+from sql.store import utc_now
+
+_FORMAT_OF_SUFFIX = {".html": "html", ".htm": "html", ".json": "json", ".md": "md", ".xml": "junit"}
+
+
+@click.command("report")
+@click.argument("promotion_name", metavar="PROMOTION")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Default: what the name of --out ends with, else table.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of standard output.",
+)
+@click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
+@click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
+@store_options
+def report_command(
+    settings: Settings,
+    promotion_name: str,
+    form: str | None,
+    out: Path | None,
+    as_of: datetime | None,
+    *,
+    fail_on_undecided: bool,
+) -> None:
+    """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
+    form = form or (_FORMAT_OF_SUFFIX.get(out.suffix.lower()) if out else None) or "table"
+    options = job_options(settings.config)
+    with open_store(settings.db, write=True) as store:
+        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())
+        text = render(result, form, color=out is None and sys.stdout.isatty())
+        store_report(store, result)
+    if out:
+        write_file(out, text.encode())
+        click.echo(f"Wrote {out}.", err=True)
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+    raise SystemExit(exit_status(result, fail_on_undecided=fail_on_undecided))
