@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,10 @@ from analytics.stats.sums import FloatArray, IndexArray, TwoArmSums
 from analytics.values import ARMS, FREEZE_BEFORE, metric_values, prepared, shown_quantile, thresholds
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import datetime
+
+
+_COUNTED = ("cohort", "arm", "day")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class MetricCells:
         before: the base arm's value in the pre-period, (cohorts,); NaN where too few traces.
         samples: for TAIL, the arms' values of each cohort; None for an arm without traces.
         strata: of rates and means the strata of each cohort, (cohorts,); empty where there is one only.
+        began: the day (UTC) of the first trace that has a value; None where there were such before the comparison.
         exemplars: cohort → arm → trace ids that show the metric at its worst, worst first.
     """
 
@@ -67,6 +72,7 @@ class MetricCells:
     before: FloatArray
     samples: tuple[tuple[QuantileSample | None, QuantileSample | None], ...]
     strata: tuple[tuple[StratumSums, ...], ...]
+    began: date | None
     exemplars: Mapping[str, Mapping[str, list[str]]]
 
 
@@ -79,25 +85,45 @@ class Cells:
         looks: the UTC days on which something became final.
         traces: cohort → arm → traces that had ended.
         by_metric: metric name → its cells.
+        expected: cohort → traces a day that were to be expected of it: the base arm's before, else those of its first
+            day.
+        began: cohort → the day of its first trace; None where it had traces before.
     """
 
     cohorts: tuple[str, ...]
     looks: tuple[date, ...]
     traces: Mapping[str, Mapping[str, int]]
     by_metric: Mapping[str, MetricCells]
+    expected: Mapping[str, float]
+    began: Mapping[str, date | None]
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenMetric:
     """What is fixed of one metric before its traces are added up.
 
     Attributes:
         thresholds: as :func:`analytics.values.thresholds` gives them.
         before: ``cohort`` and ``value``: the base arm's in the pre-period, where there are traces enough.
+        seen: whether any trace before the comparison had a value.
     """
 
     thresholds: pl.DataFrame | None
     before: pl.DataFrame
+    seen: bool
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What is fixed before traces are added up.
+
+    Attributes:
+        by_metric: metric name → what is fixed of it.
+        expected: cohort → the base arm's traces a day before the comparison.
+    """
+
+    by_metric: Mapping[str, FrozenMetric]
+    expected: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -105,7 +131,7 @@ class PartialCells:
     """Traces added up, of all the data or of a part; parts that share no trace merge by ``+`` to the very same whole.
 
     Attributes:
-        traces: ``cohort, arm, n``: traces that had ended, sorted.
+        traces: ``cohort, arm, day, n``: traces by the day (UTC) on which they ended, sorted.
         levels: metric name → its level-one sums.
     """
 
@@ -115,7 +141,7 @@ class PartialCells:
     def __add__(self, other: PartialCells) -> PartialCells:
         both = pl.concat([self.traces, other.traces])
         return PartialCells(
-            both.group_by("cohort", "arm").agg(pl.col("n").sum()).sort("cohort", "arm"),
+            both.group_by(_COUNTED).agg(pl.col("n").sum()).sort(_COUNTED),
             {name: level + other.levels[name] for name, level in self.levels.items()},
         )
 
@@ -136,58 +162,65 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
     return finished(partial_cells(traces, frozen, metrics, as_of=as_of), frozen, metrics, as_of=as_of)
 
 
-def freeze(
-    traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Metric], *, as_of: datetime
-) -> Mapping[str, Frozen]:
-    """Fix each metric's thresholds, by metric name; the arguments are those of :func:`cells`."""
+def freeze(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Metric], *, as_of: datetime) -> Frozen:
+    """Fix what has to be before traces are added up; the arguments are those of :func:`cells`."""
     metrics = tuple(metrics)
     window = _window(traces, metrics, as_of)
     earlier = prepared(pre_period, as_of).filter(pl.col("arm") == "base")
 
-    def of(metric: Metric) -> Frozen:
+    def of(metric: Metric) -> FrozenMetric:
         before = metric_values(earlier, metric, as_of)
         values = metric_values(window, metric, as_of)
-        return Frozen(
+        return FrozenMetric(
             thresholds(values, before, metric),
             before.group_by("cohort")
             .agg(pl.len(), value=_shown(metric))
             .filter(pl.col("len") >= FREEZE_BEFORE)
             .select("cohort", "value"),
+            not before.is_empty(),
         )
 
-    return {metric.name: of(metric) for metric in metrics}
+    days = earlier["end_time"].dt.date().n_unique()
+    return Frozen(
+        {metric.name: of(metric) for metric in metrics},
+        {cohort: count / days for cohort, count in earlier.group_by("cohort").len().sort("cohort").rows()},
+    )
 
 
-def partial_cells(
-    traces: pl.DataFrame, frozen: Mapping[str, Frozen], metrics: Iterable[Metric], *, as_of: datetime
-) -> PartialCells:
+def partial_cells(traces: pl.DataFrame, frozen: Frozen, metrics: Iterable[Metric], *, as_of: datetime) -> PartialCells:
     """Add up the traces of the comparison window, or of any part of it; a pair must not be torn apart."""
     metrics = tuple(metrics)
-    counted = prepared(traces, as_of).group_by("cohort", "arm").agg(n=pl.len().cast(pl.Int64)).sort("cohort", "arm")
+    ended = prepared(traces, as_of).with_columns(day=pl.col("end_time").dt.date())
+    counted = ended.group_by(_COUNTED).agg(n=pl.len().cast(pl.Int64)).sort(_COUNTED)
     window = _window(traces, metrics, as_of)
     return PartialCells(
         counted,
         {
-            metric.name: level_one(metric_values(window, metric, as_of), frozen[metric.name].thresholds, metric)
+            metric.name: level_one(
+                metric_values(window, metric, as_of), frozen.by_metric[metric.name].thresholds, metric
+            )
             for metric in metrics
         },
     )
 
 
-def finished(
-    partial: PartialCells, frozen: Mapping[str, Frozen], metrics: Iterable[Metric], *, as_of: datetime
-) -> Cells:
+def finished(partial: PartialCells, frozen: Frozen, metrics: Iterable[Metric], *, as_of: datetime) -> Cells:
     """The cells of traces that were added up."""
     cohorts = tuple(partial.traces["cohort"].unique().sort())
     days = {day for level in partial.levels.values() for day in level.sums["look"].unique()}
     axes = Axes(cohorts, tuple(sorted(days)) or (as_of.date(),))
     totals = {cohort: dict.fromkeys(ARMS, 0) for cohort in cohorts}
-    for cohort, arm, count in partial.traces.select("cohort", "arm", "n").rows():
-        totals[cohort][arm] = count
+    expected = dict(frozen.expected)
+    began: dict[str, date | None] = dict.fromkeys(frozen.expected)
+    for cohort, arm, day, count in partial.traces.sort("cohort", "day").select(*_COUNTED, "n").rows():
+        totals[cohort][arm] += count
+        if began.setdefault(cohort, day) == day:
+            expected[cohort] = expected.get(cohort, 0.0) + count
     by_metric = {
-        metric.name: _metric_cells(partial.levels[metric.name], frozen[metric.name], axes) for metric in metrics
+        metric.name: _metric_cells(partial.levels[metric.name], frozen.by_metric[metric.name], axes)
+        for metric in metrics
     }
-    return Cells(cohorts, axes.looks, totals, by_metric)
+    return Cells(cohorts, axes.looks, totals, by_metric, expected, began)
 
 
 def _window(traces: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> pl.DataFrame:
@@ -195,7 +228,7 @@ def _window(traces: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) 
     return prepared(one_row_per_arm(window, metrics), as_of) if PAIR in window.columns else window
 
 
-def _metric_cells(level: LevelOne, frozen: Frozen, axes: Axes) -> MetricCells:
+def _metric_cells(level: LevelOne, frozen: FrozenMetric, axes: Axes) -> MetricCells:
     metric = level.metric
     known_looks = np.full(len(axes.cohorts), 0 if frozen.thresholds is None else len(axes.looks))
     if frozen.thresholds is not None:
@@ -215,8 +248,14 @@ def _metric_cells(level: LevelOne, frozen: Frozen, axes: Axes) -> MetricCells:
         before=axes.per_cohort(earlier, "value"),
         samples=quantile_samples(level, axes, strata) if tail else (),
         strata=strata,
+        began=None if frozen.seen else _began(level),
         exemplars=by_cohort(level.exemplars),
     )
+
+
+def _began(level: LevelOne) -> date | None:
+    first = level.sums["look"].min()
+    return first - level.metric.maturity if isinstance(first, date) else None
 
 
 def _observed(level: LevelOne, axes: Axes) -> FloatArray:

@@ -171,8 +171,9 @@ def _report(
 ) -> Report:
     """Judge a window of traces, given what the checks found."""
     found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
-    cohorts = judge(cells(window, pre_period, metrics, as_of=as_of), metrics, alpha=options.alpha, checks=found_checks)
-    cohorts = with_maturity(cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
+    aggregated = cells(window, pre_period, metrics, as_of=as_of)
+    judgement = judge(aggregated, metrics, alpha=options.alpha, checks=found_checks)
+    cohorts = with_maturity(judgement.cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,
@@ -184,6 +185,7 @@ def _report(
         overall=overall(cohorts),
         checks=found_checks,
         cohorts=cohorts,
+        watch_list=judgement.watch_list,
     )
 
 

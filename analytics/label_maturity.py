@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil, inf
+from typing import cast
 
 import polars as pl
 
@@ -18,8 +19,10 @@ ENOUGH_COVERAGE = 0.5
 
 _ARMS = ("base", "candidate")
 _HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
 _MOST_NAMED = 5
 _FARTHEST = timedelta(days=366)
+_LONGEST = timedelta(days=3660)
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,16 @@ def with_maturity(
     def settled(cohort: str, result: MetricResult) -> MetricResult:
         metric = by_name[result.metric]
         of_cohort = arms[metric.maturity][cohort]
+        enough = _enough_at(result, of_cohort, metric.maturity, as_of, rates.get(cohort, 0.0))
         state = MaturityState(
             window_hours=metric.maturity / _HOUR,
             source=metric.maturity_source,
             detail=metric.maturity_detail,
             coverage={arm: of_cohort[arm].coverage for arm in _ARMS},
-            next_verdict_at=_next_verdict(
-                result, of_cohort, metric.maturity, as_of, rates.get(cohort, 0.0), min(remaining, _FARTHEST)
-            ),
+            next_verdict_at=_next_verdict(enough, of_cohort, metric.maturity, as_of, min(remaining, _FARTHEST)),
         )
-        return replace(result, maturity=state)
+        days = None if enough is None else max(1, ceil((enough - as_of) / _DAY))
+        return replace(result, maturity=state, days_needed=days)
 
     return tuple(
         replace(cohort, metrics=tuple(settled(cohort.cohort, result) for result in cohort.metrics))
@@ -156,36 +159,39 @@ def _rates(traces: pl.DataFrame, as_of: datetime) -> dict[str, float]:
 
 
 def _next_verdict(
-    result: MetricResult,
-    arms: Mapping[str, _Arm],
-    window: timedelta,
-    as_of: datetime,
-    rate: float,
-    remaining: timedelta,
+    enough: datetime | None, arms: Mapping[str, _Arm], window: timedelta, as_of: datetime, remaining: timedelta
 ) -> datetime | None:
     """When both arms have traces that are old enough, or when enough further ones are at the present rate.
 
-    None where the metric is decided, where nothing is on its way, or where no amount of traffic would decide.
+    None where the metric is decided, where nothing is on its way, where no amount of traffic would decide, or where the
+    comparison ends before.
     """
     if any(not arm.traces for arm in arms.values()):
         return None
     if any(not arm.mature for arm in arms.values()):
         return _next_hour(max(arm.pending[0] for arm in arms.values() if not arm.mature))
+    ends = [arm.pending[-1] for arm in arms.values() if len(arm.pending)]
+    last = max([as_of + window + remaining, *ends])
+    return _next_hour(enough) if enough is not None and enough <= last else None
+
+
+def _enough_at(
+    result: MetricResult, arms: Mapping[str, _Arm], window: timedelta, as_of: datetime, rate: float
+) -> datetime | None:
+    """When enough further traces are old enough, at the present rate; None where that is not known, or too far off."""
     if result.verdict is not Verdict.INCONCLUSIVE or result.more_traces_needed is None:
         return None
     # Where evaluators score a sample, as many more traces are needed as it takes to get the scores.
     mature = sum(arm.mature for arm in arms.values())
-    scored = (result.base.n + result.candidate.n) / mature
-    needed = max(1, ceil(result.more_traces_needed / scored)) if scored else None
-    if needed is None:
+    scored = (result.base.n + result.candidate.n) / mature if mature else 0.0
+    if not scored:
         return None
+    needed = max(1, ceil(result.more_traces_needed / scored))
     pending = pl.concat([arm.pending for arm in arms.values()]).sort()
     if needed <= len(pending):
-        return _next_hour(pending[needed - 1])
+        return cast("datetime", pending[needed - 1])
     hours = (needed - len(pending)) / rate if rate else inf
-    if hours > remaining / _HOUR:
-        return None
-    return _next_hour(as_of + window + hours * _HOUR)
+    return as_of + window + hours * _HOUR if hours <= _LONGEST / _HOUR else None
 
 
 def _next_hour(moment: datetime) -> datetime:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.cells import MetricCells
+from analytics.composition import composition
 from analytics.metrics import Metric, MetricKind
-from analytics.stats.assessment import Assessment, Tested, assess
+from analytics.stats.assessment import Assessment, assess
 from analytics.stats.bounds import critical_t, traces_needed
 from analytics.stats.contrast import (
     RATIO_SCALES,
@@ -35,7 +36,9 @@ from analytics.values import FREEZE_POOLED, tail_share
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
+    from analytics.report.model import Composition
+    from analytics.stats.family import Tested
+    from analytics.stats.sums import FloatArray, TwoArmSums
 
 _RATE_MARGIN = 0.01
 _LARGEST_RATE_MARGIN = 0.05
@@ -60,14 +63,12 @@ class MetricTest:
         data: its cells.
         sums: what is tested, oriented; (cohorts, looks).
         evidence: log e-values, (cohorts, looks).
-        included: which cohorts have a value in either arm and so belong to the family, (cohorts,).
     """
 
     metric: Metric
     data: MetricCells
     sums: TwoArmSums
     evidence: Evidence
-    included: BoolArray
 
     @property
     def sign(self) -> float:
@@ -80,7 +81,7 @@ class Finding:
     """One cell in the metric's unit; NaN and infinite ends are "unknown".
 
     Attributes:
-        effect: candidate less base.
+        effect: candidate less base; where they are compared within strata, what differs there.
         interval: at the level of the family-wise test.
         alone: at the level of one cell.
         margin: oriented as ``effect``.
@@ -90,6 +91,7 @@ class Finding:
         better: "better" is shown family-wise, and today's estimate agrees.
         ready: whether "no regression" could be shown.
         failure: why there is no estimate, or only a poor one.
+        composition: what part of the raw difference is the arms' mix of strata; None without strata.
         moved_by_few: whether values beyond the caps moved the mean out of the interval of the capped test.
     """
 
@@ -103,6 +105,7 @@ class Finding:
     better: bool
     ready: bool
     failure: Failure | None
+    composition: Composition | None = None
     moved_by_few: bool = False
 
 
@@ -119,7 +122,7 @@ def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
         evidence = tail_evidence(sums, oriented(data.exceedance), data.first_look)
     else:
         evidence = mean_evidence(sums, _CONTRASTS[metric.kind](sums), data.first_look)
-    return MetricTest(metric, data, sums, evidence, data.counts.sum(axis=1) > 0)
+    return MetricTest(metric, data, sums, evidence)
 
 
 def _change(log_ratio: float) -> float:
@@ -204,17 +207,21 @@ def _mean_finding(
     """A rate, a mean or a median: ends in log ratios become differences through the base arm's value."""
     base, candidate = (float(value) for value in test.data.values[row])
     effect, sign = candidate - base, test.sign
+    is_rate = test.metric.kind is MetricKind.RATE
+    if test.sums.blocks is not None:
+        within = sign * float(found.effect[row])
+        effect = within if is_rate else base * _change(within)
 
     def in_unit(low: float, high: float) -> tuple[float, float]:
         ends = sorted((sign * low, sign * high))
-        if test.metric.kind is not MetricKind.RATE:
+        if not is_rate:
             ends = [base * _change(end) for end in ends]
             # The test rests on winsorised values, the effect on all: the interval must hold both.
             return min(ends[0], effect), max(ends[1], effect)
         return ends[0], ends[1]
 
     detectable = float(found.detectable[row])
-    if test.metric.kind is not MetricKind.RATE:
+    if not is_rate:
         detectable = abs(base * _change(sign * detectable))
     agrees = float(found.effect[row])
     interval = in_unit(float(found.low[row]), float(found.high[row]))
@@ -229,6 +236,7 @@ def _mean_finding(
         better=bool(tested.better[row]) and agrees < 0,
         ready=bool(found.ready[row]),
         failure=_failure(test, found, row),
+        composition=composition(test.data.strata[row], float(found.error[row]) * (1.0 if is_rate else base)),
         moved_by_few=test.metric.kind is MetricKind.MEAN and effect in interval,
     )
 
@@ -240,8 +248,10 @@ def _tail_finding(
     base, candidate = (float(value) for value in test.data.values[row])
     sign, quantile = test.sign, test.metric.quantile
     of_base, of_candidate = test.data.samples[row]
-    interval, needed, detectable = (-inf, inf), inf, inf
+    effect, interval, needed, detectable = candidate - base, (-inf, inf), inf, inf
     if of_base is not None and of_candidate is not None and quantile is not None:
+        if test.sums.blocks is not None:
+            effect = of_candidate.quantile(quantile) - of_base.quantile(quantile)
         interval = difference_interval(of_base, of_candidate, quantile, alpha) or interval
         contrast = quantile_contrast(of_base, of_candidate, quantile)
         if contrast is not None:
@@ -251,7 +261,7 @@ def _tail_finding(
         detectable = base * _change(shift)
     agrees = float(found.effect[row])
     return Finding(
-        effect=candidate - base,
+        effect=effect,
         interval=interval,
         alone=interval,
         margin=sign * margin,

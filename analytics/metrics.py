@@ -127,6 +127,17 @@ _BUILT_IN = (
 )
 
 
+_DEFAULT_WEIGHTS: Mapping[str, float] = {
+    "json_validation_fail_rate": 3.0,
+    "groundedness_fail_rate": 3.0,
+    "tool_selection_accuracy_fail_rate": 3.0,
+    "error_rate": 3.0,
+    "escalated_rate": 2.0,
+    "task_completion_fail_rate": 2.0,
+}
+"""Shares of the family-wise error of metrics that deserve more than others; the others have 1."""
+
+
 def _snake_case(name: str) -> str:
     """Turn TaskCompletion into task_completion and "JSON validation" into json_validation."""
     words = re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z0-9])([A-Z])", r"\1\3_\2\4", name)
@@ -231,7 +242,8 @@ def metrics_for(
     if traces.height:  # without traces nothing can be said about which evaluators exist
         names = {metric.name for metric in (*found, *_BUILT_IN)}
         _require_known(overrides, names | {f"{outcome}_rate" for outcome in KNOWN_OUTCOMES})
-    metrics = (*found, *(metric for metric in _BUILT_IN if metric.column in traces.columns))
+    present = (*found, *(metric for metric in _BUILT_IN if metric.column in traces.columns))
+    metrics = (replace(metric, weight=_DEFAULT_WEIGHTS.get(metric.name, metric.weight)) for metric in present)
     none = MetricOverride()
     overridden = (_overridden(metric, overrides.get(metric.name, none)) for metric in metrics)
     return tuple(_matured(metric, (maturities or {}).get(metric.column)) for metric in overridden)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from analytics.family_members import members
 from analytics.metric_tests import Finding, MetricTest, findings, metric_test
 from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind
 from analytics.report import formatting
@@ -16,16 +20,21 @@ from analytics.report.model import (
     Decision,
     MetricResult,
     Verdict,
+    WatchItem,
 )
-from analytics.stats.assessment import family
-from analytics.stats.evidence import MINIMUM_UNITS, p_value
+from analytics.stats.evidence import MINIMUM_UNITS, Evidence, p_value
 from analytics.stats.failure import Failure
+from analytics.stats.family import NEVER, family
+from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, FREEZE_POOLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from analytics.cells import Cells
+
+# e to this is about what a float holds.
+_LARGEST_LOG_E = 700.0
 
 _NOT_JUDGED = {
     Failure.NO_DATA: "no trace has a value yet",
@@ -36,13 +45,29 @@ _NOT_JUDGED = {
 }
 
 
-def judge(
-    cells: Cells, metrics: Sequence[Metric], *, alpha: float = 0.05, checks: Sequence[Check] = ()
-) -> tuple[CohortResult, ...]:
+WATCH_LEVEL = 0.10
+"""False discovery rate of the watch list."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a comparison says.
+
+    Attributes:
+        cohorts: one result per cohort, by name.
+        watch_list: cells without an alarm that today's evidence speaks against, the most first.
+    """
+
+    cohorts: tuple[CohortResult, ...]
+    watch_list: tuple[WatchItem, ...] = ()
+
+
+def judge(cells: Cells, metrics: Sequence[Metric], *, alpha: float = 0.05, checks: Sequence[Check] = ()) -> Judgement:
     """Judge every metric of every cohort.
 
     "Regressed" and "improved" each hold their family-wise error rate at ``alpha`` over all cells and all
-    looks; "no regression" is per cell, since a promotion requires it of all.
+    looks; "no regression" is per cell, since a promotion requires it of all. The watch list is by e-BH on the evidence
+    of the last look.
 
     Args:
         cells: the aggregated traces.
@@ -52,22 +77,41 @@ def judge(
     """
     tests = [metric_test(metric, cells.by_metric[metric.name]) for metric in metrics]
     if not tests or not cells.cohorts:
-        return tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts)
-    weights = [metric.weight for metric in metrics]
-    tested = family([t.evidence for t in tests], weights, [t.included for t in tests], alpha)
+        return Judgement(tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts))
+    *of_metrics, absent = members(cells, metrics)
+    nothing = np.zeros((len(absent.weight), len(cells.looks)))
+    evidence = [*(test.evidence for test in tests), Evidence(nothing, nothing)]
+    tested = family(evidence, [*of_metrics, absent], alpha)[:-1]
     found_by_metric = [findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
     p_values = [p_value(test.evidence.worse) for test in tests]
     results = []
     for row, cohort in enumerate(cells.cohorts):
         blocked, judged = False, []
-        for test, found, p in zip(tests, found_by_metric, p_values, strict=True):
+        for test, family_result, found, p in zip(tests, tested, found_by_metric, p_values, strict=True):
             failed = _failed_check(checks, cohort, test.metric.name)
             # No data is never a pass. Equal values throughout are: there is no difference to find.
             unjudged = found[row].failure in _NOT_JUDGED and found[row].failure is not Failure.NO_VARIATION
             blocked = blocked or failed is not None or unjudged
-            judged.append(_result(test, row, cohort, found[row], float(p[row]), failed))
+            result = _result(test, row, cohort, found[row], float(p[row]), failed)
+            since = int(family_result.worse_look[row])
+            # An alarm is about the comparison; where that is not valid there is none.
+            alarmed = since != NEVER and failed is None
+            judged.append(replace(result, alert_raised_on=cells.looks[since] if alarmed else None))
         results.append(_cohort(cohort, cells, judged, blocked=blocked))
-    return tuple(results)
+    return Judgement(tuple(results), _watch_list(results, tests))
+
+
+def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
+    """Cells that e-BH discovers and no alarm names; it looks at all cells, also those with an alarm."""
+    today = np.array([test.evidence.worse[:, -1] for test in tests])
+    found = e_bh(today.ravel(), WATCH_LEVEL).reshape(today.shape)
+    items = [
+        WatchItem(cohort.cohort, result.metric, float(np.exp(min(today[column, row], _LARGEST_LOG_E))))
+        for row, cohort in enumerate(results)
+        for column, result in enumerate(cohort.metrics)
+        if found[column, row] and result.verdict not in (Verdict.REGRESSED, Verdict.INVALID)
+    ]
+    return tuple(sorted(items, key=lambda item: (-item.e_value, item.cohort, item.metric)))
 
 
 def overall(cohorts: Sequence[CohortResult]) -> Verdict:
@@ -136,13 +180,14 @@ def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, f
         reason=_reason(test, verdict, base, candidate, found, failed),
         base=base,
         candidate=candidate,
-        effect=None if base.value is None or candidate.value is None else candidate.value - base.value,
+        effect=None if base.value is None or candidate.value is None else found.effect,
         interval=interval if bounded else None,
         margin=found.margin if isfinite(found.margin) else None,
         unit=metric.unit,
         more_traces_needed=int(found.needed) if undecided else None,
         smallest_detectable=found.detectable if estimated and isfinite(found.detectable) else None,
         p_value=p if estimated else None,
+        composition=found.composition,
         exemplars={arm: list(test.data.exemplars.get(cohort, {}).get(arm, [])) for arm in ARMS},
     )
 
@@ -171,6 +216,8 @@ def _reason(
     bounded = all(isfinite(end) for end in interval)
     ends = f" ({formatting.interval(interval, unit)})" if bounded else ""
     margin = formatting.size(abs(found.margin), unit)
+    if test.sums.blocks is not None and bounded:
+        ends = f", {formatting.difference(found.effect, unit)} among like traces{ends}"
     test_note = _test_note(metric, verdict, found)
     return f"{label} {verb} {moved}{ends}{test_note}{_consequence(metric, verdict, found, interval, margin)}."
 

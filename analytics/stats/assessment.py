@@ -20,32 +20,14 @@ from analytics.stats.evidence import (
     best_look,
     enough_units,
     known_from,
-    p_value,
 )
-from analytics.stats.multiplicity import holm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analytics.stats.contrast import Contrast
+    from analytics.stats.family import Tested
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What the family-wise procedure says of one metric's cells, shape (cells,).
-
-    Attributes:
-        worse: "the candidate is worse" is shown.
-        worse_level: the level at which that was tested.
-        better: "the candidate is better" is shown.
-        better_level: the level at which that was tested.
-    """
-
-    worse: BoolArray
-    worse_level: FloatArray
-    better: BoolArray
-    better_level: FloatArray
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,7 @@ class Assessment:
         needed: further traces until no regression could be shown; infinite if no amount would do.
         detectable: the regression that this traffic would have shown with 90 % probability.
         varies: whether the values differ at all.
+        error: standard error of the estimate, were there no difference.
     """
 
     effect: FloatArray
@@ -73,31 +56,7 @@ class Assessment:
     needed: FloatArray
     detectable: FloatArray
     varies: BoolArray
-
-
-def family(evidence: list[Evidence], weights: list[float], included: list[BoolArray], alpha: float) -> list[Tested]:
-    """Weighted Holm over the cells of all metrics, one family for each direction.
-
-    Args:
-        evidence: per metric.
-        weights: per metric.
-        included: per metric, which cells belong to the family.
-        alpha: level of each family.
-    """
-    mask = np.concatenate(included)
-    weight = np.concatenate([np.full(len(cells), w) for cells, w in zip(included, weights, strict=True)])
-
-    def tested(log_e: list[FloatArray]) -> tuple[BoolArray, FloatArray]:
-        rejected, levels = np.zeros(mask.shape, dtype=np.bool_), np.full(mask.shape, alpha)
-        p_values = np.concatenate([p_value(cells) for cells in log_e])
-        rejected[mask], levels[mask] = holm(p_values[mask], weight[mask], alpha)
-        return rejected, levels
-
-    worse, worse_level = tested([each.worse for each in evidence])
-    better, better_level = tested([each.better for each in evidence])
-    ends = np.cumsum([len(cells) for cells in included])[:-1]
-    parts = (np.split(array, ends) for array in (worse, worse_level, better, better_level))
-    return [Tested(*part) for part in zip(*parts, strict=True)]
+    error: FloatArray
 
 
 def last_look(sums: TwoArmSums) -> TwoArmSums:
@@ -133,7 +92,8 @@ def assess(
     low, high = bound(contrast, tested.worse_level, 1.0), bound(contrast, tested.better_level, -1.0)
     ready = enough_units(last) & known_from(first_look, sums)[:, -1]
     if contrast.rates is not None:
-        ready &= expected_at(contrast, margin) >= MINIMUM_EVENTS
+        dilution = np.ones_like(margin) if last.dilution is None else last.dilution
+        ready &= expected_at(contrast, margin) >= MINIMUM_EVENTS * dilution
     return Assessment(
         effect=contrast.effect,
         low=_agreeing(low, sums, contrast_of, evidence.worse, tested.worse, tested.worse_level),
@@ -143,6 +103,7 @@ def assess(
         ready=ready,
         needed=traces_needed(contrast, last, margin, alpha),
         detectable=smallest_detectable(contrast, tested.worse_level),
+        error=np.sqrt(contrast.variance),
         varies=contrast.variance > np.finfo(np.float64).eps * contrast.scales[0] ** 2,
     )
 

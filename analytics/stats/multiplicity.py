@@ -10,6 +10,25 @@ if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray
 
 
+def e_bh(log_e: FloatArray, level: float) -> BoolArray:
+    """Which cells e-BH discovers (Wang & Ramdas, JRSS-B 84, 2022): false discovery rate at most ``level``.
+
+    With the e-values in falling order, the k largest are discovered for the largest k with e_(k) >= m / (k level).
+    Holds under any dependence, for e-values of one moment: those of today, not the largest so far.
+
+    Args:
+        log_e: shape (cells,).
+        level: the false discovery rate.
+    """
+    m = len(log_e)
+    order = np.argsort(-log_e, kind="stable")
+    enough = log_e[order] >= np.log(m / (level * np.arange(1, m + 1))) if m else np.zeros(0, dtype=np.bool_)
+    found = np.zeros(m, dtype=np.bool_)
+    if enough.any():
+        found[order[: int(np.flatnonzero(enough)[-1]) + 1]] = True
+    return found
+
+
 def holm(p_values: FloatArray, weights: FloatArray, alpha: float) -> tuple[BoolArray, FloatArray]:
     """Weighted Holm step-down (Holm 1979): family-wise error at most alpha under any dependence.
 

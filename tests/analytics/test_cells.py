@@ -110,7 +110,7 @@ def in_bytes(found: Cells) -> list[object]:
         return value
 
     named = [(name, written(data)) for name, data in found.by_metric.items()]
-    return [found.cohorts, found.looks, found.traces, named]
+    return [found.cohorts, found.looks, found.traces, found.expected, found.began, named]
 
 
 def varied(seed: int) -> pl.DataFrame:
@@ -174,7 +174,7 @@ def test_blocks_are_what_each_days_strata_give_by_hand() -> None:
     frame = varied(3).drop("keep_probability").filter(cohort="left")
     blocks = aggregate(frame, COST).by_metric["cost"].sums.blocks
     assert blocks is not None
-    cap = freeze(frame, frame.clear(), (COST,), as_of=AS_OF)["cost"].thresholds
+    cap = freeze(frame, frame.clear(), (COST,), as_of=AS_OF).by_metric["cost"].thresholds
     assert cap is not None
     ours = pl.col("arm") == "candidate"
     by_block = ["stratum", pl.col("end_time").dt.date().alias("day")]

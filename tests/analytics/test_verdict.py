@@ -66,7 +66,7 @@ def judged(
     """Aggregate without a pre-period and judge."""
     chosen = metrics or ALL
     found = cells(frame, frame.clear(), chosen, as_of=START + timedelta(days=days))
-    return judge(found, chosen, checks=checks)
+    return judge(found, chosen, checks=checks).cohorts
 
 
 def result(frame: pl.DataFrame, metric: Metric) -> MetricResult:

@@ -16,10 +16,11 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from analytics.cells import Cells, cells
+from analytics.family_members import members
 from analytics.metric_tests import metric_test
 from analytics.metrics import Metric, MetricKind, metrics_for
 from analytics.report.model import Verdict
-from analytics.stats.assessment import family
+from analytics.stats.family import family
 from analytics.verdict import judge
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def cells_of(traffic: Traffic, seed: int, kept: tuple[str, ...] | None = None) -
 def alarms(found: Cells, metrics: tuple[Metric, ...]) -> tuple[bool, bool]:
     """Whether any look of any cell alarmed, as regressed and as improved."""
     tests = [metric_test(metric, found.by_metric[metric.name]) for metric in metrics]
-    tested = family([t.evidence for t in tests], [1.0] * len(tests), [t.included for t in tests], 0.05)
+    *of_metrics, _ = members(found, metrics)
+    tested = family([t.evidence for t in tests], of_metrics, 0.05)
     return any(bool(t.worse.any()) for t in tested), any(bool(t.better.any()) for t in tested)
 
 
@@ -319,7 +321,8 @@ def test_no_regression_is_seldom_said_of_one_at_the_margin(
             traces = simulate(np.random.default_rng(50_000 + seed), traffic)
             metric = metrics_for(traces, {})[0]
             said += any(
-                judge(cells(traces, traces.clear(), (metric,), as_of=START + timedelta(days=day)), (metric,))[0]
+                judge(cells(traces, traces.clear(), (metric,), as_of=START + timedelta(days=day)), (metric,))
+                .cohorts[0]
                 .metrics[0]
                 .verdict
                 is Verdict.NO_REGRESSION

@@ -43,7 +43,7 @@ def traces(number: int, values: dict[str, tuple[Values, Values]], *, before: boo
 def judged(values: dict[str, tuple[Values, Values]], *metrics: Metric, number: int = 4000) -> CohortResult:
     """The cohort's result, with a thousand earlier traces of the base."""
     data = cells(traces(number, values), traces(1000, values, before=True), metrics, as_of=AS_OF)
-    return judge(data, metrics)[0]
+    return judge(data, metrics).cohorts[0]
 
 
 @pytest.mark.parametrize("metric", [TOKENS, MEDIAN])
