@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -34,6 +34,7 @@ from analytics.metrics import Metric, MetricOverride, OutcomeRule, metrics_for
 from analytics.mirrored import read_mirrored
 from analytics.outcome_names import OutcomeNames, by_kind
 from analytics.periods import with_periods
+from analytics.pooling import PoolingRules, pooled
 from analytics.pricing import PriceBook
 from analytics.promotions import MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
@@ -71,6 +72,7 @@ class JobOptions:
         simulated: traces that a simulator made take part.
         item_attributes: where runs say which item of a data set they are of.
         alpha: family-wise error rate of each direction.
+        pooling: which small cohorts are taken together.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
@@ -83,6 +85,7 @@ class JobOptions:
     simulated: bool = False
     item_attributes: tuple[str, ...] = ITEM_ATTRIBUTES
     alpha: float = 0.05
+    pooling: PoolingRules = field(default_factory=PoolingRules)
 
     @property
     def names(self) -> OutcomeNames:
@@ -130,13 +133,15 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
-    window = with_periods(window, promotion)
+    window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
     metrics = _metrics(promotion, options, window, read.maturities)
     if not (promotion.is_paired and window.is_empty()):
         context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)
         validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
         read_checks = (*read_checks, *validity, *maturity_checks(window, metrics, as_of=as_of))
-    return _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
+    report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
+    named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in report.cohorts)
+    return replace(report, cohorts=named)
 
 
 def _metrics(

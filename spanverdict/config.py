@@ -224,6 +224,13 @@ class ReportConfig(Section):
     simulated: bool = False
 
 
+class CohortsConfig(Section):
+    """``[cohorts]``: which small cohorts are taken together."""
+
+    pool_below: Positive | None = None
+    parents: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+
+
 class ChainRuleConfig(Section):
     """``[[chains.rules]]``: attributes in which the application says which calls are attempts, and why."""
 
@@ -264,6 +271,7 @@ class Config(BaseSettings):
     outcomes: dict[str, OutcomeConfig] = Field(default_factory=dict)
     metrics: dict[str, MetricConfig] = Field(default_factory=dict)
     report: ReportConfig = ReportConfig()
+    cohorts: CohortsConfig = CohortsConfig()
     chains: ChainsConfig = ChainsConfig()
     evaluate: Annotated[tuple[EvaluateConfig, ...], AfterValidator(check_names)] = ()
 

@@ -9,6 +9,7 @@ from analytics.evaluators import EvaluatorRule
 from analytics.job import JobOptions
 from analytics.metrics import MetricOverride, OutcomeRule
 from analytics.outcome_names import NameConflictError
+from analytics.pooling import PoolingRules
 from analytics.pricing import ExchangeRate, PriceBook
 from spanverdict.config import Config, ConfigError
 
@@ -64,6 +65,7 @@ def job_options(config: Config) -> JobOptions:
         item_attributes=config.datasets.item_attributes,
         chain_rules=tuple(ChainRule(**rule.model_dump()) for rule in config.chains.rules),
         alpha=config.report.alpha,
+        pooling=PoolingRules(config.cohorts.pool_below, config.cohorts.parents),
     )
     try:
         # A conflict of names is the configuration's, and told before anything is read.

@@ -5,7 +5,15 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analytics.report import formatting
-from analytics.report.findings import checks_with, findings, maturing, metric_names, result_of, undecided
+from analytics.report.findings import (
+    checks_with,
+    findings,
+    kept_alarms,
+    maturing,
+    metric_names,
+    result_of,
+    undecided,
+)
 from analytics.report.headline import headline
 from analytics.report.interval_plot import HEIGHT, WIDTH, interval_plot
 from analytics.report.model import CheckStatus, Report, Verdict
@@ -31,6 +39,7 @@ def render(report: Report) -> str:
         result_of=result_of,
         regressed=findings(report, Verdict.REGRESSED),
         improved=findings(report, Verdict.IMPROVED),
+        kept_alarms=kept_alarms(report),
         maturing=maturing(report),
         undecided=[found for cohort in report.cohorts for found in undecided(cohort)],
         not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),

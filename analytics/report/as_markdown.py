@@ -10,6 +10,7 @@ from analytics.report.findings import (
     Finding,
     checks_with,
     findings,
+    kept_alarms,
     maturing,
     metric_names,
     not_compared,
@@ -38,6 +39,8 @@ def render(report: Report) -> str:
         _grid(report),
         _decisions(report),
         _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
+        _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)]),
+        _section("Watch list", _watch_list(report)),
         _section("Not compared", _not_compared(report)),
         _section("Checks that did not pass", _checks(report)),
         _maturing(report),
@@ -125,7 +128,13 @@ def _decision(cohort: CohortResult) -> str:
     return (
         f"- {_code(cohort.cohort)}: **{formatting.DECISION_WORDS[cohort.decision]}**, "
         f"{_escape(sentence(cohort.reason))} ({traces or 'no traces'})"
+        f"{_escape(_spaced(formatting.pooled(cohort)))}"
     )
+
+
+def _spaced(*sentences: str) -> str:
+    """Further sentences of a line, those that say something."""
+    return "".join(f" {each}" for each in sentences if each)
 
 
 def _findings(report: Report, *verdicts: Verdict) -> list[str]:
@@ -141,10 +150,26 @@ def _finding(found: Finding) -> str:
         f"{_escape(sentence(result.reason))} Effect {formatting.difference(result.effect, result.unit)}; "
         f"{formatting.both_arms(result)}."
     )
+    line += _spaced(formatting.mix(result), formatting.raised(result))
     exemplars = result.exemplars.get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:
         line += f" For example {', '.join(_code(trace_id) for trace_id in exemplars)}."
     return line
+
+
+def _kept(found: Finding) -> str:
+    result = found.result
+    return (
+        f"- {_verdict(result)} {_code(result.metric)} on {_code(found.cohort)}: {formatting.raised(result)} "
+        f"{_escape(sentence(result.reason))}"
+    )
+
+
+def _watch_list(report: Report) -> list[str]:
+    return [
+        f"- {_code(item.metric)} on {_code(item.cohort)}: no alarm, but evidence {formatting.evidence(item.e_value)}"
+        for item in report.watch_list
+    ]
 
 
 def _maturing(report: Report) -> str:

@@ -20,6 +20,7 @@ from analytics.report.findings import (
     NotCompared,
     checks_with,
     findings,
+    kept_alarms,
     maturing,
     metric_names,
     not_compared,
@@ -35,6 +36,7 @@ from analytics.report.model import (
     MetricResult,
     Report,
     Verdict,
+    WatchItem,
 )
 from analytics.report.text import name, sentence, visible
 
@@ -96,6 +98,8 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section("Decisions", [_decision(cohort) for cohort in report.cohorts])
     yield from _section("Regressed", [_finding(found) for found in findings(report, Verdict.REGRESSED)])
     yield from _section("Improved", [_finding(found) for found in findings(report, Verdict.IMPROVED)])
+    yield from _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)])
+    yield from _section("Watch list: no alarm, but evidence", [_watched(item) for item in report.watch_list])
     yield from _section("Not compared", [_not_compared(found, report) for found in not_compared(report)])
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
@@ -178,7 +182,7 @@ def _decision(cohort: CohortResult) -> RenderableType:
         f"  {name(cohort.cohort)}",
     )
     traces = ", ".join(f"{name(arm)} {formatting.count(n, 'trace')}" for arm, n in sorted(cohort.traces.items()))
-    return _item(title, f"{sentence(cohort.reason)} ({traces or 'no traces'})")
+    return _item(title, f"{sentence(cohort.reason)} ({traces or 'no traces'})", formatting.pooled(cohort))
 
 
 def _finding(found: Finding) -> RenderableType:
@@ -187,7 +191,17 @@ def _finding(found: Finding) -> RenderableType:
     numbers = f"effect {formatting.difference(result.effect, result.unit)}; {formatting.both_arms(result)}"
     exemplars = ", ".join(map(name, result.exemplars.get("candidate", [])))
     examples = f"see traces {exemplars}" if exemplars and result.verdict is Verdict.REGRESSED else ""
-    return _item(title, sentence(result.reason), numbers, examples)
+    return _item(title, sentence(result.reason), numbers, formatting.mix(result), formatting.raised(result), examples)
+
+
+def _kept(found: Finding) -> RenderableType:
+    result = found.result
+    title = Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}")
+    return _item(title, formatting.raised(result), sentence(result.reason))
+
+
+def _watched(item: WatchItem) -> RenderableType:
+    return _item(Text(f"{name(item.metric)} on {name(item.cohort)}: evidence {formatting.evidence(item.e_value)}"))
 
 
 def _not_compared(found: NotCompared, report: Report) -> RenderableType:

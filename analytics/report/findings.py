@@ -39,6 +39,16 @@ def undecided(cohort: CohortResult) -> tuple[Finding, ...]:
     return tuple(Finding(cohort.cohort, result) for result in cohort.metrics if result.verdict is Verdict.INCONCLUSIVE)
 
 
+def kept_alarms(report: Report) -> tuple[Finding, ...]:
+    """Alarms that stand although the metric is not called regressed today, by cohort and metric."""
+    return tuple(
+        Finding(cohort.cohort, result)
+        for cohort in report.cohorts
+        for result in cohort.metrics
+        if result.alert_raised_on is not None and result.verdict is not Verdict.REGRESSED
+    )
+
+
 @dataclass(frozen=True)
 class NotCompared:
     """A metric that could not be compared, why, and where."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from analytics.promotions import EVERYTHING, HELD_OUT, MIRRORED, Promotion
-from analytics.report.model import ArmValue, Decision, MetricResult, Verdict
+from analytics.report.model import ArmValue, CohortResult, Decision, MetricResult, Verdict
 from analytics.report.text import name
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ _ACRONYMS = {"json": "JSON", "sql": "SQL", "html": "HTML", "url": "URL", "pii": 
 _TENTH = 0.1
 _ONE = 1.0
 _HUNDRED = 100.0
+_THOUSAND = 1000.0
 
 
 def _finite(value: float | None) -> float | None:
@@ -187,7 +188,33 @@ def more_traces(result: MetricResult) -> str:
     if result.more_traces_needed is None:
         return "no amount"
     # Two digits are all that such a forecast is good for.
-    return f"about {int(float(f'{result.more_traces_needed:.1e}')):,}"
+    traces = f"about {int(float(f'{result.more_traces_needed:.1e}')):,}"
+    return traces if result.days_needed is None else f"{traces} ({count(result.days_needed, 'day')})"
+
+
+def raised(result: MetricResult) -> str:
+    """Write since when a metric's alarm stands; empty without one."""
+    return "" if result.alert_raised_on is None else f"Alarm since {result.alert_raised_on.isoformat()}."
+
+
+def mix(result: MetricResult) -> str:
+    """Write what part of a raw difference is the arms' mix of strata; empty where it was not asked."""
+    parts = result.composition
+    if parts is None:
+        return ""
+    raw, within, by_mix = (difference(part, result.unit) for part in (parts.raw, parts.within, parts.mix))
+    warning = " The mix hides what happens within strata: do not read the raw values." if parts.reversed else ""
+    return f"Of the raw difference of {raw}, {within} is within strata and {by_mix} is their mix.{warning}"
+
+
+def pooled(cohort: CohortResult) -> str:
+    """Write which small cohorts were taken together; empty for a cohort of its own."""
+    return f"Takes together {', '.join(map(name, cohort.pooled))}." if cohort.pooled else ""
+
+
+def evidence(e_value: float) -> str:
+    """Write an e-value: beyond a thousand only its size matters."""
+    return f"{e_value:,.0f}" if e_value < _THOUSAND else "over 1,000"
 
 
 def visible_from(result: MetricResult) -> str:
