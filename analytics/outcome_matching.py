@@ -17,11 +17,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from analytics.job import json_pointer
+from analytics.job_options import json_pointer
 from analytics.targets import LEVELS, match_known
 from sql import statements
 from sql.access import Access
-from sql.store import utc_now
+from sql.clock import utc_now
 
 OUTCOMES_AT_ONCE = 20_000
 """New outcomes looked for in one step."""

@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 
 from analytics.evaluators import with_passed
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from analytics.metrics import OUTCOME_PREFIX, metrics_for
 from sql import statements
 from sql.access import Access
-from sql.store import utc_now
+from sql.clock import utc_now
 
 MOST_GROUPS = 20
 """Lines of one kind."""

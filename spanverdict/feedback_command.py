@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
-from analytics.job import json_pointer
+from analytics.job_options import json_pointer
 from analytics.outcome_matching import match_outcomes
 from spanverdict.ingest_path import content_policy_of
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql.access import Access, RemoteStore, open_store
+from sql.clock import utc_now
 from sql.errors import QueryError
 from sql.feedback_rows import FIELDS, KEYS
-from sql.store import utc_now
 
 _SHOWN = 20
 """How many rows that match nothing are shown unless a format or a file for all of them is named."""

@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from analytics.derive import derive
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
-from sql.store import Store, utc_now
+from sql.clock import utc_now
+from sql.store import Store
 
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source
