@@ -19,6 +19,7 @@ from analytics.stats.evidence import enough_units, known_from
 from analytics.stats.mixture import t_to_z
 from analytics.stats.pairs import pair_design
 from analytics.stats.spending import Boundaries
+from analytics.stats.sums import Strata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,16 +187,19 @@ def _enough_events(sums: TwoArmSums) -> BoolArray:
         differing = (sums.pairs.higher + sums.pairs.lower) / pair_design(sums, sums.pairs)
         return np.asarray(differing >= MINIMUM_EXPECTED_EVENTS, dtype=np.bool_)
     expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
+    if sums.dilution is not None:
+        expected = expected / sums.dilution
     return np.asarray(expected >= MINIMUM_EXPECTED_EVENTS, dtype=np.bool_)
 
 
 def _concentration(sums: TwoArmSums, usable: BoolArray, horizon: Horizon, maturity: timedelta) -> IndexArray:
     """Which of :data:`CONCENTRATIONS` covers each cell's information up to each look, shape (cells, looks).
 
-    Information is that of the traffic, n_a n_b / (n_a + n_b).
+    Information is that of the traffic, n_a n_b / (n_a + n_b), or its sum over the blocks within which arms are
+    compared.
     """
-    n_a, n_b = sums.base.n, sums.candidate.n
-    information = np.divide(n_a * n_b, n_a + n_b, out=np.zeros_like(n_a), where=sums.both_arms)
+    n_a, n_b = sums.sizes
+    information = np.where(sums.both_arms, n_a * n_b / (n_a + n_b), 0.0)
     since = np.maximum(horizon.elapsed - maturity / horizon.duration, _SHORTEST)
     cells, looks = usable.shape
     before, time_before = np.zeros(cells), np.ones(cells)
@@ -221,7 +225,8 @@ def _skewed(z: FloatArray, sums: TwoArmSums) -> FloatArray:
     """
     if sums.pairs is not None:
         return z
-    share = sums.candidate.n / np.maximum(sums.base.n + sums.candidate.n, 1)
+    n_a, n_b = sums.sizes
+    share = n_b / (n_a + n_b)
     variance_factor = design_effect(sums) * np.maximum(1 - sums.pooled, _LEAST_COMPLEMENT)
     events = (sums.base.y + sums.candidate.y) / variance_factor
     successes = events * share + z * np.sqrt(events * share * (1 - share)) + 0.5
@@ -239,10 +244,10 @@ def _binomial_tail(successes: FloatArray, trials: FloatArray, share: FloatArray)
 def final_p_value(sums: TwoArmSums, look: int) -> FloatArray:
     """P-value of "the candidate's rate is no higher" by counts alone, for one test at one look; shape (cells,).
 
-    Given m events on a day, the candidate's are hypergeometric under equal rates, which is less variable than
-    Binomial(m, n_b / (n_a + n_b)). The sum over days of such binomials has no heavier upper tail than one binomial of
-    their mean share, from one above its mean on (Hoeffding, Ann. Math. Stat. 27, 1956, Theorem 5). Counts are divided
-    by the design effect where users return; without that the test is exact, if conservative.
+    Given m events on a day, or in a stratum of it, the candidate's are hypergeometric under equal rates, which is less
+    variable than Binomial(m, n_b / (n_a + n_b)). The sum of such binomials has no heavier upper tail than one binomial
+    of their mean share, from one above its mean on (Hoeffding, Ann. Math. Stat. 27, 1956, Theorem 5). Counts are
+    divided by the design effect where users return; without that the test is exact, if conservative.
 
     Args:
         sums: of 0/1 values, or of pairs, shape (cells, looks), cumulative.
@@ -254,13 +259,16 @@ def final_p_value(sums: TwoArmSums, look: int) -> FloatArray:
         successes, events, design = at.pairs.higher, at.pairs.higher + at.pairs.lower, pair_design(at, at.pairs)
         expected = events / 2
     else:
-        n_a, n_b, events = (
-            np.diff(total[:, : look + 1], axis=1, prepend=0.0)
-            for total in (sums.base.n, sums.candidate.n, sums.base.y + sums.candidate.y)
+        counted = sums.strata or Strata(
+            *(of[None] for of in (sums.base.n, sums.base.y, sums.candidate.n, sums.candidate.y))
+        )
+        n_a, n_b, by_block = (
+            np.diff(total[:, :, : look + 1], axis=2, prepend=0.0)
+            for total in (counted.base_n, counted.candidate_n, counted.base_y + counted.candidate_y)
         )
         share = np.divide(n_b, n_a + n_b, out=np.zeros_like(n_b), where=n_a + n_b > 0)
-        successes, expected = at.candidate.y, (events * share).sum(axis=1)
-        events, design = events.sum(axis=1), design_effect(at)
+        expected, events = (by_block * share).sum(axis=(0, 2)), by_block.sum(axis=(0, 2))
+        successes, design = counted.candidate_y[:, :, look].sum(axis=0), design_effect(at)
     mean_share = np.divide(expected, events, out=np.full_like(events, 0.5), where=events > 0)
     tail = _binomial_tail(successes / design, events / design, mean_share)
     return np.asarray(np.where((successes - expected) / design >= 1, tail, 1.0), dtype=np.float64)

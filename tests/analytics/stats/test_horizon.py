@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from scipy.stats import binom
 from analytics.stats.contrast import RATIO_SCALES, Contrast, mean_difference, rate_difference
 from analytics.stats.evidence import p_value, rate_evidence
 from analytics.stats.horizon import Horizon, final_p_value, horizon_p_values, split_p_value
-from analytics.stats.sums import ArmSums, CrossSums, PairSums, TwoArmSums
+from analytics.stats.sums import ArmSums, CrossSums, PairSums, Strata, TwoArmSums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +129,7 @@ def test_later_looks_leave_earlier_ones_alone() -> None:
 )
 def test_rates_hold_their_level(per_day: tuple[float, float], rate: float, season: FloatArray) -> None:
     """Equal rates: by the end at most a share of a has p <= a, either way, however traffic was split or grew."""
-    sums = rates(np.random.default_rng(11), 10_000, per_day, (rate, rate), season)
+    sums = rates(np.random.default_rng(11), 5_000, per_day, (rate, rate), season)
     for p in of_rates(sums, looked_daily(14)):
         assert all(holds(p[:, -1], level) for level in (0.5, 0.1, 0.01, 0.001))
         assert (p[:, -1] <= 0.1).mean() > 0.03
@@ -205,6 +206,16 @@ def test_final_test_is_the_binomial_of_the_events() -> None:
     )
     draws = np.random.default_rng(5).binomial(events, shares, (400_000, 3)).sum(axis=1)
     assert final_p_value(days, 2)[0] >= (draws >= observed).mean()
+
+
+def test_final_test_compares_within_strata() -> None:
+    """A candidate that was sent more of the hard requests is not called worse for their failures."""
+    n_a, n_b = np.array([[[900.0]], [[100.0]]]), np.array([[[100.0]], [[900.0]]])
+    y_a, y_b = np.array([[[9.0]], [[4.0]]]), np.array([[[1.0]], [[36.0]]])
+    whole = two_arms(*(part.sum(axis=0) for part in (n_a, y_a, n_b, y_b)))
+    assert final_p_value(whole, 0)[0] < 0.001
+    within = replace(whole, strata=Strata(n_a, y_a, n_b, y_b))
+    assert final_p_value(within, 0)[0] > 0.3
 
 
 def test_splitting_costs_a_factor_of_two() -> None:
