@@ -92,6 +92,8 @@ class Finding:
         ready: whether "no regression" could be shown.
         failure: why there is no estimate, or only a poor one.
         composition: what part of the raw difference is the arms' mix of strata; None without strata.
+        among: what the effect is among, where it is not the plain difference of the values; empty where it is.
+        caveat: what a reader of "regressed" or "improved" has to know, as the end of a sentence.
         moved_by_few: whether values beyond the caps moved the mean out of the interval of the capped test.
     """
 
@@ -106,6 +108,8 @@ class Finding:
     ready: bool
     failure: Failure | None
     composition: Composition | None = None
+    among: str = ""
+    caveat: str = ""
     moved_by_few: bool = False
 
 
@@ -125,7 +129,7 @@ def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
     return MetricTest(metric, data, sums, evidence)
 
 
-def _change(log_ratio: float) -> float:
+def change(log_ratio: float) -> float:
     """The relative change that a log ratio means; infinite where it is out of bounds."""
     return inf if log_ratio > _LARGEST_LOG_RATIO else expm1(log_ratio)
 
@@ -134,7 +138,7 @@ def _sign(metric: Metric) -> float:
     return 1.0 if metric.higher_is == "worse" else -1.0
 
 
-def _margins(test: MetricTest) -> FloatArray:
+def margins(test: MetricTest) -> FloatArray:
     """Margins in the metric's unit, above 0; relative ones rest on the pre-period where it is known."""
     metric, data = test.metric, test.data
     base = np.where(np.isnan(data.before), data.values[:, 0], data.before)
@@ -147,6 +151,15 @@ def _margins(test: MetricTest) -> FloatArray:
     return metric.margin * base
 
 
+def scaled_margins(test: MetricTest, accepted: FloatArray) -> FloatArray:
+    """The margins on the scale of the test: log ratios for means and medians, else as they are; 0 where unknown."""
+    base, known = test.data.values[:, 0], np.where(np.isnan(accepted), 0.0, accepted)
+    if test.metric.kind not in (MetricKind.MEAN, MetricKind.QUANTILE):
+        return known
+    share = known / np.where(base > 0, base, 1.0)
+    return np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
+
+
 def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
     """What can be said of each cohort.
 
@@ -155,24 +168,18 @@ def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
         tested: what the family-wise procedure said of its cells.
         alpha: level of one cell.
     """
-    base, margins = test.data.values[:, 0], _margins(test)
-    known = np.where(np.isnan(margins), 0.0, margins)
-    if test.metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
-        share = known / np.where(base > 0, base, 1.0)
-        scaled = np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
-    else:
-        scaled = known
+    accepted = margins(test)
     found = assess(
         test.sums,
         _CONTRASTS[test.metric.kind],
         test.evidence,
         tested,
-        margin=scaled,
+        margin=scaled_margins(test, accepted),
         first_look=test.data.first_look,
         alpha=alpha,
     )
     to_unit = _tail_finding if test.metric.kind is MetricKind.TAIL else _mean_finding
-    cells = [to_unit(test, tested, found, float(margins[row]), row, alpha) for row in range(len(base))]
+    cells = [to_unit(test, tested, found, float(accepted[row]), row, alpha) for row in range(len(accepted))]
     return [_until_thresholds(cell, int(test.data.counts[row].sum())) for row, cell in enumerate(cells)]
 
 
@@ -210,19 +217,19 @@ def _mean_finding(
     is_rate = test.metric.kind is MetricKind.RATE
     if test.sums.blocks is not None:
         within = sign * float(found.effect[row])
-        effect = within if is_rate else base * _change(within)
+        effect = within if is_rate else base * change(within)
 
     def in_unit(low: float, high: float) -> tuple[float, float]:
         ends = sorted((sign * low, sign * high))
         if not is_rate:
-            ends = [base * _change(end) for end in ends]
+            ends = [base * change(end) for end in ends]
             # The test rests on winsorised values, the effect on all: the interval must hold both.
             return min(ends[0], effect), max(ends[1], effect)
         return ends[0], ends[1]
 
     detectable = float(found.detectable[row])
     if not is_rate:
-        detectable = abs(base * _change(sign * detectable))
+        detectable = abs(base * change(sign * detectable))
     agrees = float(found.effect[row])
     interval = in_unit(float(found.low[row]), float(found.high[row]))
     return Finding(
@@ -237,6 +244,7 @@ def _mean_finding(
         ready=bool(found.ready[row]),
         failure=_failure(test, found, row),
         composition=composition(test.data.strata[row], float(found.error[row]) * (1.0 if is_rate else base)),
+        among="" if test.sums.blocks is None else "among like traces",
         moved_by_few=test.metric.kind is MetricKind.MEAN and effect in interval,
     )
 
@@ -258,7 +266,7 @@ def _tail_finding(
             needed = _tail_traces_needed(test, contrast, interval, (of_base, of_candidate), margin, row, alpha)
         # Shifting the tail by s in the logarithm moves the mean excess by s times the tail's share.
         shift = float(found.detectable[row]) / tail_share(quantile)
-        detectable = base * _change(shift)
+        detectable = base * change(shift)
     agrees = float(found.effect[row])
     return Finding(
         effect=effect,
@@ -271,6 +279,7 @@ def _tail_finding(
         better=bool(tested.better[row]) and agrees < 0,
         ready=bool(found.ready[row]) and bool(np.isfinite(interval).all()),
         failure=_failure(test, found, row),
+        among="" if test.sums.blocks is None else "among like traces",
     )
 
 

@@ -48,7 +48,9 @@ class Steps:
         autocorrelation: of successive days, as used, shape (cells,).
         matched: whether each weekday is compared with itself, shape (cells,).
         long_run: the variance of a day's value for averages of many days, shape (cells,).
-        usable: where there are days enough and they vary, shape (cells, looks).
+        varies: whether days differ at all, shape (cells,).
+        days: where there are days enough, and they vary, to estimate the step, shape (cells, looks).
+        usable: where there are events enough as well, so that it can be tested, shape (cells, looks).
     """
 
     contrast: Contrast
@@ -57,6 +59,8 @@ class Steps:
     autocorrelation: FloatArray
     matched: BoolArray
     long_run: FloatArray
+    varies: BoolArray
+    days: BoolArray
     usable: BoolArray
 
     @property
@@ -86,7 +90,6 @@ class StepAssessment:
         high: upper end at the level of the family-wise test.
         low_alone: lower end at the level of one cell.
         high_alone: upper end at the level of one cell.
-        ready: whether there are days enough to show "no regression".
         days_needed: further days until that could be shown, if the estimate stays; infinite if none would do.
         detectable: the step that so many days would have shown with 90 % probability.
     """
@@ -96,7 +99,6 @@ class StepAssessment:
     high: FloatArray
     low_alone: FloatArray
     high_alone: FloatArray
-    ready: BoolArray
     days_needed: FloatArray
     detectable: FloatArray
 
@@ -122,10 +124,18 @@ def control_series(x: FloatArray, information: FloatArray, is_control: BoolArray
     level = values.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     moved = (values - level) / slope[chosen][:, None]
     total = weight.sum(axis=0)
-    return np.divide((weight * moved).sum(axis=0), total, out=np.full(x.shape[1], np.nan), where=total > 0)
+    common = np.divide((weight * moved).sum(axis=0), total, out=np.full(x.shape[1], np.nan), where=total > 0)
+    return np.asarray(common, dtype=np.float64)
 
 
-def steps(x: FloatArray, noise: FloatArray, weekday: IndexArray, before: int, scales: FloatArray) -> Steps:
+def steps(
+    x: FloatArray,
+    noise: FloatArray,
+    weekday: IndexArray,
+    before: int,
+    scales: FloatArray,
+    enough: BoolArray,
+) -> Steps:
     """The step of each series from the days before the change to those after it.
 
     With T0 and T1 days before and after, and s and rho the standard deviation and lag-one autocorrelation of the days
@@ -145,8 +155,9 @@ def steps(x: FloatArray, noise: FloatArray, weekday: IndexArray, before: int, sc
         weekday: 0 to 6 of each day, shape (days,).
         before: number of days before the change.
         scales: sizes of a step worth finding, shape (sizes, cells).
+        enough: where there are events enough for averages of days to be near normal, shape (cells, looks).
     """
-    cells, days = x.shape
+    days = x.shape[1]
     known = np.isfinite(x)
     earlier, later = known[:, :before], known[:, before:]
     count = earlier.sum(axis=1)
@@ -180,9 +191,19 @@ def steps(x: FloatArray, noise: FloatArray, weekday: IndexArray, before: int, sc
     variance = long_run[:, None] * (past + 1 / some) + thinner / some
     degrees = np.broadcast_to((freedom / widening)[:, None], step.shape)
     varies = spread > _LEAST_SPREAD * np.maximum(overall**2, _LEAST_SPREAD)
-    usable = ((count >= FEWEST_DAYS_BEFORE) & varies)[:, None] & (after > 0)
+    estimated = ((count >= FEWEST_DAYS_BEFORE) & varies)[:, None] & (after > 0)
     sizes = np.broadcast_to(scales[:, :, None], (len(scales), *step.shape))
-    return Steps(Contrast(step, variance, degrees, sizes), count, after, rho, matched, long_run, usable)
+    return Steps(
+        Contrast(step, variance, degrees, sizes),
+        count,
+        after,
+        rho,
+        matched,
+        long_run,
+        varies,
+        estimated,
+        estimated & enough,
+    )
 
 
 def _differs_by_weekday(
@@ -221,6 +242,7 @@ def assess_steps(
     rejected: tuple[BoolArray, BoolArray],
     levels: tuple[FloatArray, FloatArray],
     margin: FloatArray,
+    at_margin: FloatArray,
     alpha: float,
 ) -> StepAssessment:
     """Assess the steps at the last look.
@@ -230,12 +252,15 @@ def assess_steps(
         rejected: where the family-wise procedure showed "worse" and "better", shape (cells,) each.
         levels: at which it tested the two, shape (cells,) each.
         margin: the step that is still acceptable, on the scale of the series, shape (cells,).
+        at_margin: how much larger the variance of the step would be if it were as large as the margin, shape (cells,):
+            the rate of what hardly ever happens varies more once it does.
         alpha: level of one cell.
     """
     cells, looks = found.contrast.effect.shape
     last = found.at(np.arange(cells), np.full(cells, looks - 1))
     alone = np.full_like(margin, alpha)
-    usable = found.usable[:, -1]
+    wider = replace(last, variance=last.variance + at_margin)
+    usable = found.days[:, -1]
     downwards = replace(found, contrast=replace(found.contrast, effect=-found.contrast.effect))
     low = _agreeing(bound(last, levels[0], 1.0), found, found.evidence.worse, rejected[0], levels[0])
     high = -_agreeing(-bound(last, levels[1], -1.0), downwards, found.evidence.better, rejected[1], levels[1])
@@ -245,17 +270,14 @@ def assess_steps(
         effect=last.effect,
         low=np.where(usable, low, -np.inf),
         high=np.where(usable, high, np.inf),
-        low_alone=np.where(usable, bound(last, alone, 1.0), -np.inf),
-        high_alone=np.where(usable, bound(last, alone, -1.0), np.inf),
-        ready=usable,
+        low_alone=np.where(usable, bound(wider, alone, 1.0), -np.inf),
+        high_alone=np.where(usable, bound(wider, alone, -1.0), np.inf),
         days_needed=_days_needed(found, last, margin, alpha),
         detectable=np.where(usable, detectable, np.inf),
     )
 
 
-def _agreeing(
-    low: FloatArray, found: Steps, log_e: FloatArray, rejected: BoolArray, level: FloatArray
-) -> FloatArray:
+def _agreeing(low: FloatArray, found: Steps, log_e: FloatArray, rejected: BoolArray, level: FloatArray) -> FloatArray:
     """Lower ends that lie above 0 just where the test rejected, if need be by the look with the most evidence."""
     result = np.where(rejected, low, np.minimum(low, 0.0))
     cells = np.flatnonzero(rejected & (low <= 0))
@@ -279,6 +301,6 @@ def _days_needed(found: Steps, last: Contrast, margin: FloatArray, alpha: float)
         variance = found.long_run * (1 / np.maximum(found.days_before, 1) + 1 / (days + ahead))
         then = replace(last, variance=variance)
         reached = critical_t(then, np.full_like(margin, alpha)) * np.sqrt(variance) < distance
-        result = np.where(np.isinf(result) & reached & found.usable[:, -1], ahead, result)
+        result = np.where(np.isinf(result) & reached & found.days[:, -1], ahead, result)
         ahead += max(1, ahead // 10)
     return result
