@@ -51,8 +51,10 @@ PERIOD_BEFORE = timedelta(days=28)
 
 CHECK = "before_after"
 
+NOT_ASKED = frozenset({"sample_ratio"})
+"""Checks that make no sense in this design: the share of users is 0 before the change and 1 after it."""
+
 _MOST_NAMED = 5
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,7 @@ class _StepTest:
             Failure.NO_BASE: not base,
             Failure.NO_CANDIDATE: not candidate,
             Failure.TOO_FEW_DAYS: few,
-            Failure.NO_VARIATION: not found.varies[row],
+            Failure.NO_VARIATION: not found.varies[row] and found.contrast.effect[row, -1] == 0,
             Failure.TOO_FEW_EVENTS: not is_ready,
         }
         return next((failure for failure, applies in present.items() if applies), None)

@@ -35,6 +35,7 @@ _WEEK = 7
 _WEEKDAY_LEVEL = 0.10
 _POWER_Z = float(ndtri(0.90))
 _LEAST_SPREAD = float(np.finfo(np.float64).eps)
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Steps:
         matched: whether each weekday is compared with itself, shape (cells,).
         long_run: the variance of a day's value for averages of many days, shape (cells,).
         varies: whether days differ at all, shape (cells,).
-        days: where there are days enough, and they vary, to estimate the step, shape (cells, looks).
+        days: where there are days enough to estimate the step, shape (cells, looks).
         usable: where there are events enough as well, so that it can be tested, shape (cells, looks).
     """
 
@@ -191,7 +192,10 @@ def steps(
     variance = long_run[:, None] * (past + 1 / some) + thinner / some
     degrees = np.broadcast_to((freedom / widening)[:, None], step.shape)
     varies = spread > _LEAST_SPREAD * np.maximum(overall**2, _LEAST_SPREAD)
-    estimated = ((count >= FEWEST_DAYS_BEFORE) & varies)[:, None] & (after > 0)
+    # Days that were all the same tell for certain that others are not; rounding is no difference.
+    variance = np.where(varies[:, None], variance, 0.0)
+    step = np.where(varies[:, None] | (np.abs(step) > _ROUNDING * np.abs(overall[:, None])), step, 0.0)
+    estimated = (count >= FEWEST_DAYS_BEFORE)[:, None] & (after > 0)
     sizes = np.broadcast_to(scales[:, :, None], (len(scales), *step.shape))
     return Steps(
         Contrast(step, variance, degrees, sizes),
