@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
 from analytics.cells import cells
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext
@@ -33,14 +34,15 @@ from analytics.mirrored import read_mirrored
 from analytics.outcome_names import by_kind
 from analytics.periods import with_periods
 from analytics.pooling import pooled
-from analytics.promotions import MIRRORED, Promotion, find_promotion
+from analytics.promotions import BEFORE_AFTER, MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
+from analytics.stats.horizon import Horizon
 from analytics.targets import match_targets
 from analytics.traces import trace_frame
 from analytics.unmatched import unmatched_checks
 from analytics.validity import checks
-from analytics.verdict import judge, overall
+from analytics.verdict import BETWEEN_ARMS, between_arms_until, judge, overall
 from sql import statements
 from sql.access import Access
 
@@ -71,6 +73,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         metrics = _metrics(promotion, options, window, {})
         return _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
     read = read_traces(store, promotion, options, as_of)
+    if promotion.design == BEFORE_AFTER:
+        return _report_by_time(promotion, options, read, as_of=as_of, now=now)
     traces = read.traces
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
@@ -89,6 +93,22 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
     named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in report.cohorts)
     return replace(report, cohorts=named)
+
+
+def _report_by_time(
+    promotion: Promotion, options: JobOptions, read: ReadTraces, *, as_of: datetime, now: datetime
+) -> Report:
+    """Compare the time before the change with that after it."""
+    found = periods(read.traces, promotion)
+    metrics = _metrics(promotion, options, found.compared, read.maturities)
+    context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
+    validity = checks(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
+    asked = (check for check in validity if check.check not in NOT_ASKED)
+    matured = maturity_checks(found.compared, metrics, as_of=as_of)
+    found_checks = (*read.outcome_checks, *asked, *matured, design_check(found))
+    return _report(
+        promotion, options, found.compared, found.stayed, metrics, found_checks, as_of=as_of, now=now, by_time=found
+    )
 
 
 def _metrics(
@@ -120,11 +140,22 @@ def _report(
     *,
     as_of: datetime,
     now: datetime,
+    by_time: Periods | None = None,
 ) -> Report:
     """Judge a window of traces, given what the checks found."""
     found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
-    aggregated = cells(window, pre_period, metrics, as_of=as_of)
-    judgement = judge(aggregated, metrics, alpha=options.alpha, checks=found_checks)
+    if by_time is None:
+        aggregated = cells(window, pre_period, metrics, as_of=as_of)
+        engine = BETWEEN_ARMS
+        if promotion.planned_end is not None:
+            engine = between_arms_until(
+                Horizon.of(aggregated.looks, start=promotion.at, planned_end=promotion.planned_end, as_of=as_of)
+            )
+        judgement = judge(aggregated, metrics, alpha=options.alpha, checks=found_checks, engine=engine)
+    else:
+        judgement = judge_periods(
+            by_time, metrics, promotion=promotion, as_of=as_of, alpha=options.alpha, checks=found_checks
+        )
     cohorts = with_maturity(judgement.cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(

@@ -12,7 +12,7 @@ import numpy as np
 from analytics.cells import MetricCells
 from analytics.composition import composition
 from analytics.metrics import Metric, MetricKind
-from analytics.stats.assessment import Assessment, assess
+from analytics.stats.assessment import Assessment, DeclaredEnd, assess
 from analytics.stats.bounds import critical_t, traces_needed
 from analytics.stats.contrast import (
     RATIO_SCALES,
@@ -30,6 +30,8 @@ from analytics.stats.evidence import (
     tail_evidence,
 )
 from analytics.stats.failure import Failure
+from analytics.stats.family import anytime_p_values
+from analytics.stats.horizon import split_p_value
 from analytics.stats.quantile import QuantileSample, bounding_factor, difference_interval, quantile_contrast
 from analytics.values import FREEZE_POOLED, tail_share
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from analytics.report.model import Composition
     from analytics.stats.family import Tested
+    from analytics.stats.horizon import Horizon
     from analytics.stats.sums import FloatArray, TwoArmSums
 
 _RATE_MARGIN = 0.01
@@ -63,12 +66,23 @@ class MetricTest:
         data: its cells.
         sums: what is tested, oriented; (cohorts, looks).
         evidence: log e-values, (cohorts, looks).
+        declared: the half of the error that a declared end spends; None where the comparison is open.
     """
 
     metric: Metric
     data: MetricCells
     sums: TwoArmSums
     evidence: Evidence
+    declared: DeclaredEnd | None = None
+
+    def p_values(self) -> tuple[FloatArray, FloatArray]:
+        """P-values of "worse" and of "better" at every look, valid over all of them; (cohorts, looks)."""
+        worse, better = anytime_p_values(self.evidence.worse), anytime_p_values(self.evidence.better)
+        if self.declared is None:
+            return worse, better
+        contrast = _CONTRASTS[self.metric.kind](self.sums)
+        spent = self.declared.p_values(self.sums, contrast, self.data.first_look)
+        return split_p_value(worse, spent.worse), split_p_value(better, spent.better)
 
     @property
     def sign(self) -> float:
@@ -92,6 +106,8 @@ class Finding:
         ready: whether "no regression" could be shown.
         failure: why there is no estimate, or only a poor one.
         composition: what part of the raw difference is the arms' mix of strata; None without strata.
+        among: what the effect is among, where it is not the plain difference of the values; empty where it is.
+        caveat: what a reader of "regressed" or "improved" has to know, as the end of a sentence.
         moved_by_few: whether values beyond the caps moved the mean out of the interval of the capped test.
     """
 
@@ -106,11 +122,19 @@ class Finding:
     ready: bool
     failure: Failure | None
     composition: Composition | None = None
+    among: str = ""
+    caveat: str = ""
     moved_by_few: bool = False
 
 
-def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
-    """Orient a metric's sums and weigh the evidence at every look."""
+def metric_test(metric: Metric, data: MetricCells, horizon: Horizon | None = None) -> MetricTest:
+    """Orient a metric's sums and weigh the evidence at every look.
+
+    Args:
+        metric: the metric.
+        data: its cells.
+        horizon: which looks spend half of the error, where an end was declared.
+    """
 
     def oriented(sums: TwoArmSums) -> TwoArmSums:
         return sums if metric.higher_is == "worse" else sums.swapped()
@@ -122,10 +146,11 @@ def metric_test(metric: Metric, data: MetricCells) -> MetricTest:
         evidence = tail_evidence(sums, oriented(data.exceedance), data.first_look)
     else:
         evidence = mean_evidence(sums, _CONTRASTS[metric.kind](sums), data.first_look)
-    return MetricTest(metric, data, sums, evidence)
+    declared = None if horizon is None else DeclaredEnd(horizon, metric.maturity)
+    return MetricTest(metric, data, sums, evidence, declared)
 
 
-def _change(log_ratio: float) -> float:
+def change(log_ratio: float) -> float:
     """The relative change that a log ratio means; infinite where it is out of bounds."""
     return inf if log_ratio > _LARGEST_LOG_RATIO else expm1(log_ratio)
 
@@ -134,7 +159,7 @@ def _sign(metric: Metric) -> float:
     return 1.0 if metric.higher_is == "worse" else -1.0
 
 
-def _margins(test: MetricTest) -> FloatArray:
+def margins(test: MetricTest) -> FloatArray:
     """Margins in the metric's unit, above 0; relative ones rest on the pre-period where it is known."""
     metric, data = test.metric, test.data
     base = np.where(np.isnan(data.before), data.values[:, 0], data.before)
@@ -147,6 +172,15 @@ def _margins(test: MetricTest) -> FloatArray:
     return metric.margin * base
 
 
+def scaled_margins(test: MetricTest, accepted: FloatArray) -> FloatArray:
+    """The margins on the scale of the test: log ratios for means and medians, else as they are; 0 where unknown."""
+    base, known = test.data.values[:, 0], np.where(np.isnan(accepted), 0.0, accepted)
+    if test.metric.kind not in (MetricKind.MEAN, MetricKind.QUANTILE):
+        return known
+    share = known / np.where(base > 0, base, 1.0)
+    return np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
+
+
 def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
     """What can be said of each cohort.
 
@@ -155,24 +189,19 @@ def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
         tested: what the family-wise procedure said of its cells.
         alpha: level of one cell.
     """
-    base, margins = test.data.values[:, 0], _margins(test)
-    known = np.where(np.isnan(margins), 0.0, margins)
-    if test.metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
-        share = known / np.where(base > 0, base, 1.0)
-        scaled = np.log1p(share) if test.sign > 0 else -np.log1p(-np.minimum(share, 1 - 1e-9))
-    else:
-        scaled = known
+    accepted = margins(test)
     found = assess(
         test.sums,
         _CONTRASTS[test.metric.kind],
         test.evidence,
         tested,
-        margin=scaled,
+        margin=scaled_margins(test, accepted),
         first_look=test.data.first_look,
         alpha=alpha,
+        declared=test.declared,
     )
     to_unit = _tail_finding if test.metric.kind is MetricKind.TAIL else _mean_finding
-    cells = [to_unit(test, tested, found, float(margins[row]), row, alpha) for row in range(len(base))]
+    cells = [to_unit(test, tested, found, float(accepted[row]), row, alpha) for row in range(len(accepted))]
     return [_until_thresholds(cell, int(test.data.counts[row].sum())) for row, cell in enumerate(cells)]
 
 
@@ -210,19 +239,19 @@ def _mean_finding(
     is_rate = test.metric.kind is MetricKind.RATE
     if test.sums.blocks is not None:
         within = sign * float(found.effect[row])
-        effect = within if is_rate else base * _change(within)
+        effect = within if is_rate else base * change(within)
 
     def in_unit(low: float, high: float) -> tuple[float, float]:
         ends = sorted((sign * low, sign * high))
         if not is_rate:
-            ends = [base * _change(end) for end in ends]
+            ends = [base * change(end) for end in ends]
             # The test rests on winsorised values, the effect on all: the interval must hold both.
             return min(ends[0], effect), max(ends[1], effect)
         return ends[0], ends[1]
 
     detectable = float(found.detectable[row])
     if not is_rate:
-        detectable = abs(base * _change(sign * detectable))
+        detectable = abs(base * change(sign * detectable))
     agrees = float(found.effect[row])
     interval = in_unit(float(found.low[row]), float(found.high[row]))
     return Finding(
@@ -237,6 +266,7 @@ def _mean_finding(
         ready=bool(found.ready[row]),
         failure=_failure(test, found, row),
         composition=composition(test.data.strata[row], float(found.error[row]) * (1.0 if is_rate else base)),
+        among="" if test.sums.blocks is None else "among like traces",
         moved_by_few=test.metric.kind is MetricKind.MEAN and effect in interval,
     )
 
@@ -258,7 +288,7 @@ def _tail_finding(
             needed = _tail_traces_needed(test, contrast, interval, (of_base, of_candidate), margin, row, alpha)
         # Shifting the tail by s in the logarithm moves the mean excess by s times the tail's share.
         shift = float(found.detectable[row]) / tail_share(quantile)
-        detectable = base * _change(shift)
+        detectable = base * change(shift)
     agrees = float(found.effect[row])
     return Finding(
         effect=effect,
@@ -271,6 +301,7 @@ def _tail_finding(
         better=bool(tested.better[row]) and agrees < 0,
         ready=bool(found.ready[row]) and bool(np.isfinite(interval).all()),
         failure=_failure(test, found, row),
+        among="" if test.sums.blocks is None else "among like traces",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,19 @@ from analytics.report.model import (
     Verdict,
     WatchItem,
 )
-from analytics.stats.evidence import MINIMUM_UNITS, Evidence, p_value
+from analytics.stats.before_after import FEWEST_DAYS_BEFORE
+from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
-from analytics.stats.family import NEVER, family
+from analytics.stats.family import NEVER, family_of_p_values
 from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, FREEZE_POOLED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from analytics.cells import Cells
+    from analytics.cells import Cells, MetricCells
+    from analytics.stats.family import Tested
+    from analytics.stats.horizon import Horizon
 
 # e to this is about what a float holds.
 _LARGEST_LOG_E = 700.0
@@ -62,7 +66,37 @@ class Judgement:
     watch_list: tuple[WatchItem, ...] = ()
 
 
-def judge(cells: Cells, metrics: Sequence[Metric], *, alpha: float = 0.05, checks: Sequence[Check] = ()) -> Judgement:
+@dataclass(frozen=True)
+class Engine:
+    """How the data of a metric become evidence, and the evidence findings.
+
+    Attributes:
+        test: a metric and its cells → the evidence at every look.
+        findings: a test, what the family-wise procedure said of its cells, and the level of one cell → a finding per
+            cohort.
+    """
+
+    test: Callable[[Metric, MetricCells], MetricTest]
+    findings: Callable[[MetricTest, Tested, float], list[Finding]]
+
+
+BETWEEN_ARMS = Engine(metric_test, findings)
+"""Both arms at the same time, or on the same things."""
+
+
+def between_arms_until(horizon: Horizon) -> Engine:
+    """The same where an end was declared: half of the error is spent by then."""
+    return Engine(partial(metric_test, horizon=horizon), findings)
+
+
+def judge(
+    cells: Cells,
+    metrics: Sequence[Metric],
+    *,
+    alpha: float = 0.05,
+    checks: Sequence[Check] = (),
+    engine: Engine = BETWEEN_ARMS,
+) -> Judgement:
     """Judge every metric of every cohort.
 
     "Regressed" and "improved" each hold their family-wise error rate at ``alpha`` over all cells and all
@@ -74,16 +108,17 @@ def judge(cells: Cells, metrics: Sequence[Metric], *, alpha: float = 0.05, check
         metrics: those of ``cells`` to judge.
         alpha: family-wise error rate of each direction.
         checks: validity checks; a failed one makes the metrics it names INVALID.
+        engine: how the design of the comparison is tested.
     """
-    tests = [metric_test(metric, cells.by_metric[metric.name]) for metric in metrics]
+    tests = [engine.test(metric, cells.by_metric[metric.name]) for metric in metrics]
     if not tests or not cells.cohorts:
         return Judgement(tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts))
     *of_metrics, absent = members(cells, metrics)
-    nothing = np.zeros((len(absent.weight), len(cells.looks)))
-    evidence = [*(test.evidence for test in tests), Evidence(nothing, nothing)]
-    tested = family(evidence, [*of_metrics, absent], alpha)[:-1]
-    found_by_metric = [findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
-    p_values = [p_value(test.evidence.worse) for test in tests]
+    nothing = np.ones((len(absent.weight), len(cells.looks)))
+    worse, better = zip(*(test.p_values() for test in tests), (nothing, nothing), strict=True)
+    tested = family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
+    found_by_metric = [engine.findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
+    p_values = [of_metric[:, -1] for of_metric in worse[:-1]]
     results = []
     for row, cohort in enumerate(cells.cohorts):
         blocked, judged = False, []
@@ -216,10 +251,12 @@ def _reason(
     bounded = all(isfinite(end) for end in interval)
     ends = f" ({formatting.interval(interval, unit)})" if bounded else ""
     margin = formatting.size(abs(found.margin), unit)
-    if test.sums.blocks is not None and bounded:
-        ends = f", {formatting.difference(found.effect, unit)} among like traces{ends}"
+    if found.among and bounded:
+        ends = f", {formatting.difference(found.effect, unit)} {found.among}{ends}"
     test_note = _test_note(metric, verdict, found)
-    return f"{label} {verb} {moved}{ends}{test_note}{_consequence(metric, verdict, found, interval, margin)}."
+    consequence = _consequence(metric, verdict, found, interval, margin)
+    caveat = found.caveat if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) else ""
+    return f"{label} {verb} {moved}{ends}{test_note}{consequence}{caveat}."
 
 
 def _hint(metric: Metric, failure: Failure) -> str:
@@ -261,6 +298,8 @@ def _undecided(found: Finding, margin: str) -> str:
     few = ""
     if found.failure is Failure.NO_THRESHOLD:
         return f": too few traces to compare yet; a comparison begins at {FREEZE_POOLED}"
+    if found.failure is Failure.TOO_FEW_DAYS:
+        return f": a comparison by days needs {FEWEST_DAYS_BEFORE} whole days before the change and one after it"
     if found.failure is Failure.TOO_FEW_UNITS:
         few = f"fewer than {MINIMUM_UNITS} users or items in an arm, "
     if isfinite(found.needed):

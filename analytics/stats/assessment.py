@@ -21,13 +21,36 @@ from analytics.stats.evidence import (
     enough_units,
     known_from,
 )
+from analytics.stats.horizon import Horizon, HorizonPValues, horizon_bound, horizon_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from analytics.stats.contrast import Contrast
     from analytics.stats.family import Tested
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray, TwoArmSums
+
+
+@dataclass(frozen=True)
+class DeclaredEnd:
+    """The half of the error that a declared end spends, for one metric.
+
+    Attributes:
+        horizon: which looks spend.
+        maturity: how long after a trace the metric's value is final.
+    """
+
+    horizon: Horizon
+    maturity: timedelta
+
+    def bound(self, sums: TwoArmSums, contrast: Contrast, level: FloatArray, first_look: IndexArray) -> FloatArray:
+        """Lower ends at a level, by :func:`analytics.stats.horizon.horizon_bound`."""
+        return horizon_bound(sums, contrast, self.horizon, level, first_look=first_look, maturity=self.maturity)
+
+    def p_values(self, sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) -> HorizonPValues:
+        """P-values at every look, by :func:`analytics.stats.horizon.horizon_p_values`."""
+        return horizon_p_values(sums, contrast, self.horizon, first_look=first_look, maturity=self.maturity)
 
 
 @dataclass(frozen=True)
@@ -74,6 +97,7 @@ def assess(
     margin: FloatArray,
     first_look: IndexArray,
     alpha: float,
+    declared: DeclaredEnd | None = None,
 ) -> Assessment:
     """Assess one metric.
 
@@ -85,24 +109,31 @@ def assess(
         margin: on the scale of the contrast, shape (cells,).
         first_look: from which look on each cell's thresholds are known.
         alpha: level of one cell.
+        declared: the spending half of the error, where an end was declared; the levels then are halved.
     """
     last = last_look(sums)
     contrast = contrast_of(last)
     alone = np.full_like(margin, alpha)
-    low, high = bound(contrast, tested.worse_level, 1.0), bound(contrast, tested.better_level, -1.0)
+    share = 1.0 if declared is None else 0.5
+    worse_level, better_level = share * tested.worse_level, share * tested.better_level
+    low, high = bound(contrast, worse_level, 1.0), bound(contrast, better_level, -1.0)
+    spent_low = spent_high = np.full_like(margin, -np.inf)
+    if declared is not None:
+        spent_low = declared.bound(sums, contrast_of(sums), worse_level, first_look)
+        spent_high = declared.bound(sums.swapped(), contrast_of(sums.swapped()), better_level, first_look)
     ready = enough_units(last) & known_from(first_look, sums)[:, -1]
     if contrast.rates is not None:
         dilution = np.ones_like(margin) if last.dilution is None else last.dilution
         ready &= expected_at(contrast, margin) >= MINIMUM_EVENTS * dilution
     return Assessment(
         effect=contrast.effect,
-        low=_agreeing(low, sums, contrast_of, evidence.worse, tested.worse, tested.worse_level),
-        high=-_agreeing(-high, sums.swapped(), contrast_of, evidence.better, tested.better, tested.better_level),
+        low=_agreeing(low, sums, contrast_of, evidence.worse, tested.worse, worse_level, spent_low),
+        high=-_agreeing(-high, sums.swapped(), contrast_of, evidence.better, tested.better, better_level, spent_high),
         low_alone=bound(contrast, alone, 1.0),
         high_alone=bound(contrast, alone, -1.0),
         ready=ready,
         needed=traces_needed(contrast, last, margin, alpha),
-        detectable=smallest_detectable(contrast, tested.worse_level),
+        detectable=smallest_detectable(contrast, worse_level),
         error=np.sqrt(contrast.variance),
         varies=contrast.variance > np.finfo(np.float64).eps * contrast.scales[0] ** 2,
     )
@@ -115,12 +146,13 @@ def _agreeing(
     log_e: FloatArray,
     rejected: BoolArray,
     level: FloatArray,
+    spent: FloatArray,
 ) -> FloatArray:
     """Lower ends that lie above 0 just where the test rejected.
 
     A rejection holds once it was made: where today's end does not show it, the end of the look with the
-    most evidence does, but never above today's estimate. Where the test did not reject, the end is not
-    above 0.
+    most evidence does, or that of the spending half, but never above today's estimate. Where the test did not
+    reject, the end is not above 0.
     """
     result = np.where(rejected, low, np.minimum(low, 0.0))
     cells = np.flatnonzero(rejected & (low <= 0))
@@ -134,5 +166,5 @@ def _agreeing(
     else:
         shown = rejected_rate_bound(sums, cells, looks, level[cells])
     today = contrast_of(sums.at(cells, np.full_like(cells, last))).effect
-    result[cells] = np.minimum(shown, today)
+    result[cells] = np.minimum(np.maximum(shown, spent[cells]), today)
     return result

@@ -37,11 +37,6 @@ class Evidence:
     better: FloatArray
 
 
-def p_value(log_e: FloatArray) -> FloatArray:
-    """Anytime-valid p-value of each cell: the smallest 1/e over the looks (Ville's inequality), at most 1."""
-    return np.asarray(np.exp(-log_e.max(axis=1, initial=0.0)), dtype=np.float64)
-
-
 def best_look(log_e: FloatArray) -> IndexArray:
     """The look with the most evidence."""
     return np.asarray(log_e.argmax(axis=1), dtype=np.intp)

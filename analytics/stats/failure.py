@@ -16,3 +16,4 @@ class Failure(StrEnum):
     NO_THRESHOLD = "no_threshold"
     TOO_FEW_UNITS = "too_few_units"
     TOO_FEW_EVENTS = "too_few_events"
+    TOO_FEW_DAYS = "too_few_days"

@@ -77,10 +77,10 @@ def family(evidence: Sequence[Evidence], members: Sequence[Members], alpha: floa
     """
     worse = [anytime_p_values(each.worse) for each in evidence]
     better = [anytime_p_values(each.better) for each in evidence]
-    return tested_family(worse, better, members, alpha)
+    return family_of_p_values(worse, better, members, alpha)
 
 
-def tested_family(
+def family_of_p_values(
     worse: Sequence[FloatArray], better: Sequence[FloatArray], members: Sequence[Members], alpha: float
 ) -> list[Tested]:
     """The same for p-values that are at hand, (cells, looks) per metric, each never above the one before it."""

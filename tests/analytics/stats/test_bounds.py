@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import numpy as np
 import pytest
 
-from analytics.stats.assessment import assess
+from analytics.stats.assessment import DeclaredEnd, assess
 from analytics.stats.bounds import bound, smallest_detectable, traces_needed
 from analytics.stats.contrast import Contrast, rate_difference
-from analytics.stats.evidence import p_value, rate_evidence
-from analytics.stats.family import Members, family
+from analytics.stats.evidence import rate_evidence
+from analytics.stats.family import Members, anytime_p_values, family, family_of_p_values
+from analytics.stats.horizon import Horizon, split_p_value
 from analytics.stats.sums import ArmSums, CrossSums, FloatArray, TwoArmSums
 
 
@@ -137,4 +140,32 @@ def test_interval_and_verdict_agree_in_every_cell() -> None:
 
 def test_p_values_follow_the_strongest_look() -> None:
     """An anytime p-value is the smallest 1/e so far and never above 1."""
-    assert p_value(np.array([[0.0, 3.0, 1.0], [-2.0, -1.0, -3.0]])) == pytest.approx([np.exp(-3), 1.0])
+    found = anytime_p_values(np.array([[0.0, 3.0, 1.0], [-2.0, -1.0, -3.0]]))
+    assert found[0] == pytest.approx([1.0, np.exp(-3), np.exp(-3)])
+    assert found[1] == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_with_a_declared_end_interval_and_verdict_agree_but_for_rare_events() -> None:
+    """Rejections by the spending half have an end above 0 too; a rate tested once, at the end, has none."""
+    cells, looks = 400, 10
+    sums = random_cells(cells, looks)
+    begin = datetime(2026, 3, 1)
+    end = begin + timedelta(days=looks)
+    days = [(begin + timedelta(days=look)).date() for look in range(looks)]
+    declared = DeclaredEnd(Horizon.of(days, start=begin, planned_end=end, as_of=end), timedelta(0))
+    contrast, first = rate_difference(sums), np.zeros(cells, dtype=np.intp)
+    evidence, spent = rate_evidence(sums), declared.p_values(sums, contrast, first)
+    worse = split_p_value(anytime_p_values(evidence.worse), spent.worse)
+    better = split_p_value(anytime_p_values(evidence.better), spent.better)
+    alike = Members(np.ones(cells, dtype=np.bool_), np.ones(cells), np.zeros(cells, dtype=np.intp))
+    (tested,) = family_of_p_values([worse], [better], [alike], 0.05)
+    margin = np.full(cells, 0.01)
+    found = assess(
+        sums, rate_difference, evidence, tested, margin=margin, first_look=first, alpha=0.05, declared=declared
+    )
+    alone = anytime_p_values(evidence.worse)[:, -1]
+    by_spending = tested.worse & (alone > tested.worse_level / 2)
+    assert by_spending.any()
+    assert (found.low[~tested.worse] <= 0).all()
+    assert (found.low > 0)[tested.worse & (found.effect > 0)].mean() > 0.9
+    assert (found.low <= found.effect + 1e-12).all()
