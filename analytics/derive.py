@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from analytics.derived_calls import derived_calls, ordered, with_not_counted, with_work
 from analytics.evaluators import with_passed
-from analytics.job import JobOptions, chain_paths
+from analytics.job_options import JobOptions, chain_paths
 from analytics.outcome_names import folded
 from analytics.span_tree import SpanTree
 from sql import statements

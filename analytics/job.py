@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -13,12 +13,9 @@ import polars as pl
 import pyarrow as pa
 
 from analytics.cells import cells
-from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.datasets import find_items
-from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
-from analytics.errors import InputError
 from analytics.evaluator_checks import EvaluatorContext
-from analytics.evaluators import EvaluatorRule, with_passed
+from analytics.evaluators import with_passed
 from analytics.held_out import (
     as_pairs,
     compared,
@@ -28,14 +25,14 @@ from analytics.held_out import (
     items_of_spans,
     separate_runs,
 )
+from analytics.job_options import JobOptions, JobOptionsError, chain_paths, json_pointer
 from analytics.label_maturity import maturity_checks, with_maturity
 from analytics.maturity import Maturity, MaturityRules
-from analytics.metrics import Metric, MetricOverride, OutcomeRule, metrics_for
+from analytics.metrics import Metric, metrics_for
 from analytics.mirrored import read_mirrored
-from analytics.outcome_names import OutcomeNames, by_kind
+from analytics.outcome_names import by_kind
 from analytics.periods import with_periods
-from analytics.pooling import PoolingRules, pooled
-from analytics.pricing import PriceBook
+from analytics.pooling import pooled
 from analytics.promotions import MIRRORED, Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
@@ -51,56 +48,6 @@ _SEVERITY = (CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.PASS)
 
 PRE_PERIOD = timedelta(days=28)
 """How far before the promotion traffic is read, to freeze thresholds and variances on."""
-
-
-class JobOptionsError(InputError):
-    """The configuration asks for something that this report cannot do; the message names it."""
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """What the configuration says about reports.
-
-    Attributes:
-        prices: what calls cost.
-        evaluator_rules: how to read scores without a label, and what is expected, by evaluator.
-        outcomes: direction and maturity of outcomes, by name.
-        overrides: changes to metrics, by metric name.
-        feedback_key: the attribute that feedback's ``key`` is matched with; None matches none.
-        validation_evaluators: evaluators whose failure makes the next call a schema repair.
-        chain_rules: the user's own rules for attempt chains.
-        simulated: traces that a simulator made take part.
-        item_attributes: where runs say which item of a data set they are of.
-        alpha: family-wise error rate of each direction.
-        pooling: which small cohorts are taken together.
-    """
-
-    prices: PriceBook = field(default_factory=PriceBook)
-    evaluator_rules: Mapping[str, EvaluatorRule] = field(default_factory=dict)
-    outcomes: Mapping[str, OutcomeRule] = field(default_factory=dict)
-    overrides: Mapping[str, MetricOverride] = field(default_factory=dict)
-    feedback_key: str | None = None
-    validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
-    chain_rules: tuple[ChainRule, ...] = ()
-    simulated: bool = False
-    item_attributes: tuple[str, ...] = ITEM_ATTRIBUTES
-    alpha: float = 0.05
-    pooling: PoolingRules = field(default_factory=PoolingRules)
-
-    @property
-    def names(self) -> OutcomeNames:
-        """What evaluators and outcomes go by.
-
-        Raises:
-            NameConflictError: one name is configured as both.
-        """
-        # A rate with a direction names an outcome too, in the metric's spelling.
-        rates = [
-            name.removesuffix("_rate")
-            for name, override in self.overrides.items()
-            if override.higher_is is not None and name.endswith("_rate") and not name.endswith("_fail_rate")
-        ]
-        return OutcomeNames.of(self.evaluator_rules, [*rates, *self.outcomes])
 
 
 def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
@@ -295,16 +242,6 @@ def store_report(store: Access, report: Report) -> None:
     times = {"as_of", "generated_at", "data_watermark"}
     schema = pa.schema({key: moment if key in times else pa.string() for key in row})
     store.write({"reports": pa.Table.from_pylist([row], schema)})
-
-
-def chain_paths(options: JobOptions) -> list[str]:
-    """The JSON pointers of the attributes that rules for chains read."""
-    return [json_pointer(name) for name in rule_attributes(options.chain_rules)]
-
-
-def json_pointer(attribute: str) -> str:
-    """The JSON pointer (RFC 6901) of one attribute, whatever characters its name has."""
-    return "/" + attribute.replace("~", "~0").replace("/", "~1")
 
 
 def _fingerprint(given: tuple[object, ...], window: pl.DataFrame, pre_period: pl.DataFrame) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from analytics.job import json_pointer
+from analytics.job_options import json_pointer
 from analytics.targets import LEVELS, match_known
 from sql import statements
 from sql.access import Access

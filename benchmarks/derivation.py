@@ -18,7 +18,7 @@ from pathlib import Path
 from payloads import Pattern, encoded
 
 from analytics.derive import derive
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from collector.ingest import Ingest
 from collector.signals import Signal
 from sql.journaled_writer import JournaledWriter

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from analytics.derive import derive
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from analytics.outcome_matching import match_outcomes
 from collector.renormalize import renormalize
 from spanverdict.config import DEFAULT_FILE, ConfigError, load

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from analytics.evaluators import with_passed
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from analytics.metrics import OUTCOME_PREFIX, metrics_for
 from sql import statements
 from sql.access import Access

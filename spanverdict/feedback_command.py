@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
-from analytics.job import json_pointer
+from analytics.job_options import json_pointer
 from analytics.outcome_matching import match_outcomes
 from spanverdict.ingest_path import content_policy_of
 from spanverdict.options import Settings, store_options

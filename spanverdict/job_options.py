@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from analytics.chain_rules import ChainRule
 from analytics.evaluators import EvaluatorRule
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from analytics.metrics import MetricOverride, OutcomeRule
 from analytics.outcome_names import NameConflictError
 from analytics.pooling import PoolingRules

@@ -15,13 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
 LONGEST_CELL = 40
@@ -53,6 +48,8 @@ def write_rows(rows: pa.Table, form: str, out: Path | None) -> None:
     if form == "table":
         text = _table(rows, out)
     elif form == "csv":
+        import polars as pl  # noqa: PLC0415 (not to be loaded for the other forms)
+
         text = pl.DataFrame(_cells(rows), schema=dict.fromkeys(rows.column_names, pl.String)).write_csv()
     elif form == "json":
         text = json.dumps(list(records(rows)), ensure_ascii=False, indent=2) + "\n"
@@ -99,8 +96,10 @@ def _numbered(names: list[str]) -> list[str]:
 def _binary(rows: pa.Table, form: str) -> bytes:
     buffer = io.BytesIO()
     if form == "parquet":
+        import pyarrow.parquet as pq  # noqa: PLC0415 (as above)
+
         try:
-            pyarrow.parquet.write_table(rows, buffer, compression="zstd")
+            pq.write_table(rows, buffer, compression="zstd")
         except pa.ArrowNotImplementedError as error:
             raise click.UsageError(
                 f"Parquet cannot hold a column: {error}. Cast it to VARCHAR in the query."
@@ -198,6 +197,10 @@ def _cells(rows: pa.Table) -> dict[str, list[str | None]]:
 
 def _table(rows: pa.Table, out: Path | None) -> str:
     """Every column, whole, on a pipe; on a terminal the columns that fit, long cells cut."""
+    from rich.console import Console  # noqa: PLC0415 (as above)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     columns = {name: [printable(cell or "") for cell in cells] for name, cells in _cells(rows).items()}
     everything = len(columns)
     if out is None and sys.stdout.isatty():

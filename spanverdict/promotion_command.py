@@ -6,7 +6,6 @@ from datetime import datetime
 
 import click
 
-from analytics.datasets import find_items
 from analytics.promotions import (
     DESIGNS,
     EVERYTHING,
@@ -71,6 +70,8 @@ def promotion_add(
         raise click.UsageError(str(error)) from error
     with open_store(settings.db, write=True) as store:
         if dataset is not None:
+            from analytics.datasets import find_items  # noqa: PLC0415 (loads polars, for one design)
+
             find_items(store, dataset)
         stored = store.write({"promotions": promotion_row(new, utc_now())})["promotions"]
     if not stored:

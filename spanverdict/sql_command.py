@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spanverdict.derivation import tell_what_is_missing
+from spanverdict.derivation_gaps import tell_what_is_missing
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql import statements

@@ -15,7 +15,7 @@ from analytics.evaluate.messages import parsed
 from analytics.evaluate.recorded import EVENTS, Event, content, object_of
 from analytics.evaluate.registry import SOURCE, Description
 from analytics.evaluate.subject import Call, Subject
-from analytics.job import json_pointer
+from analytics.job_options import json_pointer
 from analytics.promotions import Promotion
 from sql import statements
 from sql.access import Access

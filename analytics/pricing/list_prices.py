@@ -21,40 +21,12 @@ from genai_prices.types import (
 )
 
 from analytics.pricing.model_names import is_fine_tuned
+from analytics.pricing.providers import provider_id
 from analytics.pricing.rates import BATCH, STANDARD, Band, RateCard, with_fallbacks
 
 SOURCE = "genai-prices"
 REQUESTS_PER_PRICE = 1_000
 
-# Our provider names (OpenTelemetry's) where the package has others.
-_PROVIDERS = {
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "aws.bedrock": "aws",
-    "gcp.vertex_ai": "google",
-    "gcp.gemini": "google",
-    "gcp.gen_ai": "google",
-    "mistral_ai": "mistral",
-    "x_ai": "x-ai",
-    "moonshot_ai": "moonshotai",
-    "together": "together",
-    "together_ai": "together",
-    "perplexity": "perplexity",
-}
-# Emitters that name themselves, not who serves the model: the model's name must do.
-_FRAMEWORKS = frozenset(
-    {
-        "langchain",
-        "langgraph",
-        "llamaindex",
-        "llama_index",
-        "function",
-        "litellm",
-        "pydantic_ai",
-        "haystack",
-        "dspy",
-    }
-)
 _SNAPSHOT = re.compile(r"[-@.:]?\d{4}-?\d{2}-?\d{2}")
 # How Google's APIs write a published model: "models/gemini…", "projects/…/publishers/google/models/gemini…".
 _GOOGLE_PATH = re.compile(r"(?:^|/publishers/[^/]+/|^publishers/[^/]+/)models/([^/]+)$")
@@ -177,11 +149,6 @@ def look_up(provider: str | None, name: str) -> ListModel | None:
     if is_fine_tuned(name) and not is_fine_tuned(found.model.id):
         return None
     return ListModel(found.provider, found.model)
-
-
-def provider_id(provider: str | None) -> str | None:
-    """A provider as the package names it; None for what is none, such as a framework."""
-    return None if provider is None or provider in _FRAMEWORKS else _PROVIDERS.get(provider, provider)
 
 
 def _since_midnight(moment: time) -> timedelta:

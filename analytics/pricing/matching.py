@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from analytics.pricing.list_prices import ListModel, find_list_model, look_up, provider_id
 from analytics.pricing.model_names import is_fine_tuned
 from analytics.pricing.own_prices import USD, ExchangeRate, Price
+from analytics.pricing.providers import provider_id
 from analytics.pricing.rates import RateCard, canonical_tier
+
+if TYPE_CHECKING:
+    from analytics.pricing.list_prices import ListModel
 
 
 class Subject(NamedTuple):
@@ -56,6 +59,8 @@ class Matcher:
 
     def segments(self, subject: Subject) -> list[Segment]:
         """Which price a subject has from when on, by ascending time."""
+        from analytics.pricing.list_prices import find_list_model  # noqa: PLC0415 (loads all list prices)
+
         candidates = self.candidates(subject)
         listed = find_list_model(subject.provider, subject.request_model, subject.response_model)
         segments = []
@@ -91,6 +96,8 @@ class Matcher:
     def _listed_base(self, price: Price, subject: Subject) -> ListModel | None:
         if price.base is None:
             return None
+        from analytics.pricing.list_prices import look_up  # noqa: PLC0415 (loads all list prices)
+
         # A gateway or a host of one's own serves the model under a provider that the list does not have.
         provider = price.provider or subject.provider
         return look_up(provider, price.base) or look_up(None, price.base)

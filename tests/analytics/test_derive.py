@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 import analytics.derive
 from analytics.derive import derive, mark_stale
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from analytics.pricing import Price, PriceBook
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows

@@ -15,7 +15,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from analytics.datasets import DatasetError, read_items
 from analytics.feedback_file import read_feedback
-from analytics.job import JobOptions, run_report
+from analytics.job import run_report
+from analytics.job_options import JobOptions
 from analytics.promotions import EVERYTHING, HELD_OUT, Promotion, promotion_row
 from analytics.report import render
 from analytics.report.model import Check, CheckStatus, Decision, MetricResult, Report, Verdict

@@ -15,7 +15,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from analytics.feedback_file import read_feedback
-from analytics.job import JobOptions, JobOptionsError, run_report, store_report
+from analytics.job import run_report, store_report
+from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metrics import MetricOverride
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import NoPromotionError, Promotion, end_row, promotion_row

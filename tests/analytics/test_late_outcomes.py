@@ -17,7 +17,8 @@ from scipy.stats import norm
 
 from analytics.evaluators import EvaluatorRule
 from analytics.feedback_file import read_feedback
-from analytics.job import JobOptions, run_report
+from analytics.job import run_report
+from analytics.job_options import JobOptions
 from analytics.metrics import OutcomeRule
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render

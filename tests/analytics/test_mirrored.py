@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.job import JobOptions, run_report
+from analytics.job import run_report
+from analytics.job_options import JobOptions
 from analytics.metrics import MetricOverride
 from analytics.mirror import MirrorError, read_pairs
 from analytics.pricing import Price, PriceBook

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from analytics.derive import derive
-from analytics.job import JobOptions
+from analytics.job_options import JobOptions
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
