@@ -23,8 +23,8 @@ from analytics.outcome_names import folded
 from analytics.span_tree import SpanTree
 from sql import statements
 from sql.access import Access
+from sql.clock import utc_now
 from sql.errors import StoreError
-from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.derive")
 

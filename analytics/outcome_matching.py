@@ -21,7 +21,7 @@ from analytics.job_options import json_pointer
 from analytics.targets import LEVELS, match_known
 from sql import statements
 from sql.access import Access
-from sql.store import utc_now
+from sql.clock import utc_now
 
 OUTCOMES_AT_ONCE = 20_000
 """New outcomes looked for in one step."""

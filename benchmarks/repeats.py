@@ -16,7 +16,8 @@ from payloads import Pattern, encoded
 
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store, utc_now
+from sql.clock import utc_now
+from sql.store import Store
 
 REQUEST_SPANS = 512
 

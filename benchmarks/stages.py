@@ -25,9 +25,10 @@ from collector.normalize import NormalizerInput, canonical_columns
 from collector.rows import arrivals, span_rows
 from collector.signals import Signal
 from sql.batches import combined
+from sql.clock import utc_now
 from sql.journal import Journal, journal_directory
 from sql.journaled_writer import ARRIVALS, JournaledWriter
-from sql.store import Store, utc_now
+from sql.store import Store
 
 Times = dict[str, list[float]]
 

@@ -29,9 +29,9 @@ from collector.rows import Rows, arrivals, log_rows, span_rows
 from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.batches import combined
+from sql.clock import utc_now
 from sql.journal import JournalError
 from sql.journaled_writer import ARRIVALS, JournaledWriter
-from sql.store import utc_now
 
 _LOG = logging.getLogger("spanverdict.ingest")
 

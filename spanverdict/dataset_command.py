@@ -11,7 +11,7 @@ from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql import statements
 from sql.access import open_store
-from sql.store import utc_now
+from sql.clock import utc_now
 
 
 @click.group("dataset")

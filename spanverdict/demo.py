@@ -36,8 +36,8 @@ from collector.signals import Signal
 from spanverdict.config import load
 from spanverdict.job_options import job_options
 from sql.access import ServerFile, open_store, server_file
+from sql.clock import utc_now
 from sql.errors import StoreUnavailableError
-from sql.store import utc_now
 
 START_SECONDS = 30
 """How long the demo waits for its server."""

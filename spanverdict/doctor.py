@@ -14,7 +14,7 @@ from analytics.job_options import JobOptions
 from analytics.metrics import OUTCOME_PREFIX, metrics_for
 from sql import statements
 from sql.access import Access
-from sql.store import utc_now
+from sql.clock import utc_now
 
 MOST_GROUPS = 20
 """Lines of one kind."""

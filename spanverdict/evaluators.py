@@ -24,7 +24,7 @@ from analytics.pricing import PriceBook
 from analytics.pricing.book import PRICE_COLUMNS
 from spanverdict.config import Config, ConfigError
 from spanverdict.evaluate_config import BUILT_IN, EvaluateConfig
-from sql.store import utc_now
+from sql.clock import utc_now
 
 _PRICE_SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(PRICE_COLUMNS, pl.Int64()),

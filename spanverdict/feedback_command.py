@@ -16,9 +16,9 @@ from spanverdict.ingest_path import content_policy_of
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql.access import Access, RemoteStore, open_store
+from sql.clock import utc_now
 from sql.errors import QueryError
 from sql.feedback_rows import FIELDS, KEYS
-from sql.store import utc_now
 
 _SHOWN = 20
 """How many rows that match nothing are shown unless a format or a file for all of them is named."""

@@ -19,8 +19,8 @@ import pyarrow as pa
 from collector.otlp_files import OtlpFile, Record
 from spanverdict.export_requests import Answer, Destination, Request
 from sql import statements
+from sql.clock import utc_now
 from sql.errors import StoreError
-from sql.store import utc_now
 
 BATCH_BYTES = 2 * 2**20
 """Bytes of requests that are handed over together."""

@@ -25,9 +25,13 @@ class LazyGroup(click.Group):
         self._lazy = _LazyCommands(package, summaries)
         super().__init__(commands=self._lazy, **attributes)
 
+    def listed(self) -> dict[str, click.Command]:
+        """Every command, as far as it is known without being imported: a name and a summary."""
+        return self._lazy.listed()
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the names and summaries of the commands, as click does."""
-        plain = click.Group(commands=self._lazy.as_listed())
+        plain = click.Group(commands=self.listed())
         plain.format_commands(click.Context(plain), formatter)
 
 
@@ -39,9 +43,8 @@ class _LazyCommands(MutableMapping[str, click.Command]):
         self._summaries = dict(summaries)
         self._loaded: dict[str, click.Command] = {}
 
-    def as_listed(self) -> dict[str, click.Command]:
-        """Every command, as far as it is known without being imported: a name and a summary."""
-        return {name: click.Command(name, help=text) for name, text in self._summaries.items()} | self._loaded
+    def listed(self) -> dict[str, click.Command]:
+        return self._loaded | {name: click.Command(name, help=text) for name, text in self._summaries.items()}
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._loaded:
@@ -52,7 +55,7 @@ class _LazyCommands(MutableMapping[str, click.Command]):
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._loaded or name in self._summaries
+        return name in self._summaries or name in self._loaded
 
     def __setitem__(self, name: str, command: click.Command) -> None:
         self._loaded[name] = command

@@ -11,7 +11,7 @@ from analytics.mirror import MirrorError, read_pairs
 from spanverdict.options import Settings, store_options
 from sql import statements
 from sql.access import open_store
-from sql.store import utc_now
+from sql.clock import utc_now
 
 
 @click.group("mirror")

@@ -19,7 +19,7 @@ from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, printable, write_rows
 from sql import statements
 from sql.access import Access, open_store
-from sql.store import utc_now
+from sql.clock import utc_now
 
 CALLS_AT_ONCE = 200_000
 """Calls priced at once, as far as whole hours allow: what bounds memory."""

@@ -20,7 +20,7 @@ from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql import statements
 from sql.access import open_store
-from sql.store import utc_now
+from sql.clock import utc_now
 
 
 @click.group("promotion")

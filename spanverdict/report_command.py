@@ -14,7 +14,7 @@ from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import write_file
 from sql.access import open_store
-from sql.store import utc_now
+from sql.clock import utc_now
 
 _FORMAT_OF_SUFFIX = {".html": "html", ".htm": "html", ".json": "json", ".md": "md", ".xml": "junit"}
 

@@ -17,10 +17,8 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import QueryError, StoreError, StoreUnavailableError
-from sql.flight_server import EXPORT, FLUSH, statement_ticket
+from sql.flight_calls import EXPORT, FLUSH, statement_ticket
 from sql.journal import pending
-from sql.journaled_writer import JournaledWriter
-from sql.store import Store
 
 TIMEOUT_SECONDS = 600
 
@@ -254,7 +252,11 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         raise StoreUnavailableError(
             f"There is no store at {path}; start `spanverdict serve`, or name another with --db."
         )
+    from sql.store import Store  # noqa: PLC0415 (the database is not loaded where a server answers)
+
     if pending(path):
+        from sql.journaled_writer import JournaledWriter  # noqa: PLC0415 (as above)
+
         # A server that was killed has left what only its journal holds.
         with Store(path) as store:
             JournaledWriter(store).close()

@@ -17,17 +17,11 @@ from pyarrow import flight
 from sql import flight_messages as messages
 from sql import statements
 from sql.errors import QueryError, StoreError
+from sql.flight_calls import EXPORT, FLUSH, statement_ticket
 from sql.store import Store
 
 REMOTE_WRITES = statements.WRITES - {"spans", "resources", "log_records", "evaluations", "ingest_loads"}
 """Writes that clients may ask for; telemetry comes in as OTLP alone."""
-
-
-FLUSH = "Flush"
-"""The action after which a query sees all that was acknowledged before."""
-
-EXPORT = "Export"
-"""The action that takes OTLP export requests; what its body and its answer are is agreed between the two ends."""
 
 
 class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]
@@ -76,7 +70,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             query = command.prepared_statement_handle.decode("utf-8", "replace")
         else:
             raise flight.FlightServerError(f"{name} is not a query.")
-        ticket = flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=_handle(query)))
+        ticket = statement_ticket(query)
         return flight.FlightInfo(self._schema(query), descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
 
     def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
@@ -172,15 +166,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         with self._store.reader(query, parameters, given_up) as reader:
             yield reader.schema
             yield from reader
-
-
-def statement_ticket(query: str, parameters: dict[str, Any] | None = None) -> flight.Ticket:
-    """The ticket of a query with bound parameters (JSON values; cast them in the SQL)."""
-    return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=_handle(query, parameters)))
-
-
-def _handle(query: str, parameters: dict[str, Any] | None = None) -> bytes:
-    return json.dumps({"query": query, "parameters": parameters or {}}).encode()
 
 
 def _ticket(data: bytes) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from sql import statements
+from sql.clock import utc_now
 from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.read_only import check_read_only, first_line
 
@@ -339,11 +339,6 @@ def _owner_only() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def utc_now() -> datetime:
-    """The present moment in UTC, naive, as the store keeps times."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _opening_message(path: Path, error: duckdb.Error) -> str:

@@ -20,7 +20,8 @@ from click.testing import Result
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql import statements
-from sql.store import Store, utc_now
+from sql.clock import utc_now
+from sql.store import Store
 
 Cli = Callable[..., Result]
 

@@ -17,7 +17,8 @@ from analytics.job_options import JobOptions
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
-from sql.store import Store, utc_now
+from sql.clock import utc_now
+from sql.store import Store
 
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source

@@ -14,7 +14,8 @@ from click.testing import Result
 
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store, utc_now
+from sql.clock import utc_now
+from sql.store import Store
 
 Cli = Callable[..., Result]
 

@@ -27,7 +27,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from pyarrow import flight
 
 from sql.access import server_file
-from sql.flight_server import statement_ticket
+from sql.flight_calls import statement_ticket
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")
