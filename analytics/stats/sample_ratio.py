@@ -74,7 +74,45 @@ def sample_ratio_p_value(
     Raises:
         ValueError: if the shares are not proportions or do not match the counts.
     """
-    logs = [log_bayes_factor(counts, shares, concentration) for concentration in concentrations]
+    return periods_p_value([counts], [shares], concentrations)
+
+
+def periods_p_value(
+    counts_by_period: Sequence[Sequence[int]],
+    shares_by_period: Sequence[Sequence[float]],
+    concentrations: Sequence[float] = DEFAULT_CONCENTRATIONS,
+) -> float:
+    """Anytime-valid p-value of "the users arrive in the proportions intended at their time", at the present look.
+
+    Each user belongs to the period in which they were first seen. With the intended proportions, the Bayes factor
+    of one period is a martingale that the users of others leave as it is, so the product over the periods is one
+    too, in whatever order the users arrive; and so is its mean over ``concentrations``, which mixes after
+    multiplying. By Ville's inequality the p-value falls to alpha, at any look, with probability alpha at most.
+
+    Args:
+        counts_by_period: users first seen in each period, per arm so far, shape (periods, arms).
+        shares_by_period: intended share of users per arm in each period, shape (periods, arms), positive, each
+            period's summing to 1.
+        concentrations: prior weights to mix, in users.
+
+    Returns:
+        A p-value in [0, 1]; 1 without users.
+
+    Raises:
+        ValueError: if the shares are not proportions or do not match the counts.
+    """
+    if len(counts_by_period) != len(shares_by_period):
+        raise ValueError(
+            f"counts of {len(counts_by_period)} periods were given with shares of {len(shares_by_period)}: "
+            "give the shares of each period"
+        )
+    logs = [
+        math.fsum(
+            log_bayes_factor(counts, shares, concentration)
+            for counts, shares in zip(counts_by_period, shares_by_period, strict=True)
+        )
+        for concentration in concentrations
+    ]
     largest = max(logs)
     log_mean = largest + math.log(math.fsum(math.exp(value - largest) for value in logs) / len(logs))
     return math.exp(min(0.0, -log_mean))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analytics.stats.sample_ratio import log_bayes_factor, sample_ratio_p_value
+from analytics.stats.sample_ratio import log_bayes_factor, periods_p_value, sample_ratio_p_value
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference_numbers" / "published_reference_numbers.json"
 
@@ -61,6 +61,60 @@ def test_daily_looks_keep_the_error_rate() -> None:
         for row in candidates
     )
     assert alarms / runs <= 0.05
+
+
+STEPS = [[0.95, 0.05], [0.75, 0.25], [0.5, 0.5]]
+
+
+def test_one_period_is_the_plain_test() -> None:
+    """Without a change of shares the p-value is that of the one proportion, and no period is no evidence."""
+    assert periods_p_value([[200, 100]], [[0.5, 0.5]]) == sample_ratio_p_value([200, 100], [0.5, 0.5])
+    assert periods_p_value([], []) == 1.0
+    assert periods_p_value([[900, 90], [0, 0]], [[0.9, 0.1], [0.5, 0.5]]) == sample_ratio_p_value([900, 90], [0.9, 0.1])
+
+
+def test_periods_multiply() -> None:
+    """At one concentration the Bayes factor is the product of those of the periods."""
+    logs = [log_bayes_factor(*period, 1_000.0) for period in (([9_700, 300], STEPS[0]), ([7_000, 3_000], STEPS[1]))]
+    together = periods_p_value([[9_700, 300], [7_000, 3_000]], STEPS[:2], [1_000.0])
+    assert together == pytest.approx(math.exp(-sum(logs)), rel=1e-9)
+
+
+def test_intended_steps_of_a_canary_are_no_mismatch() -> None:
+    """Users who follow a share that was raised twice pass; held against any one share they would fail."""
+    counts = [[9_500, 500], [7_500, 2_500], [5_000, 5_000]]
+    assert periods_p_value(counts, STEPS) > 0.9
+    totals = np.sum(counts, axis=0).tolist()
+    assert all(sample_ratio_p_value(totals, shares) < 0.001 for shares in STEPS)
+
+
+def test_a_step_that_was_not_taken_is_seen() -> None:
+    """A share that stayed at 25 % when half was intended fails, however well the steps before it went."""
+    assert periods_p_value([[9_500, 500], [7_500, 2_500], [375, 125]], STEPS) < 0.001
+
+
+def test_daily_looks_over_steps_keep_the_error_rate() -> None:
+    """Looking after every batch of users, while the share is raised twice, alarms in at most 5 % of honest canaries."""
+    rng = np.random.default_rng(12)
+    runs, days = 200, 10
+    drawn = rng.binomial(60, np.array([shares[1] for shares in STEPS])[:, None], size=(runs, len(STEPS), days))
+    alarms = 0
+    for candidates in drawn.tolist():
+        counts = [[0, 0] for _ in STEPS]
+        p_values = []
+        for period, days_of_period in enumerate(candidates):
+            for count in days_of_period:
+                counts[period][0] += 60 - count
+                counts[period][1] += count
+                p_values.append(periods_p_value(counts, STEPS))
+        alarms += min(p_values) < 0.05
+    assert alarms / runs <= 0.05
+
+
+def test_each_period_has_its_shares() -> None:
+    """Counts and shares of different numbers of periods are refused with one clear sentence."""
+    with pytest.raises(ValueError, match=r"counts of 2 periods were given with shares of 1: give the shares of each"):
+        periods_p_value([[1, 2], [3, 4]], [[0.5, 0.5]])
 
 
 @pytest.mark.parametrize(
