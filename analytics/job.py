@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -34,7 +34,7 @@ from analytics.mirrored import read_mirrored
 from analytics.outcome_names import by_kind
 from analytics.periods import with_periods
 from analytics.pooling import pooled
-from analytics.promotions import BEFORE_AFTER, MIRRORED, Promotion, find_promotion
+from analytics.promotions import BEFORE_AFTER, MIRRORED, PRE_PERIOD, Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
 from analytics.stats.horizon import Horizon
@@ -47,9 +47,6 @@ from sql import statements
 from sql.access import Access
 
 _SEVERITY = (CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.PASS)
-
-PRE_PERIOD = timedelta(days=28)
-"""How far before the promotion traffic is read, to freeze thresholds and variances on."""
 
 
 def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:

@@ -33,7 +33,7 @@ from analytics.stats.failure import Failure
 from analytics.stats.family import anytime_p_values
 from analytics.stats.horizon import split_p_value
 from analytics.stats.quantile import QuantileSample, bounding_factor, difference_interval, quantile_contrast
-from analytics.values import FREEZE_POOLED, tail_share
+from analytics.values import freeze_pooled, tail_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -202,14 +202,15 @@ def findings(test: MetricTest, tested: Tested, alpha: float) -> list[Finding]:
     )
     to_unit = _tail_finding if test.metric.kind is MetricKind.TAIL else _mean_finding
     cells = [to_unit(test, tested, found, float(accepted[row]), row, alpha) for row in range(len(accepted))]
-    return [_until_thresholds(cell, int(test.data.counts[row].sum())) for row, cell in enumerate(cells)]
+    enough = freeze_pooled(test.metric)
+    return [_until_thresholds(cell, enough - int(test.data.counts[row].sum())) for row, cell in enumerate(cells)]
 
 
-def _until_thresholds(cell: Finding, traces: int) -> Finding:
+def _until_thresholds(cell: Finding, missing: int) -> Finding:
     """Before thresholds are known the only forecast is when they will be."""
     if cell.failure is not Failure.NO_THRESHOLD:
         return cell
-    return replace(cell, needed=float(max(1, FREEZE_POOLED - traces)))
+    return replace(cell, needed=float(max(1, missing)))
 
 
 def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -28,12 +28,16 @@ _SCHEMA = pa.schema(
     }
 )
 
+CONCURRENT = "concurrent"
 HELD_OUT = "held_out"
 MIRRORED = "mirrored"
 BEFORE_AFTER = "before_after"
-DESIGNS = ("concurrent", BEFORE_AFTER, HELD_OUT, MIRRORED)
+DESIGNS = (CONCURRENT, BEFORE_AFTER, HELD_OUT, MIRRORED)
 """How the arms may have been made: both models serve the same period, each user one of them; the candidate took over
 from the base at one moment; both ran the items of a data set; a gateway sent what one model answered to the other."""
+
+PRE_PERIOD = timedelta(days=28)
+"""How far before the promotion traffic is read, to freeze thresholds and variances on."""
 
 EVERYTHING = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 """The beginning of a comparison that takes whatever is stored."""
@@ -77,6 +81,11 @@ class Promotion:
     share_changes: tuple[tuple[datetime, float], ...] = ()
 
     @property
+    def arms_since(self) -> datetime:
+        """From when on traces belong to an arm (UTC, naive): the base's may all be from before the promotion."""
+        return self.at - PRE_PERIOD if self.design == BEFORE_AFTER else self.at
+
+    @property
     def is_paired(self) -> bool:
         """Whether both models answered the same things."""
         return self.design in (HELD_OUT, MIRRORED)
@@ -97,8 +106,61 @@ def check_design(promotion: Promotion) -> None:
         raise ValueError("--dataset is missing: name the data set whose items both models ran.")
     if design != HELD_OUT and promotion.dataset is not None:
         raise ValueError(f"--dataset belongs to --design {HELD_OUT}; the design here is {design}.")
-    if promotion.is_paired and promotion.candidate_share is not None:
-        raise ValueError(f"--candidate-share does not apply: in the design {design} both models answer everything.")
+    _check_shares(promotion)
+    _check_planned_end(promotion)
+    _check_strata(promotion)
+
+
+def _check_shares(promotion: Promotion) -> None:
+    if promotion.candidate_share is None or promotion.design == CONCURRENT:
+        return
+    why = "both models answer everything" if promotion.is_paired else "all users get the candidate from --at on"
+    raise ValueError(f"--candidate-share does not apply: in the design {promotion.design} {why}.")
+
+
+def _check_planned_end(promotion: Promotion) -> None:
+    if promotion.planned_end is None:
+        return
+    if promotion.at == EVERYTHING:
+        raise ValueError("--at is missing: --planned-end says how long the comparison lasts, from its beginning on.")
+    if promotion.planned_end <= promotion.at:
+        raise ValueError(
+            f"--planned-end is {promotion.planned_end.isoformat()}Z, which is not after the beginning, "
+            f"{promotion.at.isoformat()}Z: give a later time, or leave it out."
+        )
+
+
+def _check_strata(promotion: Promotion) -> None:
+    if not promotion.stratify_by:
+        return
+    if promotion.is_paired:
+        raise ValueError(
+            f"--stratify-by does not apply: in the design {promotion.design} both models answer the same requests."
+        )
+    if promotion.cohort_by in promotion.stratify_by:
+        raise ValueError(f"--stratify-by {promotion.cohort_by} is what cohorts are made by already: leave it out.")
+    twice = next((name for name in promotion.stratify_by if promotion.stratify_by.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--stratify-by {twice} is given twice: give each attribute once.")
+
+
+def check_share_change(promotion: Promotion, since: datetime) -> None:
+    """Refuse a change of the candidate's share that the comparison has no use for.
+
+    Raises:
+        ValueError: with one sentence that says why, and what is possible.
+    """
+    if promotion.design != CONCURRENT:
+        raise ValueError(
+            f"{promotion.name} has the design {promotion.design}: only in {CONCURRENT} has the candidate a share."
+        )
+    if since <= promotion.at:
+        raise ValueError(
+            f"{promotion.name} began at {promotion.at.isoformat()}Z with the share that `promotion add` was given; "
+            "a change comes after that."
+        )
+    if promotion.ended_at is not None and since >= promotion.ended_at:
+        raise ValueError(f"{promotion.name} ended at {promotion.ended_at.isoformat()}Z; a change comes before that.")
 
 
 def promotion_row(promotion: Promotion, created_at: datetime) -> pa.Table:
@@ -154,7 +216,6 @@ def find_promotion(store: Access, name: str) -> Promotion:
             f"There is no promotion {name!r}; {known}. Register it with `spanverdict promotion add`."
         )
     row = rows[name]
-    changes = store.read(statements.read("promotion_shares"), {"promotion": name}).to_pylist()
     return Promotion(
         name=name,
         base=row["base"],
@@ -166,6 +227,6 @@ def find_promotion(store: Access, name: str) -> Promotion:
         candidate_share=row["candidate_share"],
         dataset=row["dataset"],
         planned_end=row["planned_end"],
-        stratify_by=tuple(row["stratify_by"] or ()),
-        share_changes=tuple((change["since"], change["candidate_share"]) for change in changes),
+        stratify_by=tuple(row["stratify_by"]),
+        share_changes=tuple((change["since"], change["candidate_share"]) for change in row["share_changes"]),
     )

@@ -20,8 +20,8 @@ KEEP_PROBABILITY = "keep_probability"
 FREEZE_BEFORE = 200
 """Pre-period base traces of a cohort from which its thresholds are frozen."""
 
-FREEZE_POOLED = 100
-"""Else: traces of both arms at the first look that has them."""
+_FREEZE_POOLED = 40
+_FREEZE_POOLED_TAIL = 100
 
 _MEAN_CAP = 0.995
 _LOG_LIMITS = (0.05, 0.95)
@@ -90,6 +90,14 @@ def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.Da
     return only_pairs(values) if paired else values
 
 
+def freeze_pooled(metric: Metric) -> int:
+    """Traces of both arms at whose first look thresholds are frozen where the pre-period has too few.
+
+    As many as units are needed in both arms; a tail's own threshold takes more to be anywhere near its quantile.
+    """
+    return _FREEZE_POOLED_TAIL if metric.kind is MetricKind.TAIL else _FREEZE_POOLED
+
+
 def shown_quantile(metric: Metric) -> float:
     """The quantile that a metric shows.
 
@@ -149,7 +157,7 @@ def thresholds(values: pl.DataFrame, before: pl.DataFrame, metric: Metric) -> pl
         values.group_by("cohort", "look")
         .len()
         .sort("cohort", "look")
-        .filter(pl.col("len").cum_sum().over("cohort") >= FREEZE_POOLED)
+        .filter(pl.col("len").cum_sum().over("cohort") >= freeze_pooled(metric))
         .group_by("cohort")
         .agg(freeze=pl.col("look").min())
     )

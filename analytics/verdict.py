@@ -28,7 +28,7 @@ from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
 from analytics.stats.family import NEVER, family_of_p_values
 from analytics.stats.multiplicity import e_bh
-from analytics.values import ARMS, FREEZE_POOLED
+from analytics.values import ARMS, freeze_pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -291,13 +291,13 @@ def _consequence(metric: Metric, verdict: Verdict, found: Finding, interval: tup
         case Verdict.NO_REGRESSION:
             return f", within the margin of {margin}"
         case _:
-            return _undecided(found, margin)
+            return _undecided(metric, found, margin)
 
 
-def _undecided(found: Finding, margin: str) -> str:
+def _undecided(metric: Metric, found: Finding, margin: str) -> str:
     few = ""
     if found.failure is Failure.NO_THRESHOLD:
-        return f": too few traces to compare yet; a comparison begins at {FREEZE_POOLED}"
+        return f": too few traces to compare yet; a comparison begins at {freeze_pooled(metric)}"
     if found.failure is Failure.TOO_FEW_DAYS:
         return f": a comparison by days needs {FEWEST_DAYS_BEFORE} whole days before the change and one after it"
     if found.failure is Failure.TOO_FEW_UNITS:

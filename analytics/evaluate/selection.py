@@ -95,7 +95,7 @@ def targets(store: Access, selection: Selection, evaluator: Description, *, agai
     """
     promotion = selection.promotion
     cohort_by = promotion.cohort_by if promotion else None
-    since = [moment for moment in (selection.since, promotion and promotion.at) if moment]
+    since = [moment for moment in (selection.since, promotion and promotion.arms_since) if moment]
     until = [moment for moment in (selection.until, promotion and promotion.ended_at) if moment]
     rows = store.read(
         statements.read("evaluate_targets"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from analytics.promotions import EVERYTHING, HELD_OUT, MIRRORED, Promotion
+from analytics.promotions import BEFORE_AFTER, EVERYTHING, HELD_OUT, MIRRORED, Promotion
 from analytics.report.model import ArmValue, CohortResult, Decision, MetricResult, Verdict
 from analytics.report.text import name
 
@@ -248,9 +248,14 @@ def scope(promotion: Promotion, quoted: Callable[[str], str] = str) -> str:
     over = {HELD_OUT: f"on the data set {quoted(promotion.dataset or '')}", MIRRORED: "on mirrored requests"}
     said = [over[promotion.design]] if promotion.design in over else []
     if promotion.at != EVERYTHING:
-        said.append(f"since {instant(promotion.at)}")
+        period = "before and after" if promotion.design == BEFORE_AFTER else "since"
+        said.append(f"{period} {instant(promotion.at)}")
+    if promotion.planned_end is not None:
+        said.append(f"until {instant(promotion.planned_end)} as planned")
     if promotion.cohort_by is not None:
         said.append(f"by {quoted(promotion.cohort_by)}")
+    if promotion.stratify_by:
+        said.append(f"within each {' and '.join(quoted(attribute) for attribute in promotion.stratify_by)}")
     return ", ".join(said)
 
 

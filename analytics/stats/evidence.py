@@ -21,6 +21,9 @@ HYBRID_EVENTS = 100
 EXCESS_SCALES = (0.25, 0.7, 2.0)
 """Sizes of a regression worth finding in a mean log excess, as multiples of its pooled value."""
 
+EXCESS_SHARE = 0.75
+"""Weight of the mean log excess beside the exceedance."""
+
 _NO_LOOK = 0.0
 
 
@@ -60,9 +63,15 @@ def hybrid_ready(sums: TwoArmSums) -> BoolArray:
     return enough_units(sums) & (expected >= HYBRID_EVENTS)
 
 
-def average(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Log of the average of two e-values, itself an e-value under any dependence."""
-    return np.asarray(np.logaddexp(first, second) - np.log(2), dtype=np.float64)
+def average(first: FloatArray, second: FloatArray, share: float = 0.5) -> FloatArray:
+    """Log of the weighted average of two e-values, itself an e-value under any dependence.
+
+    Args:
+        first: log e-values.
+        second: log e-values.
+        share: weight of the first.
+    """
+    return np.asarray(np.logaddexp(first + np.log(share), second + np.log1p(-share)), dtype=np.float64)
 
 
 def log_e_counts(sums: TwoArmSums) -> FloatArray:
@@ -103,6 +112,8 @@ def mean_evidence(sums: TwoArmSums, contrast: Contrast, first_look: IndexArray) 
 def tail_evidence(excess: TwoArmSums, exceedance: TwoArmSums, first_look: IndexArray) -> Evidence:
     """The average of the normal mixture on log excesses and the counts' e-value of exceedance of a quantile.
 
+    The excess weighs more: it uses how far the slow traces lie beyond, and what the exceedance adds is few traces.
+
     Args:
         excess: sums of the winsorised log excess over the lower threshold.
         exceedance: sums of "above the upper threshold".
@@ -111,8 +122,8 @@ def tail_evidence(excess: TwoArmSums, exceedance: TwoArmSums, first_look: IndexA
     normal = mean_evidence(excess, mean_difference(excess, EXCESS_SCALES, relative=True), first_look)
     known = known_from(first_look, excess) & excess.both_arms
     return Evidence(
-        np.where(known, average(normal.worse, log_e_counts(exceedance)), _NO_LOOK),
-        np.where(known, average(normal.better, log_e_counts(exceedance.swapped())), _NO_LOOK),
+        np.where(known, average(normal.worse, log_e_counts(exceedance), EXCESS_SHARE), _NO_LOOK),
+        np.where(known, average(normal.better, log_e_counts(exceedance.swapped()), EXCESS_SHARE), _NO_LOOK),
     )
 
 

@@ -270,15 +270,16 @@ def test_a_tails_threshold_comes_from_the_pre_period() -> None:
     assert data.first_look[0] == 0
 
 
-def test_pooled_thresholds_wait_for_enough_traces() -> None:
-    """Without a pre-period the thresholds are known from the first look with a hundred traces, or never."""
+@pytest.mark.parametrize(("metric", "enough"), [(COST, 40), (P99, 100)])
+def test_pooled_thresholds_wait_for_enough_traces(metric: Metric, enough: int) -> None:
+    """Without a pre-period the thresholds are known from the first look with enough traces, or never."""
     frame = traffic(600).filter(pl.col("cohort") == "left")
-    data = aggregate(frame, COST)
+    data = aggregate(frame, metric)
     per_day = frame.group_by(pl.col("end_time").dt.date()).len().sort("end_time")
-    reached = per_day.filter(pl.col("len").cum_sum() >= 100)["end_time"][0]
-    assert data.looks[data.by_metric["cost"].first_look[0]] == reached
-    few = aggregate(frame.head(60), COST)
-    assert few.by_metric["cost"].first_look[0] == len(few.looks)
+    reached = per_day.filter(pl.col("len").cum_sum() >= enough)["end_time"][0]
+    assert data.looks[data.by_metric[metric.name].first_look[0]] == reached
+    few = aggregate(frame.head(enough - 1), metric)
+    assert few.by_metric[metric.name].first_look[0] == len(few.looks)
 
 
 def test_thresholds_do_not_change_with_later_data() -> None:

@@ -47,13 +47,20 @@ def where(request: pytest.FixtureRequest, db: Path) -> Path:
 
 
 def test_promotions_are_kept(where: Path, cli: Cli) -> None:
-    """Added, listed, shown and ended, alike with a server and without; what is said goes to standard error."""
+    """Added, listed, shown, changed and ended, alike with a server and without; what is said goes to standard error."""
     added = cli(
         "promotion", "add", "p", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T02:00+02:00",
-        "--cohort-by", "app.cohort", "--candidate-share", "0.25", "--db", where,
+        "--cohort-by", "app.cohort", "--candidate-share", "0.25", "--planned-end", "2026-11-16",
+        "--stratify-by", "app.difficulty", "--stratify-by", "app.language", "--db", where,
     )  # fmt: skip
     assert (added.exit_code, added.stdout) == (0, "")
-    assert added.stderr == "Promotion p: m1 beside m0 since 2026-11-02T00:00:00Z, by app.cohort.\n"
+    assert added.stderr == (
+        "Promotion p: m1 beside m0 since 2026-11-02T00:00:00Z, until 2026-11-16T00:00:00Z as planned, by app.cohort, "
+        "within each app.difficulty and app.language.\n"
+    )
+    changed = cli("promotion", "share", "p", "--candidate-share", "0.5", "--at", "2026-11-05")
+    assert (changed.exit_code, changed.stdout) == (0, "")
+    assert changed.stderr == "Promotion p: from 2026-11-05T00:00:00Z on the candidate's share is 0.5.\n"
     shown = cli("promotion", "show", "p")
     assert (shown.exit_code, shown.stderr) == (0, "")
     promotion = json.loads(shown.stdout)[0]
@@ -61,6 +68,8 @@ def test_promotions_are_kept(where: Path, cli: Cli) -> None:
     assert promotion == {
         "name": "p", "base": "m0", "candidate": "m1", "design": "concurrent", "started_at": "2026-11-02T00:00:00",
         "ended_at": None, "cohort_by": "app.cohort", "candidate_share": 0.25, "dataset": None,
+        "planned_end": "2026-11-16T00:00:00", "stratify_by": ["app.difficulty", "app.language"],
+        "share_changes": [{"since": "2026-11-05T00:00:00", "candidate_share": 0.5}],
     }  # fmt: skip
     listed = cli("promotion", "list", "--format", "csv")
     assert [row["name"] for row in csv.DictReader(io.StringIO(listed.stdout))] == ["p"]

@@ -232,6 +232,19 @@ def test_a_cohort_and_a_window(promoted: Path, cli: Cli, talk: Callable[..., Non
     assert {row["trace_id"] for row in stored(promoted)} == {trace_id("m0", 5), trace_id("m0", 7)}
 
 
+@pytest.mark.parametrize(("design", "judged"), [("before_after", 10), ("concurrent", 5)])
+def test_the_base_before_a_change_of_all_traffic(
+    db: Path, cli: Cli, talk: Callable[..., None], design: str, judged: int
+) -> None:
+    """Where all users changed at one moment the base's traces precede it; a split has both arms since then."""
+    talk(db, "m0", 10)
+    added = cli("promotion", "add", "q", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T00:05Z",
+                "--cohort-by", "app.cohort", "--design", design)  # fmt: skip
+    assert added.exit_code == 0
+    assert cli("evaluate", "JSONValidation", "--promotion", "q").exit_code == 0
+    assert len(stored(db)) == judged
+
+
 def test_arms_that_are_not_judged_alike_are_told(promoted: Path, cli: Cli, talk: Callable[..., None]) -> None:
     """Where one arm's content was not recorded, the coverage of both and a warning."""
     talk(promoted, "m0", 6)

@@ -1,4 +1,0 @@
-SELECT since, candidate_share
-FROM promotion_shares
-WHERE promotion = $promotion
-ORDER BY since
