@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import pytest
 
+from analytics.promotions import Promotion
 from analytics.report import formatting
 
 
@@ -86,3 +88,25 @@ def test_interval(bounds: tuple[float, float] | None, written: str) -> None:
 def test_metric_label(metric: str, label: str) -> None:
     """Metrics have the names people use."""
     assert formatting.metric_label(metric) == label
+
+
+@pytest.mark.parametrize(
+    ("design", "planned_end", "stratify_by", "said"),
+    [
+        ("concurrent", None, (), "since 2026-11-02T00:00:00Z, by app.cohort"),
+        ("before_after", None, (), "before and after 2026-11-02T00:00:00Z, by app.cohort"),
+        (
+            "concurrent",
+            datetime(2026, 11, 16),
+            ("a", "b"),
+            "since 2026-11-02T00:00:00Z, until 2026-11-16T00:00:00Z as planned, by app.cohort, within each a and b",
+        ),
+        ("mirrored", None, (), "on mirrored requests, since 2026-11-02T00:00:00Z, by app.cohort"),
+    ],
+)
+def test_scope(design: str, planned_end: datetime | None, stratify_by: tuple[str, ...], said: str) -> None:
+    """What is compared is said with its period, its cohorts and its strata."""
+    promotion = Promotion(
+        "p", "m0", "m1", design, datetime(2026, 11, 2), None, "app.cohort", None, None, planned_end, stratify_by
+    )
+    assert formatting.scope(promotion) == said
