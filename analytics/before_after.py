@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from math import inf
+from math import inf, isfinite, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,8 @@ NOT_ASKED = frozenset({"sample_ratio"})
 """Checks that make no sense in this design: the share of users is 0 before the change and 1 after it."""
 
 _MOST_NAMED = 5
+# More than ten times as much is nothing that a person could plan with.
+_LARGEST_DETECTABLE = log(10)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ def judge_periods(
     frozen = freeze(everything, everything.filter(pl.col("start_time") < promotion.at), metrics, as_of=as_of)
     changed = set(found.compared["cohort"])
     own = replace(frozen, expected={name: size for name, size in frozen.expected.items() if name in changed})
-    aggregated = finished(partial_cells(found.compared, frozen, metrics, as_of=as_of), own, metrics, as_of=as_of)
-    levels = partial_cells(everything, frozen, metrics, as_of=as_of).levels
+    of_changed = partial_cells(found.compared, frozen, metrics, as_of=as_of)
+    aggregated = finished(of_changed, own, metrics, as_of=as_of)
+    levels = (of_changed + partial_cells(found.stayed, frozen, metrics, as_of=as_of)).levels
     tested = {}
     for metric in metrics:
         calendar = Calendar.of(metric.maturity, since=promotion.at - PERIOD_BEFORE, at=promotion.at, until=as_of)
@@ -249,12 +252,11 @@ class _StepTest:
             raise ValueError("a finding needs a step")
         sign, kind, base = test.sign, test.metric.kind, float(test.data.values[row, 0])
 
+        # Moving the tail by s in the logarithm moves the mean excess by s times the tail's share.
+        scale = tail_share(shown_quantile(test.metric)) if kind is MetricKind.TAIL else 1.0
+
         def in_unit(end: float) -> float:
-            if kind is MetricKind.RATE:
-                return sign * end
-            # Moving the tail by s in the logarithm moves the mean excess by s times the tail's share.
-            scale = tail_share(shown_quantile(test.metric)) if kind is MetricKind.TAIL else 1.0
-            return base * change(sign * end / scale)
+            return sign * end if kind is MetricKind.RATE else base * change(sign * end / scale)
 
         def interval(low: FloatArray, high: FloatArray) -> tuple[float, float]:
             first, second = sorted((in_unit(float(low[row])), in_unit(float(high[row]))))
@@ -262,6 +264,9 @@ class _StepTest:
 
         effect = float(found.effect[row])
         after = self.steps.days_after[row, -1]
+        detectable = float(found.detectable[row])
+        if kind is not MetricKind.RATE and detectable / scale > _LARGEST_DETECTABLE:
+            detectable = inf
         per_day = float(self.series.traces_after[row]) / max(1, int(after))
         associated = (
             "" if self.has_controls else ": associated with the change, which is not to say caused by the model"
@@ -272,7 +277,7 @@ class _StepTest:
             alone=interval(found.low_alone, found.high_alone),
             margin=sign * margin,
             needed=float(np.ceil(found.days_needed[row] * per_day)),
-            detectable=abs(in_unit(float(found.detectable[row]))),
+            detectable=abs(in_unit(detectable)) if isfinite(detectable) else inf,
             worse=bool(tested.worse[row]) and effect > 0,
             better=bool(tested.better[row]) and effect < 0,
             ready=bool(ready[row]),
