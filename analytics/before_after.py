@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from analytics.metrics import Metric
     from analytics.promotions import Promotion
     from analytics.stats.family import Tested
-    from analytics.stats.sums import BoolArray, FloatArray
+    from analytics.stats.sums import FloatArray
 
 STAYED = 0.99
 """A cohort of whose traces after the change at least this share met the base has stayed with it."""
@@ -243,13 +243,34 @@ class _StepTest:
             at_margin=at_margin,
             alpha=alpha,
         )
-        return [self._finding(test, tested, found, ready, float(accepted[row]), row) for row in range(len(accepted))]
+        per_day = after / np.maximum(self.steps.days_after[:, -1], 1)
+        return [
+            self._finding(
+                test,
+                tested,
+                found,
+                margin=float(accepted[row]),
+                per_day=float(per_day[row]),
+                ready=bool(ready[row]),
+                failure=self._failure(test, self.steps, row, is_ready=bool(ready[row])),
+                row=row,
+            )
+            for row in range(len(accepted))
+        ]
 
     def _finding(
-        self, test: MetricTest, tested: Tested, found: StepAssessment, ready: BoolArray, margin: float, row: int
+        self,
+        test: MetricTest,
+        tested: Tested,
+        found: StepAssessment,
+        *,
+        margin: float,
+        per_day: float,
+        ready: bool,
+        failure: Failure | None,
+        row: int,
     ) -> Finding:
-        if self.steps is None:
-            raise ValueError("a finding needs a step")
+        """One cohort's, in the metric's unit."""
         sign, kind, base = test.sign, test.metric.kind, float(test.data.values[row, 0])
 
         # Moving the tail by s in the logarithm moves the mean excess by s times the tail's share.
@@ -263,11 +284,9 @@ class _StepTest:
             return first, second
 
         effect = float(found.effect[row])
-        after = self.steps.days_after[row, -1]
         detectable = float(found.detectable[row])
         if kind is not MetricKind.RATE and detectable / scale > _LARGEST_DETECTABLE:
             detectable = inf
-        per_day = float(self.series.traces_after[row]) / max(1, int(after))
         associated = (
             "" if self.has_controls else ": associated with the change, which is not to say caused by the model"
         )
@@ -280,8 +299,8 @@ class _StepTest:
             detectable=abs(in_unit(detectable)) if isfinite(detectable) else inf,
             worse=bool(tested.worse[row]) and effect > 0,
             better=bool(tested.better[row]) and effect < 0,
-            ready=bool(ready[row]),
-            failure=self._failure(test, self.steps, row, is_ready=bool(ready[row])),
+            ready=ready,
+            failure=failure,
             among="by the day beside the cohorts that stayed" if self.has_controls else "by the day",
             caveat=associated,
         )
