@@ -243,14 +243,14 @@ def with_labels(traces: pl.DataFrame, rng: np.random.Generator, as_of: datetime,
 
 @pytest.mark.slow
 def test_late_labels(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """T4: equal models with labels that come up to a week late, looked at every day of two weeks, 1,500 a day.
+    """T4: equal models with labels that come up to a week late, looked at every day of two weeks, 300 a day.
 
-    Counting what has come so far calls the candidate better nearly always; waiting as long before as after does not.
+    Counting what has come so far mostly calls the candidate better; waiting as long before as after does not.
     """
     runs, false, naive = 100, 0, 0
-    world = World(after=14, per_day=1_500, shock=0.0)
+    world = World(after=14, per_day=300, shock=0.0)
     for seed in range(runs):
-        rng, traces = np.random.default_rng(seed), world.traces(seed)
+        rng, traces = np.random.default_rng(10_000 + seed), world.traces(seed)
         labelled = with_labels(traces, rng, world.as_of, 7 * DAY)
         false += judged(labelled, world.as_of, REOPENED)["refunds reopened_rate"].verdict is Verdict.IMPROVED
         soon = AT + 4 * DAY
@@ -259,4 +259,4 @@ def test_late_labels(record_testsuite_property: Callable[[str, object], None]) -
         naive += hasty["refunds reopened_rate"].verdict is Verdict.IMPROVED
     record_testsuite_property("late labels: false improved, counted so far", (false / runs, naive / runs))
     assert false <= 0.01 * runs
-    assert naive >= 0.95 * runs
+    assert naive >= 0.5 * runs
