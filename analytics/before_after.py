@@ -162,11 +162,13 @@ def judge_periods(
     own = replace(frozen, expected={name: size for name, size in frozen.expected.items() if name in changed})
     of_changed = partial_cells(found.compared, frozen, metrics, as_of=as_of)
     aggregated = finished(of_changed, own, metrics, as_of=as_of)
-    levels = (of_changed + partial_cells(found.stayed, frozen, metrics, as_of=as_of)).levels
+    of_stayed = partial_cells(found.stayed, frozen, metrics, as_of=as_of)
     tested = {}
     for metric in metrics:
         calendar = Calendar.of(metric.maturity, since=promotion.at - PERIOD_BEFORE, at=promotion.at, until=as_of)
-        series = daily_series(levels[metric.name], calendar, (*aggregated.cohorts, *found.controls), found.controls)
+        # No cohort is in both.
+        rows = pl.concat([part.levels[metric.name].sums for part in (of_changed, of_stayed)])
+        series = daily_series(rows, metric, calendar, (*aggregated.cohorts, *found.controls), found.controls)
         tested[metric.name] = _StepTest.of(metric, calendar, series, aggregated)
     engine = Engine(
         lambda metric, data: replace(metric_test(metric, data), evidence=tested[metric.name].evidence),
@@ -287,6 +289,7 @@ class _StepTest:
         detectable = float(found.detectable[row])
         if kind is not MetricKind.RATE and detectable / scale > _LARGEST_DETECTABLE:
             detectable = inf
+        like = " among like traces" if test.data.strata[row] else ""
         associated = (
             "" if self.has_controls else ": associated with the change, which is not to say caused by the model"
         )
@@ -301,7 +304,7 @@ class _StepTest:
             better=bool(tested.better[row]) and effect < 0,
             ready=ready,
             failure=failure,
-            among="by the day beside the cohorts that stayed" if self.has_controls else "by the day",
+            among=f"by the day{like}{' beside the cohorts that stayed' if self.has_controls else ''}",
             caveat=associated,
         )
 

@@ -201,6 +201,21 @@ def test_every_kind_of_metric() -> None:
     assert equal["refunds latency_p50"].verdict is Verdict.NO_REGRESSION
 
 
+def test_another_mix_is_no_other_model() -> None:
+    """Twice as many hard requests since the change look like a regression; within strata they do not."""
+    rng = np.random.default_rng(14)
+    traces = World(shock=0.005, after=14, per_day=300).traces(14)
+    hard = rng.random(traces.height) < np.where(traces["start_time"] >= AT, 0.6, 0.3)
+    fails = rng.random(traces.height) < np.where(hard, 0.4, 0.05)
+    mixed = traces.with_columns(stratum=pl.Series(np.where(hard, "hard", "easy")), error=pl.Series(fails))
+    raw = judged(mixed.drop("stratum"), AT + 14 * DAY, ERRORS)["refunds error_rate"]
+    assert raw.verdict is Verdict.REGRESSED
+    within = judged(mixed, AT + 14 * DAY, ERRORS)["refunds error_rate"]
+    assert within.verdict is not Verdict.REGRESSED
+    assert abs(within.effect or 0.0) < 0.02
+    assert "among like traces" in within.reason
+
+
 def test_a_metric_where_higher_is_better() -> None:
     """Turned round, more is an improvement and less a regression."""
     turned = replace(ERRORS, higher_is="better", name="resolved_rate")
