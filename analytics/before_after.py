@@ -103,7 +103,7 @@ def periods(traces: pl.DataFrame, promotion: Promotion) -> Periods:
     return Periods(kept, base_rows, controls, others, tuple(name for name in stayed if name not in long_enough))
 
 
-def design_check(found: Periods) -> Check:
+def design_check(found: Periods, promotion: Promotion) -> Check:
     """How much this design can show here, and what to do about it."""
     weakest = "before and after is the weakest design: whatever else changed on that day is in it"
     split = "prefer a split of the traffic"
@@ -115,6 +115,8 @@ def design_check(found: Periods) -> Check:
             f" {_listed(found.too_new)} stayed with the base but {_had(found.too_new)} fewer than {DAYS_FOR_WEEKDAYS}"
             " days before the change, too few to be a control, and is left out."
         )
+    if promotion.planned_end is not None:
+        left_out += " The declared end spends nothing in this design."
     if found.controls:
         detail = (
             f"What {_listed(found.controls)} did at the same time, which stayed with the base, is taken out; still, "

@@ -99,7 +99,9 @@ class DailySeries:
     enough: BoolArray
 
 
-def daily_series(level: LevelOne, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]) -> DailySeries:
+def daily_series(
+    sums: pl.DataFrame, metric: Metric, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]
+) -> DailySeries:
     """The daily series of one metric.
 
     Args:

@@ -123,8 +123,9 @@ def test_cohorts_that_stayed_are_found() -> None:
     assert set(found.compared.group_by("arm").agg(pl.col("start_time").min() >= AT).rows()) == {
         ("base", False), ("candidate", True),
     }  # fmt: skip
-    check = design_check(found)
+    check = design_check(found, replace(PROMOTION, planned_end=AT + 14 * DAY))
     assert check.status is CheckStatus.PASS
+    assert check.detail.endswith("The declared end spends nothing in this design.")
     assert "What disputes did" in check.detail
     assert "limits stayed with the base but had fewer than 14 days" in check.detail
 
@@ -136,7 +137,7 @@ def test_traces_of_the_base_after_the_change_are_left_out() -> None:
     mixed = traces.with_columns(arm=pl.when(lagging).then(pl.lit("base")).otherwise("arm"))
     found = periods(mixed, PROMOTION)
     assert found.compared.filter(pl.col("start_time") >= AT)["arm"].unique().to_list() == ["candidate"]
-    check = design_check(found)
+    check = design_check(found, PROMOTION)
     assert check.status is CheckStatus.WARN
     assert "% of the traces after the change still met the base" in check.detail
     assert "weakest design" in check.detail
