@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from math import inf
+from math import inf, isfinite, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from analytics.metrics import Metric
     from analytics.promotions import Promotion
     from analytics.stats.family import Tested
-    from analytics.stats.sums import BoolArray, FloatArray
+    from analytics.stats.sums import FloatArray
 
 STAYED = 0.99
 """A cohort of whose traces after the change at least this share met the base has stayed with it."""
@@ -55,6 +55,8 @@ NOT_ASKED = frozenset({"sample_ratio"})
 """Checks that make no sense in this design: the share of users is 0 before the change and 1 after it."""
 
 _MOST_NAMED = 5
+# More than ten times as much is nothing that a person could plan with.
+_LARGEST_DETECTABLE = log(10)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def periods(traces: pl.DataFrame, promotion: Promotion) -> Periods:
     return Periods(kept, base_rows, controls, others, tuple(name for name in stayed if name not in long_enough))
 
 
-def design_check(found: Periods) -> Check:
+def design_check(found: Periods, promotion: Promotion) -> Check:
     """How much this design can show here, and what to do about it."""
     weakest = "before and after is the weakest design: whatever else changed on that day is in it"
     split = "prefer a split of the traffic"
@@ -113,6 +115,8 @@ def design_check(found: Periods) -> Check:
             f" {_listed(found.too_new)} stayed with the base but {_had(found.too_new)} fewer than {DAYS_FOR_WEEKDAYS}"
             " days before the change, too few to be a control, and is left out."
         )
+    if promotion.planned_end is not None:
+        left_out += " The declared end spends nothing in this design."
     if found.controls:
         detail = (
             f"What {_listed(found.controls)} did at the same time, which stayed with the base, is taken out; still, "
@@ -158,12 +162,15 @@ def judge_periods(
     frozen = freeze(everything, everything.filter(pl.col("start_time") < promotion.at), metrics, as_of=as_of)
     changed = set(found.compared["cohort"])
     own = replace(frozen, expected={name: size for name, size in frozen.expected.items() if name in changed})
-    aggregated = finished(partial_cells(found.compared, frozen, metrics, as_of=as_of), own, metrics, as_of=as_of)
-    levels = partial_cells(everything, frozen, metrics, as_of=as_of).levels
+    of_changed = partial_cells(found.compared, frozen, metrics, as_of=as_of)
+    aggregated = finished(of_changed, own, metrics, as_of=as_of)
+    of_stayed = partial_cells(found.stayed, frozen, metrics, as_of=as_of)
     tested = {}
     for metric in metrics:
         calendar = Calendar.of(metric.maturity, since=promotion.at - PERIOD_BEFORE, at=promotion.at, until=as_of)
-        series = daily_series(levels[metric.name], calendar, (*aggregated.cohorts, *found.controls), found.controls)
+        # No cohort is in both.
+        rows = pl.concat([part.levels[metric.name].sums for part in (of_changed, of_stayed)])
+        series = daily_series(rows, metric, calendar, (*aggregated.cohorts, *found.controls), found.controls)
         tested[metric.name] = _StepTest.of(metric, calendar, series, aggregated)
     engine = Engine(
         lambda metric, data: replace(metric_test(metric, data), evidence=tested[metric.name].evidence),
@@ -240,29 +247,51 @@ class _StepTest:
             at_margin=at_margin,
             alpha=alpha,
         )
-        return [self._finding(test, tested, found, ready, float(accepted[row]), row) for row in range(len(accepted))]
+        per_day = after / np.maximum(self.steps.days_after[:, -1], 1)
+        return [
+            self._finding(
+                test,
+                tested,
+                found,
+                margin=float(accepted[row]),
+                per_day=float(per_day[row]),
+                ready=bool(ready[row]),
+                failure=self._failure(test, self.steps, row, is_ready=bool(ready[row])),
+                row=row,
+            )
+            for row in range(len(accepted))
+        ]
 
     def _finding(
-        self, test: MetricTest, tested: Tested, found: StepAssessment, ready: BoolArray, margin: float, row: int
+        self,
+        test: MetricTest,
+        tested: Tested,
+        found: StepAssessment,
+        *,
+        margin: float,
+        per_day: float,
+        ready: bool,
+        failure: Failure | None,
+        row: int,
     ) -> Finding:
-        if self.steps is None:
-            raise ValueError("a finding needs a step")
+        """One cohort's, in the metric's unit."""
         sign, kind, base = test.sign, test.metric.kind, float(test.data.values[row, 0])
 
+        # Moving the tail by s in the logarithm moves the mean excess by s times the tail's share.
+        scale = tail_share(shown_quantile(test.metric)) if kind is MetricKind.TAIL else 1.0
+
         def in_unit(end: float) -> float:
-            if kind is MetricKind.RATE:
-                return sign * end
-            # Moving the tail by s in the logarithm moves the mean excess by s times the tail's share.
-            scale = tail_share(shown_quantile(test.metric)) if kind is MetricKind.TAIL else 1.0
-            return base * change(sign * end / scale)
+            return sign * end if kind is MetricKind.RATE else base * change(sign * end / scale)
 
         def interval(low: FloatArray, high: FloatArray) -> tuple[float, float]:
             first, second = sorted((in_unit(float(low[row])), in_unit(float(high[row]))))
             return first, second
 
         effect = float(found.effect[row])
-        after = self.steps.days_after[row, -1]
-        per_day = float(self.series.traces_after[row]) / max(1, int(after))
+        detectable = float(found.detectable[row])
+        if kind is not MetricKind.RATE and detectable / scale > _LARGEST_DETECTABLE:
+            detectable = inf
+        like = " among like traces" if test.data.strata[row] else ""
         associated = (
             "" if self.has_controls else ": associated with the change, which is not to say caused by the model"
         )
@@ -272,12 +301,12 @@ class _StepTest:
             alone=interval(found.low_alone, found.high_alone),
             margin=sign * margin,
             needed=float(np.ceil(found.days_needed[row] * per_day)),
-            detectable=abs(in_unit(float(found.detectable[row]))),
+            detectable=abs(in_unit(detectable)) if isfinite(detectable) else inf,
             worse=bool(tested.worse[row]) and effect > 0,
             better=bool(tested.better[row]) and effect < 0,
-            ready=bool(ready[row]),
-            failure=self._failure(test, self.steps, row, is_ready=bool(ready[row])),
-            among="by the day beside the cohorts that stayed" if self.has_controls else "by the day",
+            ready=ready,
+            failure=failure,
+            among=f"by the day{like}{' beside the cohorts that stayed' if self.has_controls else ''}",
             caveat=associated,
         )
 

@@ -21,11 +21,14 @@ from analytics.stats.evidence import EXCESS_SCALES, MINIMUM_EVENTS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from analytics.level_one import LevelOne
+    from analytics.metrics import Metric
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray
 
 THINNEST_DAY = 0.25
 """A day with fewer than this share of the usual traces (the median of those before) has no value of its own."""
+
+FEWEST_OF_STRATUM = 20
+"""Traces before the change without which a stratum has no usual value."""
 
 _DAY = timedelta(days=1)
 
@@ -96,17 +99,20 @@ class DailySeries:
     enough: BoolArray
 
 
-def daily_series(level: LevelOne, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]) -> DailySeries:
+def daily_series(
+    sums: pl.DataFrame, metric: Metric, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]
+) -> DailySeries:
     """The daily series of one metric.
 
     Args:
-        level: the metric's level-one sums of all cohorts, before and after the change.
+        sums: the metric's level-one rows of all cohorts, before and after the change.
+        metric: the metric.
         calendar: the days.
         cohorts: whose series, by name.
         stayed: cohorts that stayed with the base; of the others the traces of the candidate count after the change.
     """
-    metric, before = level.metric, len(calendar.before)
-    n, y, squares = _totals(level, calendar, cohorts, stayed)
+    before = len(calendar.before)
+    n, y, squares = _totals(sums, calendar, cohorts, stayed)
     usual = np.median(n[:, :before], axis=1, keepdims=True) if before else np.zeros((len(cohorts), 1))
     known = (n > 0) & (n >= THINNEST_DAY * usual)
     mean = np.divide(y, n, out=np.full_like(y, np.nan), where=known)
@@ -143,16 +149,20 @@ def _enough_events(n: FloatArray, y: FloatArray, before: int) -> BoolArray:
 
 
 def _totals(
-    level: LevelOne, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]
+    sums: pl.DataFrame, calendar: Calendar, cohorts: tuple[str, ...], stayed: Collection[str]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Traces, value totals, and squared deviations of the users' totals from the day's mean, (cohorts, days) each."""
     shape = len(cohorts), len(calendar.days)
     on_base = pl.col("look").is_in(calendar.before) | pl.col("cohort").is_in(list(stayed))
-    of_users = (
-        level.sums.filter(pl.col("cohort").is_in(cohorts) & pl.col("look").is_in(calendar.days))
+    rows = (
+        sums.filter(pl.col("cohort").is_in(cohorts) & pl.col("look").is_in(calendar.days))
         .filter(pl.col("arm") == pl.when(on_base).then(pl.lit("base")).otherwise(pl.lit("candidate")))
-        .group_by("cohort", "look", "unit")
-        .agg(pl.col("weight", "tested").sum().cast(pl.Float64) / ONE)
+        .select("cohort", "stratum", "look", "unit", pl.col("weight", "tested").cast(pl.Float64) / ONE)
+    )
+    of_users = (
+        _standardised(rows, calendar)
+        .group_by("cohort", "look", "unit", maintain_order=True)
+        .agg(pl.col("weight", "tested").sum())
         .sort("cohort", "look", "unit")
         .with_columns(
             mean=pl.col("tested").sum().over("cohort", "look") / pl.col("weight").sum().over("cohort", "look")
@@ -163,11 +173,33 @@ def _totals(
     )
     row = {name: number for number, name in enumerate(cohorts)}
     column = {day: number for number, day in enumerate(calendar.days)}
-    rows = np.array([row[name] for name in by_day["cohort"]], dtype=np.intp)
-    columns = np.array([column[day] for day in by_day["look"]], dtype=np.intp)
+    at_row = np.array([row[name] for name in by_day["cohort"]], dtype=np.intp)
+    at_column = np.array([column[day] for day in by_day["look"]], dtype=np.intp)
     found = np.zeros((3, *shape))
-    found[:, rows, columns] = by_day.select("weight", "tested", "squares").to_numpy().T
+    found[:, at_row, at_column] = by_day.select("weight", "tested", "squares").to_numpy().T
     return found[0], found[1], found[2]
+
+
+def _standardised(rows: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
+    """The rows with what their strata usually have over their cohort taken off, so that the mix of a day does not show.
+
+    Usual is the base's before the change. A stratum that was hardly there then has nothing to be compared with.
+    """
+    usual = (
+        rows.filter(pl.col("look").is_in(calendar.before))
+        .group_by("cohort", "stratum", maintain_order=True)
+        .agg(pl.col("weight", "tested").sum())
+        .with_columns(over=pl.col("tested") / pl.col("weight"))
+        .with_columns(
+            over=pl.col("over") - pl.col("tested").sum().over("cohort") / pl.col("weight").sum().over("cohort"),
+            strata=pl.len().over("cohort"),
+        )
+        .filter((pl.col("weight") >= FEWEST_OF_STRATUM) | (pl.col("strata") == 1))
+        .select("cohort", "stratum", "over")
+    )
+    return rows.join(usual, on=["cohort", "stratum"], maintain_order="left").with_columns(
+        tested=pl.col("tested") - pl.col("weight") * pl.col("over")
+    )
 
 
 def since_change(calendar: Calendar, looks: tuple[date, ...]) -> IndexArray:

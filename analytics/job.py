@@ -102,7 +102,7 @@ def _report_by_time(
     validity = checks(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
     asked = (check for check in validity if check.check not in NOT_ASKED)
     matured = maturity_checks(found.compared, metrics, as_of=as_of)
-    found_checks = (*read.outcome_checks, *asked, *matured, design_check(found))
+    found_checks = (*read.outcome_checks, *asked, *matured, design_check(found, promotion))
     return _report(
         promotion, options, found.compared, found.stayed, metrics, found_checks, as_of=as_of, now=now, by_time=found
     )

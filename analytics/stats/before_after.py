@@ -16,6 +16,7 @@ from scipy.special import fdtrc, ndtri
 from analytics.stats.bounds import bound, critical_t
 from analytics.stats.contrast import Contrast
 from analytics.stats.evidence import Evidence, best_look
+from analytics.stats.mixture import log_e_mixture, t_to_z
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray
@@ -297,14 +298,15 @@ def _days_needed(found: Steps, last: Contrast, margin: FloatArray, alpha: float)
 
     Days before the change do not become more, so that there is a limit to what days after it can show.
     """
-    days = found.days_after[:, -1]
-    distance = margin - last.effect
+    days, past = found.days_after[:, -1], 1 / np.maximum(found.days_before, 1)
+    distance, known = margin - last.effect, found.days[:, -1] & found.varies
     result = np.full(margin.shape, np.inf)
     ahead = 1
     while ahead <= MOST_DAYS:
-        variance = found.long_run * (1 / np.maximum(found.days_before, 1) + 1 / (days + ahead))
-        then = replace(last, variance=variance)
-        reached = critical_t(then, np.full_like(margin, alpha)) * np.sqrt(variance) < distance
-        result = np.where(np.isinf(result) & reached & found.days[:, -1], ahead, result)
+        deviation = np.sqrt(np.where(known, found.long_run * (past + 1 / (days + ahead)), 1.0))
+        z = t_to_z(distance / deviation, last.degrees)
+        reached = known & (log_e_mixture(z, (last.scales / deviation) ** 2) >= -np.log(alpha))
+        result = np.where(np.isinf(result) & reached, ahead, result)
+        # A forecast is no more exact than a tenth.
         ahead += max(1, ahead // 10)
     return result

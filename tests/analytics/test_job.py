@@ -19,9 +19,9 @@ from analytics.job import run_report, store_report
 from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metrics import MetricOverride
 from analytics.pricing import Price, PriceBook
-from analytics.promotions import NoPromotionError, Promotion, end_row, promotion_row
+from analytics.promotions import BEFORE_AFTER, NoPromotionError, Promotion, end_row, promotion_row
 from analytics.report import as_json
-from analytics.report.model import CohortResult, Decision, MetricResult, Report, Verdict
+from analytics.report.model import CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
 from sql.access import RemoteStore
@@ -402,3 +402,24 @@ def test_what_judges_is_no_traffic(regressed: Incident, otlp: Any) -> None:
     assert as_json.render(regressed.report()) == before
     own = {f"{number + 1:032x}" for number in range(200)}
     assert [row for row in regressed.store.read(waits).to_pylist() if row["trace_id"] not in own] == waited
+
+
+def test_before_and_after(incident: Incident) -> None:
+    """A candidate that took over at one moment is compared by days, beside the cohort that stayed with the base."""
+    incident.promote(replace(PROMOTION, design=BEFORE_AFTER))
+    earlier = BEGAN - timedelta(days=20)
+    incident.traffic("m0", traces=20 * 48, begin=earlier)
+    incident.traffic("m1", traces=12 * 48, failing=40)
+    incident.traffic("m0", traces=32 * 48, begin=earlier, label="limits", attributes={"app.cohort": "limits"})
+    report = incident.report()
+    assert [result.cohort for result in report.cohorts] == ["refunds"]
+    found = metric(report, "error_rate")
+    assert (found.verdict, found.base.n, found.candidate.n) == (Verdict.REGRESSED, 20 * 48, 12 * 48)
+    assert "beside the cohorts that stayed" in found.reason
+    assert metric(report, "latency_p50").verdict is not Verdict.REGRESSED
+    checks = {check.check: check for check in report.checks}
+    assert "sample_ratio" not in checks
+    assert (checks["before_after"].status, checks["both_arms"].status) == (CheckStatus.PASS, CheckStatus.PASS)
+    assert "What limits did" in checks["before_after"].detail
+    too_soon = incident.report(as_of=BEGAN + timedelta(hours=12))
+    assert metric(too_soon, "error_rate").verdict is Verdict.INCONCLUSIVE
