@@ -1,0 +1,125 @@
+"""Where a regression begins, in traffic whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from analytics.attribution import Cell, attribute
+from analytics.metrics import Metric, MetricKind
+from analytics.report.model import Attribution
+
+LATER = datetime(2026, 12, 1)
+LATENCY = Metric("latency_p50", MetricKind.QUANTILE, "latency_ms", "ms", 0.1, "relative", quantile=0.5)
+TAIL = Metric("latency_p95", MetricKind.TAIL, "latency_ms", "ms", 0.2, "relative", quantile=0.95)
+COST = Metric("cost_per_trace", MetricKind.MEAN, "cost_usd", "usd", 0.1, "relative")
+REPAIRS = Metric("schema_repair_rate", MetricKind.RATE, "schema_repairs", "rate", None)
+
+
+@pytest.fixture
+def begun(compared: Callable[..., Any]) -> Callable[..., Attribution]:
+    """What is found of a metric in traffic that differs so."""
+
+    def make(metric: Metric, **differs: Any) -> Attribution:
+        found = compared(**differs)
+        return attribute(Cell.of(found.traces, metric, LATER), found.steps, "refunds")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("differs", "step", "stage", "symptom"),
+    [
+        ({"finds_nothing": 0.25}, "retrieval search_policy", "retrieval", "traces with an empty search"),
+        ({"tool_fails": 0.3}, "tool refund_lookup", "tool", "traces with an error"),
+        ({"cut_off": 0.2}, "answer", "answer", "traces with output cut off"),
+    ],
+)
+def test_failing_step_is_named(
+    begun: Callable[..., Attribution],
+    task_failures: Metric,
+    differs: dict[str, float],
+    step: str,
+    stage: str,
+    symptom: str,
+) -> None:
+    """A failure of one step that makes answers worse is where it begins."""
+    found = begun(task_failures, **differs)
+    assert found.begins_at is not None
+    assert (found.begins_at.step, found.begins_at.stage, found.begins_at.symptom) == (step, stage, symptom)
+    assert found.begins_at.candidate > 2 * found.begins_at.base
+    assert found.begins_at.beyond_chance
+    assert "such traces account for" in found.summary
+
+
+def test_looping_planner_is_named(begun: Callable[..., Attribution]) -> None:
+    """A planner that goes round again costs more; the tools that it calls follow."""
+    found = begun(COST, loops=0.5)
+    assert found.begins_at is not None
+    assert (found.begins_at.step, found.begins_at.symptom) == ("planner", "calls per trace")
+
+
+def test_repairs_begin_where_the_answer_fails_its_schema(begun: Callable[..., Attribution]) -> None:
+    """The repair is what follows; the answer is what failed."""
+    found = begun(REPAIRS, repairs=0.2)
+    assert found.begins_at is not None
+    assert (found.begins_at.step, found.begins_at.symptom) == ("answer", "JSONValidation failures")
+    assert [row.step for row in found.steps] == ["answer", "repair"]
+
+
+@pytest.mark.parametrize("metric", [LATENCY, TAIL])
+def test_slower_tool_holds_the_difference(begun: Callable[..., Attribution], metric: Metric) -> None:
+    """A tool that takes longer is named, and the parts of all steps add up to the whole."""
+    found = begun(metric, tool_ms=900.0)
+    assert found.begins_at is not None
+    assert found.begins_at.step == "tool refund_lookup"
+    assert found.begins_at.share is not None
+    assert found.begins_at.share > 0.8
+    assert sum(row.share for row in found.steps if row.share is not None) == pytest.approx(1.0, abs=1e-9)
+    assert "holds" in found.summary
+
+
+def test_nothing_is_named_where_nothing_differs(begun: Callable[..., Attribution], task_failures: Metric) -> None:
+    """Without a difference no step is named, and the sentence says so."""
+    found = begun(task_failures)
+    assert found.begins_at is None
+    assert not found.steps
+    assert "no step of the trace that differs beyond chance accounts for it" in found.summary
+
+
+def test_difference_of_another_kind_is_not_the_beginning(
+    begun: Callable[..., Attribution], task_failures: Metric
+) -> None:
+    """Repairs that rise beside worse answers, and do not make them so, are shown and not named."""
+    found = begun(task_failures, repairs=0.25, ungrounded=0.15)
+    assert found.begins_at is None
+    assert "answer" in [row.step for row in found.steps]
+
+
+def test_strata_carry_their_parts(begun: Callable[..., Attribution], task_failures: Metric) -> None:
+    """Where hard requests alone are worse they carry it all, and shares add up to 1."""
+    found = begun(task_failures, finds_nothing=0.4, only_hard=True)
+    assert [part.stratum for part in found.strata] == ["hard", "easy"]
+    assert found.strata[0].share is not None
+    assert found.strata[0].share > 0.8
+    assert sum(part.share or 0.0 for part in found.strata) == pytest.approx(1.0, abs=1e-9)
+    assert "hard carries" in found.summary
+
+
+def test_exemplars_show_the_beginning(compared: Callable[..., Any], task_failures: Metric) -> None:
+    """The candidate's show the failure, the base's went well in the same stratum, in whatever order rows come."""
+    found = compared(finds_nothing=0.25)
+    cell = Cell.of(found.traces, task_failures, LATER)
+    chosen = attribute(cell, found.steps, "refunds").exemplars
+    assert len(chosen["candidate"]) == len(chosen["base"]) == 3
+    for worse, better in zip(chosen["candidate"], chosen["base"], strict=True):
+        rows = {row["trace_id"]: row for row in found.traces.iter_rows(named=True)}
+        assert rows[worse]["evaluation:TaskCompletion"] == 1.0
+        assert rows[better]["evaluation:TaskCompletion"] == 0.0
+        assert rows[worse]["stratum"] == rows[better]["stratum"]
+        assert found.steps.by_trace.filter(step="retrieval search_policy", trace_id=worse)["empty"].item() == 1
+    shuffled = Cell.of(found.traces.sample(fraction=1.0, shuffle=True, seed=3), task_failures, LATER)
+    assert attribute(shuffled, found.steps, "refunds") == attribute(cell, found.steps, "refunds")
