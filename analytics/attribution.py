@@ -17,7 +17,7 @@ import polars as pl
 from analytics.exemplars import EXEMPLARS
 from analytics.metrics import MetricKind
 from analytics.report import formatting
-from analytics.report.model import Attribution, CohortResult, MetricResult, StepDifference, Verdict
+from analytics.report.model import Attribution, CohortResult, StepDifference, Verdict
 from analytics.report.text import name as fit
 from analytics.strata_parts import Parts, strata_parts
 from analytics.symptoms import ADDITIVE, Symptom, Tested, excess, symptoms, tail_in_words, tested
@@ -51,6 +51,7 @@ def with_attribution(
     metrics: Sequence[Metric],
     *,
     as_of: datetime,
+    by_day: bool = False,
 ) -> tuple[CohortResult, ...]:
     """Say of each regressed metric where in the trace it begins and who carries it.
 
@@ -60,6 +61,7 @@ def with_attribution(
         steps: what the steps of its traces can be found from; None where traces have none.
         metrics: those that were judged.
         as_of: only values that were final by then count (UTC, naive).
+        by_day: whether the arms are times: days are then the units, as what happens on a day happens to all its traces.
     """
     regressed = sorted(
         (1.0 if result.p_value is None else result.p_value, cohort.cohort, result.metric)
@@ -81,7 +83,12 @@ def with_attribution(
             replace(
                 cohort,
                 metrics=tuple(
-                    _with_attribution(result, cohort.cohort, traces, taken, by_name[result.metric], as_of)
+                    replace(
+                        result,
+                        attribution=attribute(
+                            Cell.of(traces, by_name[result.metric], as_of, by_day=by_day), taken, cohort.cohort
+                        ),
+                    )
                     if result.metric in asked
                     else result
                     for result in cohort.metrics
@@ -91,19 +98,13 @@ def with_attribution(
     return tuple(found)
 
 
-def _with_attribution(
-    result: MetricResult, cohort: str, traces: pl.DataFrame, steps: Steps | None, metric: Metric, as_of: datetime
-) -> MetricResult:
-    cell = Cell.of(traces, metric, as_of)
-    return replace(result, attribution=attribute(cell, steps, cohort))
-
-
 @dataclass(frozen=True)
 class Cell:
     """The traces of one cohort that have a final value of one metric.
 
     Attributes:
-        traces: rows of the traces frame with ``look``, ``raw`` and ``weight``, by unit and look.
+        traces: rows of the traces frame with ``person`` (the unit that the frame names), ``look``, ``raw`` and
+            ``weight``, by unit and look.
         metric: the metric.
         bad: how bad each trace is, in a measure whose mean is compared: 0/1, a value, a log or a log excess.
         weights: arm → the weight of each trace in a mean of that arm's, 0 for traces of the other arm.
@@ -115,16 +116,19 @@ class Cell:
     weights: Mapping[str, FloatArray]
 
     @classmethod
-    def of(cls, traces: pl.DataFrame, metric: Metric, as_of: datetime) -> Cell:
-        """The cell of a cohort's traces."""
+    def of(cls, traces: pl.DataFrame, metric: Metric, as_of: datetime, *, by_day: bool = False) -> Cell:
+        """The cell of a cohort's traces; the arguments are those of :func:`with_attribution`."""
         final = pl.col("end_time") + metric.maturity
         raw = pl.col(metric.column).cast(pl.Float64)
         known = (
             prepared(traces, as_of)
             .filter((final <= as_of) & raw.is_finite())
-            .with_columns(raw=raw, look=final.dt.date())
-            .sort("unit", "look", "trace_id", "arm")
+            .with_columns(raw=raw, look=final.dt.date(), person=pl.col("unit"))
         )
+        if by_day:
+            # One arm is gone when the other comes: no day has both, so all days are looked at together.
+            known = known.with_columns(unit=pl.col("look").cast(pl.String), look=pl.col("look").max())
+        known = known.sort("unit", "look", "trace_id", "arm")
         arm, weight = known["arm"].to_numpy(), known["weight"].to_numpy()
         weights = {name: np.where(arm == name, weight, 0.0) for name in ARMS}
         return cls(known, metric, _badness(known["raw"].to_numpy(), metric), weights)
@@ -397,7 +401,7 @@ def _exemplars(cell: Cell, symptom: Symptom | None, labels: pl.Series) -> dict[s
     """
     base = cell.arm("base")
     has = np.zeros(len(cell.bad), dtype=np.bool_) if symptom is None else symptom.shown_by(base)
-    frame = cell.traces.select("trace_id", "unit", "arm").with_columns(
+    frame = cell.traces.select("trace_id", "person", "arm").with_columns(
         bad=pl.Series(cell.bad), has=pl.Series(has), label=labels
     )
     candidates = frame.filter(pl.col("arm") == "candidate")
@@ -407,9 +411,9 @@ def _exemplars(cell: Cell, symptom: Symptom | None, labels: pl.Series) -> dict[s
     good = pl.col("bad") <= (0.0 if cell.metric.kind is MetricKind.RATE else pl.col("bad").median())
     well = frame.filter(pl.col("arm") == "base").filter(good & ~pl.col("has"))
     paired: list[str] = []
-    for unit, label in shown.select("unit", "label").iter_rows():
+    for person, label in shown.select("person", "label").iter_rows():
         alike = well.filter(~pl.col("trace_id").is_in(paired)).sort(
-            pl.col("unit") != unit, pl.col("label").ne_missing(label), "trace_id"
+            pl.col("person") != person, pl.col("label").ne_missing(label), "trace_id"
         )
         paired += alike["trace_id"].head(1).to_list()
     return {"base": paired, "candidate": shown["trace_id"].to_list()}

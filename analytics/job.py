@@ -107,9 +107,11 @@ def _report_by_time(
     asked = (check for check in validity if check.check not in NOT_ASKED)
     matured = maturity_checks(found.compared, metrics, as_of=as_of)
     found_checks = (*read.outcome_checks, *asked, *matured, design_check(found))
-    return _report(
+    report = _report(
         promotion, options, found.compared, found.stayed, metrics, found_checks, as_of=as_of, now=now, by_time=found
     )
+    cohorts = with_attribution(report.cohorts, found.compared, read.steps, metrics, as_of=as_of, by_day=True)
+    return replace(report, cohorts=cohorts)
 
 
 def _metrics(
