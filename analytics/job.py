@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
 from analytics.cells import cells
 from analytics.datasets import find_items
@@ -38,6 +39,7 @@ from analytics.promotions import BEFORE_AFTER, MIRRORED, PRE_PERIOD, Promotion, 
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
 from analytics.stats.horizon import Horizon
+from analytics.steps import StepSource
 from analytics.targets import match_targets
 from analytics.traces import trace_frame
 from analytics.unmatched import unmatched_checks
@@ -68,7 +70,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     if promotion.design == MIRRORED:
         window, mirror_checks = read_mirrored(store, promotion, options.prices, as_of)
         metrics = _metrics(promotion, options, window, {})
-        return _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
+        report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
+        return replace(report, cohorts=with_attribution(report.cohorts, window, None, metrics, as_of=as_of))
     read = read_traces(store, promotion, options, as_of)
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
@@ -88,7 +91,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
         read_checks = (*read_checks, *validity, *maturity_checks(window, metrics, as_of=as_of))
     report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
-    named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in report.cohorts)
+    cohorts = with_attribution(report.cohorts, window, read.steps, metrics, as_of=as_of)
+    named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in cohorts)
     return replace(report, cohorts=named)
 
 
@@ -103,9 +107,11 @@ def _report_by_time(
     asked = (check for check in validity if check.check not in NOT_ASKED)
     matured = maturity_checks(found.compared, metrics, as_of=as_of)
     found_checks = (*read.outcome_checks, *asked, *matured, design_check(found, promotion))
-    return _report(
+    report = _report(
         promotion, options, found.compared, found.stayed, metrics, found_checks, as_of=as_of, now=now, by_time=found
     )
+    cohorts = with_attribution(report.cohorts, found.compared, read.steps, metrics, as_of=as_of, by_day=True)
+    return replace(report, cohorts=cohorts)
 
 
 def _metrics(
@@ -178,12 +184,14 @@ class ReadTraces:
         traces: the wide traces frame with the pre-period.
         maturities: how long each outcome and evaluator is waited for, by column.
         outcome_checks: whether feedback finds its traces.
+        steps: what the traces' steps can be found from.
     """
 
     evaluations: pl.DataFrame
     traces: pl.DataFrame
     maturities: Mapping[str, Maturity]
     outcome_checks: tuple[Check, ...]
+    steps: StepSource
 
 
 def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of: datetime) -> ReadTraces:
@@ -241,11 +249,11 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
     judged = with_passed(evaluations.filter(stands), options.evaluator_rules)
     matched = match_targets(judged, spans).with_columns(trace_id="matched_trace_id")
     if items is not None and runs is not None:
-        return ReadTraces(matched, as_pairs(framed.traces, runs, items), framed.maturities, ())
+        return ReadTraces(matched, as_pairs(framed.traces, runs, items), framed.maturities, (), framed.steps)
     outcome_checks = unmatched_checks(
         feedback.filter(stands), spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
     )
-    return ReadTraces(matched, framed.traces, framed.maturities, tuple(outcome_checks))
+    return ReadTraces(matched, framed.traces, framed.maturities, tuple(outcome_checks), framed.steps)
 
 
 def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:

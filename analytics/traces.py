@@ -22,7 +22,9 @@ from analytics.maturity import Maturity, MaturityRules, maturities
 from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_words
 from analytics.pricing import usd
 from analytics.span_tree import SpanTree
+from analytics.steps import STEP_COLUMNS, StepSource
 from analytics.strata import with_strata
+from analytics.targets import match_targets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -42,6 +44,9 @@ SPAN_COLUMNS = (
     "user_id",
     "prompt_name",
     "prompt_version",
+    "tool_name",
+    "agent_name",
+    "documents",
     "dropped_attributes_count",
     "resource_id",
     "cohort_value",
@@ -84,10 +89,17 @@ NANOSECONDS_PER_MS = 1_000_000
 
 
 class TraceFrame(NamedTuple):
-    """The wide traces frame and how long each of its outcomes and evaluators is waited for, by column."""
+    """What a report reads of spans and outcomes.
+
+    Attributes:
+        traces: the wide traces frame.
+        maturities: how long each of its outcomes and evaluators is waited for, by column.
+        steps: what the traces' steps can be found from.
+    """
 
     traces: pl.DataFrame
     maturities: Mapping[str, Maturity]
+    steps: StepSource
 
 
 def trace_frame(
@@ -130,7 +142,8 @@ def trace_frame(
         output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
         tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
         ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
-        1.0 the bad thing, 0.0 not, null unknown or not yet final). With it the maturities of these columns.
+        1.0 the bad thing, 0.0 not, null unknown or not yet final). With it the maturities of these columns,
+        and what the traces' steps can be found from.
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
@@ -143,14 +156,15 @@ def trace_frame(
     known = judged.filter(pl.col("replaced_at").is_null())
     given = feedback.filter(pl.col("event_time") <= now)
 
-    calls = derived_calls(
+    derived = derived_calls(
         spans,
         tree,
         known,
         prices=prices,
         validation_evaluators=validation_evaluators,
         chain_rules=chain_rules,
-    ).calls.filter(ended)
+    )
+    calls = derived.calls.filter(ended)
     spans = spans.filter(ended)
 
     parts = (
@@ -180,7 +194,9 @@ def trace_frame(
         .select(*_FRAME_COLUMNS, *own)
         .sort("trace_id")
     )
-    return TraceFrame(wide, settled)
+    of_steps = spans.filter("work").select("trace_id", "span_id", "parent_span_id", "service_name", *STEP_COLUMNS)
+    steps = StepSource(of_steps, calls, derived.not_counted, match_targets(known, spans))
+    return TraceFrame(wide, settled, steps)
 
 
 _FRAME_COLUMNS = (

@@ -12,6 +12,7 @@ from analytics.report.findings import (
     maturing,
     metric_names,
     result_of,
+    shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline
@@ -37,6 +38,7 @@ def render(report: Report) -> str:
         headline=headline(report),
         metrics=metric_names(report),
         result_of=result_of,
+        shown_exemplars=shown_exemplars,
         regressed=findings(report, Verdict.REGRESSED),
         improved=findings(report, Verdict.IMPROVED),
         kept_alarms=kept_alarms(report),

@@ -194,6 +194,8 @@ def _step(step: StepDifference) -> dict[str, Any]:
         "candidate": _number(step.candidate),
         "unit": step.unit,
         "e_value": _number(step.e_value),
+        "beyond_chance": step.beyond_chance,
+        "share": _number(step.share),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +16,7 @@ from analytics.report.findings import (
     metric_names,
     not_compared,
     result_of,
+    shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline
@@ -39,6 +41,7 @@ def render(report: Report) -> str:
         _grid(report),
         _decisions(report),
         _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
+        *(_where(found) for found in findings(report, Verdict.REGRESSED)),
         _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)]),
         _section("Watch list", _watch_list(report)),
         _section("Not compared", _not_compared(report)),
@@ -63,6 +66,11 @@ def _code(text: str) -> str:
     fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _code_in_html(text: str) -> str:
+    """Write a name as code where Markdown is HTML already."""
+    return f"<code>{html.escape(name(text))}</code>"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -151,7 +159,9 @@ def _finding(found: Finding) -> str:
         f"{formatting.both_arms(result)}."
     )
     line += _spaced(formatting.mix(result), formatting.raised(result))
-    exemplars = result.exemplars.get("candidate", [])[:_EXEMPLARS_SHOWN]
+    if result.verdict is Verdict.REGRESSED and result.attribution is not None:
+        line += f" {_escape(sentence(result.attribution.summary))}"
+    exemplars = shown_exemplars(result).get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:
         line += f" For example {', '.join(_code(trace_id) for trace_id in exemplars)}."
     return line
@@ -170,6 +180,44 @@ def _watch_list(report: Report) -> list[str]:
         f"- {_code(item.metric)} on {_code(item.cohort)}: no alarm, but evidence {formatting.evidence(item.e_value)}"
         for item in report.watch_list
     ]
+
+
+def _where(found: Finding) -> str:
+    """The steps and strata of a regression, folded away."""
+    where, unit = found.result.attribution, found.result.unit
+    if where is None or not (where.steps or where.strata):
+        return ""
+    steps = [
+        [
+            _code(step.step),
+            _escape(step.symptom),
+            formatting.value(step.base, step.unit),
+            formatting.value(step.candidate, step.unit),
+            formatting.part(step.share),
+            formatting.chance(step),
+        ]
+        for step in where.steps
+    ]
+    strata = [
+        [
+            _code(part.stratum),
+            formatting.arm(part.base, unit),
+            formatting.arm(part.candidate, unit),
+            formatting.part(part.share),
+        ]
+        for part in where.strata
+    ]
+    tables = [
+        _table(header, rows)
+        for header, rows in (
+            (["step", "what differs", "base", "candidate", "part of the difference", ""], steps),
+            (["stratum", "base", "candidate", "part of the difference"], strata),
+        )
+        if rows
+    ]
+    summary = f"Where {_code_in_html(found.result.metric)} on {_code_in_html(found.cohort)} begins"
+    body = "\n\n".join(tables)
+    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
 def _maturing(report: Report) -> str:

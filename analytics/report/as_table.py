@@ -25,6 +25,7 @@ from analytics.report.findings import (
     metric_names,
     not_compared,
     result_of,
+    shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline
@@ -189,9 +190,15 @@ def _finding(found: Finding) -> RenderableType:
     result = found.result
     title = Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}")
     numbers = f"effect {formatting.difference(result.effect, result.unit)}; {formatting.both_arms(result)}"
-    exemplars = ", ".join(map(name, result.exemplars.get("candidate", [])))
-    examples = f"see traces {exemplars}" if exemplars and result.verdict is Verdict.REGRESSED else ""
-    return _item(title, sentence(result.reason), numbers, formatting.mix(result), formatting.raised(result), examples)
+    regressed = result.verdict is Verdict.REGRESSED
+    begins = sentence(result.attribution.summary) if regressed and result.attribution is not None else ""
+    shown = shown_exemplars(result)
+    exemplars = ", ".join(map(name, shown.get("candidate", [])))
+    beside = ", ".join(map(name, shown.get("base", []))) if begins else ""
+    examples = f"see traces {exemplars}" if exemplars and regressed else ""
+    well = f"beside {beside}, which went well" if examples and beside else ""
+    mixed, raised = formatting.mix(result), formatting.raised(result)
+    return _item(title, sentence(result.reason), numbers, mixed, raised, begins, examples, well)
 
 
 def _kept(found: Finding) -> RenderableType:

@@ -130,6 +130,12 @@ def result_of(cohort: CohortResult, metric: str) -> MetricResult | None:
     return next((result for result in cohort.metrics if result.metric == metric), None)
 
 
+def shown_exemplars(result: MetricResult) -> dict[str, list[str]]:
+    """The traces to look at: those that show best where a regression begins, else those with the worst values."""
+    found = result.attribution.exemplars if result.attribution is not None else {}
+    return found if found.get("candidate") else result.exemplars
+
+
 def checks_with(report: Report, *statuses: CheckStatus) -> tuple[Check, ...]:
     """The validity checks with one of the statuses, failed ones first."""
     order = list(CheckStatus)[::-1]

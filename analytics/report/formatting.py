@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from analytics.promotions import BEFORE_AFTER, EVERYTHING, HELD_OUT, MIRRORED, Promotion
-from analytics.report.model import ArmValue, CohortResult, Decision, MetricResult, Verdict
+from analytics.report.model import ArmValue, CohortResult, Decision, MetricResult, StepDifference, Verdict
 from analytics.report.text import name
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def _number(value: float, unit: str, digits: int = 4) -> str:
         return _hundredths(value)
     if unit in {"ms", "tokens"}:
         return _plain(value)
+    if unit == "count":
+        return f"{value:,.2f}"
     return _significant(value, digits)
 
 
@@ -101,13 +103,15 @@ def _signed(value: float, unit: str) -> str:
 def _symbol(unit: str, *, difference: bool) -> str:
     if unit == "rate":
         return "points" if difference else "%"
+    if unit == "count":
+        return ""
     return "USD" if unit == "usd" else name(unit)
 
 
 def value(number: float | None, unit: str) -> str:
-    """Write an observed value: "6.1 %", "1,240 ms", "0.01234 USD", "812 tokens"."""
+    """Write an observed value: "6.1 %", "1,240 ms", "0.01234 USD", "812 tokens", a count as "1.25"."""
     finite = _finite(number)
-    return UNKNOWN if finite is None else f"{_number(finite, unit)} {_symbol(unit, difference=False)}"
+    return UNKNOWN if finite is None else f"{_number(finite, unit)} {_symbol(unit, difference=False)}".rstrip()
 
 
 def difference(number: float | None, unit: str) -> str:
@@ -161,6 +165,17 @@ def hours(span: timedelta) -> str:
     """Write a time in hours: "1 hour", "26 hours", "0.5 hours"."""
     number = span / timedelta(hours=1)
     return "1 hour" if number == 1 else f"{number:,g} hours"
+
+
+def part(share: float | None) -> str:
+    """Write a part of a difference: "84 %", of one that is not known nothing."""
+    finite = _finite(share)
+    return "" if finite is None else f"{100 * finite:.0f} %"
+
+
+def chance(step: StepDifference) -> str:
+    """Say whether a step differs beyond chance."""
+    return "beyond chance" if step.beyond_chance else "may be chance"
 
 
 def covered(share: float | None) -> str:

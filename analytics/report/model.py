@@ -96,6 +96,8 @@ class StepDifference:
         candidate: the candidate arm's value.
         unit: "rate", "ms", "usd", "tokens" or "count".
         e_value: the evidence that the candidate is worse there.
+        beyond_chance: whether that is enough, over all that was compared in the cell.
+        share: the step's part of the cell's difference, where steps add up to it; the parts of all steps add up to 1.
     """
 
     step: str
@@ -105,6 +107,8 @@ class StepDifference:
     candidate: float
     unit: str
     e_value: float
+    beyond_chance: bool = True
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,10 @@ class Attribution:
 
     Attributes:
         begins_at: the earliest step that differs beyond chance; None where none does.
-        steps: the steps that differ most, in the order of the trace.
+        steps: the steps that differ beyond chance, and those that hold a part of the difference, in the order of the
+            trace.
         strata: the strata, the one with the largest share of the difference first.
-        exemplars: arm → trace ids that show it best.
+        exemplars: arm → trace ids: of the candidate those that show it best, of the base one that went well for each.
         summary: one sentence for a person.
     """
 

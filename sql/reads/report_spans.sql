@@ -18,7 +18,15 @@ SELECT
     output_audio_tokens, cache_audio_read_tokens, token_rule, token_conflict, service_tier, server_address,
     finish_reasons, max_tokens, time_to_first_token_ms, conversation_id, user_id, prompt_name, prompt_version,
     error_type, guardrail_result, reported_cost_usd, attempt_group, gateway_attempts, gateway_fallback, gateway_cache_hit,
-    dropped_attributes_count, resource_id,
+    tool_name, agent_name, dropped_attributes_count, resource_id,
+    -- How many documents a retrieval tells of: in one JSON list, else in flat names that number them. None told is NULL.
+    CASE WHEN gen_ai_span_kind IN ('RETRIEVER', 'RERANKER') THEN coalesce(
+        len(TRY_CAST(json_extract_string(attributes, '/gen_ai.retrieval.documents') AS JSON[])),
+        nullif(list_unique([
+            regexp_extract(key, 'documents\.(\d+)\.', 1) FOR key IN json_keys(attributes)
+            IF regexp_matches(key, '^(retrieval|reranker)\.(output_)?documents\.\d+\.')
+        ]), 0)
+    ) END::BIGINT AS documents,
     json_extract_string(attributes, $cohort_path) AS cohort_value,
     json_extract_string(attributes, $key_path) AS key_value,
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes,

@@ -91,6 +91,26 @@ def test_it_tells_the_four_stories(demo: Demo) -> None:
     assert "  other verdicts against the truth: none\n" in demo.done.stdout
 
 
+def test_it_tells_where_each_story_begins(demo: Demo) -> None:
+    """What the sample does to the answering call is found there: claims, schema failures, the slow path."""
+    begins = {
+        (cohort["cohort"], metric["metric"]): metric["attribution"]["begins_at"]
+        for cohort in demo.report["cohorts"]
+        for metric in cohort["metrics"]
+        if metric["verdict"] == "REGRESSED"
+    }
+    symptoms = {
+        ("policy_exception", "groundedness_fail_rate"): "Groundedness failures",
+        ("identity_verification", "json_validation_fail_rate"): "JSONValidation failures",
+        ("identity_verification", "schema_repair_rate"): "JSONValidation failures",
+        ("identity_verification", "latency_p95"): "own time in the slowest 25 % of traces",
+        ("identity_verification", "latency_p99"): "own time in the slowest 5 % of traces",
+    }
+    assert {cell: (step["step"], step["symptom"]) for cell, step in begins.items()} == {
+        cell: ("answer", symptom) for cell, symptom in symptoms.items()
+    }
+
+
 def test_it_takes_less_than_a_minute(demo: Demo) -> None:
     """From the command to the report."""
     assert demo.seconds < 60

@@ -10,6 +10,7 @@ import pytest
 from analytics.promotions import Promotion
 from analytics.report.model import (
     ArmValue,
+    Attribution,
     Check,
     CheckStatus,
     CohortResult,
@@ -17,6 +18,8 @@ from analytics.report.model import (
     MaturityState,
     MetricResult,
     Report,
+    StepDifference,
+    StratumDifference,
     Verdict,
 )
 
@@ -29,6 +32,30 @@ PROMOTION = Promotion(
     ended_at=None,
     cohort_by="app.cohort",
     candidate_share=0.5,
+)
+
+
+BEGINS = Attribution(
+    begins_at=StepDifference(
+        "retrieval policies", "retrieval", "traces with an empty search", 0.052, 0.143, "rate", 4.1e6
+    ),
+    steps=(
+        StepDifference("retrieval policies", "retrieval", "traces with an empty search", 0.052, 0.143, "rate", 4.1e6),
+        StepDifference(
+            "answer", "answer", "calls per trace", 1.02, 1.31, "count", 1.2, beyond_chance=False, share=0.25
+        ),
+    ),
+    strata=(
+        StratumDifference("easy", ArmValue(700, 0.031), ArmValue(690, 0.082), 0.8),
+        StratumDifference("hard", ArmValue(402, 0.112), ArmValue(406, 0.125), 0.2),
+        StratumDifference("(none)", ArmValue(0, None), ArmValue(3, 0.0), None),
+    ),
+    exemplars={
+        "candidate": ["4bf92f3577b34da6a3ce929d0e0e4736"],
+        "base": ["00f067aa0ba902b7d8448eb211c80319"],
+    },
+    summary="In policy_exception it begins at retrieval policies, which found nothing in 14.3 % of traces (base 5.2 %);"
+    " such traces account for 90 % of the difference; easy carries 80 % of it with 63 % of the traces.",
 )
 
 
@@ -203,6 +230,7 @@ def incident() -> Report:
                             ],
                             "base": ["00f067aa0ba902b7d8448eb211c80319"],
                         },
+                        attribution=BEGINS,
                     ),
                     MetricResult(
                         "schema_repair_rate",

@@ -80,7 +80,7 @@ def test_every_plot_says_what_it_shows(outline: Outline) -> None:
 
 def test_tables_are_tables(outline: Outline) -> None:
     """Every table has a caption, and every header says what it heads."""
-    assert len(outline.all("caption")) == len(outline.all("table")) == 8
+    assert len(outline.all("caption")) == len(outline.all("table")) == 10
     assert {e["attributes"].get("scope") for e in outline.all("th")} == {"col", "row"}
 
 

@@ -36,6 +36,7 @@ _INTEGERS = {
     "dropped_attributes_count",
     "max_tokens",
     "gateway_attempts",
+    "documents",
 }
 _LISTS = {"finish_reasons", "chain_attributes"}
 _BOOLEANS = {"gateway_fallback", "gateway_cache_hit"}
