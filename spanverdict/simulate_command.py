@@ -63,4 +63,4 @@ def _next_commands(scenario: Scenario, size: Size, out: Path) -> Iterator[str]:
     for change in promotion["share_changes"]:
         share, since = change["candidate_share"], change["since"]
         yield f"spanverdict promotion share {PROMOTION} --candidate-share {share} --at {since}"
-    yield f"spanverdict --config {out / 'spanverdict.toml'} report {PROMOTION}"
+    yield f"spanverdict report {PROMOTION} --config {out / 'spanverdict.toml'}"

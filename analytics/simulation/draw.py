@@ -96,7 +96,7 @@ class Size:
 
 @dataclass(frozen=True)
 class _Users:
-    """The users of one cohort: how active each is, what each adds to every liability, and each one's place in the split.
+    """The users of one cohort: how active each is, what each adds to every liability, where in the split each stands.
 
     A user meets the candidate once its share is above the user's place, so nobody goes back to the base.
     """

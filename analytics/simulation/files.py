@@ -120,6 +120,7 @@ def truth(scenario: Scenario, seed: int, size: Size) -> dict[str, object]:
         "scenario": scenario.name,
         "summary": scenario.summary,
         "seed": seed,
+        "is_trap": scenario.is_trap,
         "promotion": promotion_of(scenario, size),
         "looks": [_after(day + 1) for day in range(size.days)],
         "all_mature_at": _iso(ended + max(MATURITY.values())),

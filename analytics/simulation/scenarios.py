@@ -106,6 +106,11 @@ class Scenario:
         """The design that the promotion is registered with."""
         return "concurrent" if self.split in ("user", "request") else self.split
 
+    @property
+    def is_trap(self) -> bool:
+        """Whether equal models may look different, or different ones equal."""
+        return not self.expected or self.stratified or bool(self.checks)
+
     def share_on(self, day: int) -> float:
         """The candidate's share on a day after the promotion."""
         return next((share for since, share in reversed(self.share_steps) if day >= since), self.share)

@@ -21,7 +21,7 @@ def replay(cli: Callable[..., Result], folder: Path, *options: object) -> tuple[
         done = cli(*step)
         assert done.exit_code == 0, done.stderr
     truth = json.loads((folder / "truth.json").read_text("utf-8"))
-    done = cli(*report[2:], *report[:2], "--as-of", truth["all_mature_at"], "--format", "json")
+    done = cli(*report, "--as-of", truth["all_mature_at"], "--format", "json")
     return json.loads(done.stdout), truth
 
 
