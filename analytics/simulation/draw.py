@@ -55,7 +55,7 @@ _TRACES_PER_USER = 4
 _ACTIVITY_SHAPE = 0.7
 _USER_SHARE = 0.15
 _TRACE_SHARE = 0.15
-_SHARED_LIABILITY = 0.6
+_SHARED_BY_MODELS = 0.6
 """Correlation of what two models make of one request: 15 % is the user, 45 % the request."""
 _HARD_LIABILITY = 0.8
 _EMPTY_LIABILITY = 1.2
@@ -105,6 +105,15 @@ class _Users:
     common: Floats
     own: dict[str, Floats]
     places: Floats
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What requests were to the model that answered, each a standard normal: its error's liability, pace, length."""
+
+    error: Floats
+    pace: Floats
+    length: Floats
 
 
 def draw_days(scenario: Scenario, seed: int, size: Size) -> Iterator[tuple[datetime, pl.DataFrame]]:
@@ -208,9 +217,10 @@ def _draw_day(
         rates = np.where(changed, usual + scenario.added.get(metric, 0.0), usual)
         failed[metric] = liability > _thresholds(rates, _kinds(scenario, metric, _EMPTY_SEARCHES if steps else 0.0))
 
-    latency = _latency(rng, users.own["latency"][who], np.where(changed, scenario.slow_factor, 1.0))
-    written = np.sqrt(_USER_SHARE) * users.own["tokens"][who] + np.sqrt(1 - _USER_SHARE) * rng.standard_normal(count)
-    output = _OUTPUT_TOKENS * np.exp(_OUTPUT_SPREAD * written) * np.where(changed, scenario.token_factor, 1.0)
+    pace, length = (
+        np.sqrt(_USER_SHARE) * users.own[what][who] + np.sqrt(1 - _USER_SHARE) * rng.standard_normal(count)
+        for what in ("latency", "tokens")
+    )
     midnight = int(start_of_day.timestamp()) * 10**9
     ids = rng.integers(0, 256, (count, 16), dtype=np.uint8)
     # Never all zero: such an id is invalid.
@@ -226,11 +236,11 @@ def _draw_day(
             "prompt_version": np.where(drifted & (scenario.drifts == "prompt"), "8", "7"),
             "evaluator_version": np.where(stricter, "2", "1"),
             "start_ns": midnight + rng.integers(0, 86_400 * 10**9, count),
-            "latency_ms": latency,
+            "latency_ms": _latency(rng, pace, np.where(changed, scenario.slow_factor, 1.0)),
             "input_tokens": np.maximum(1, _INPUT_TOKENS * np.exp(_INPUT_SPREAD * rng.standard_normal(count))).astype(
                 np.int64
             ),
-            "output_tokens": np.maximum(1, output).astype(np.int64),
+            "output_tokens": _written(length, np.where(changed, scenario.token_factor, 1.0)),
             **failed,
             "score_lost": candidate & failed["task_completion"] & (rng.random(count) < scenario.lost_scores),
             **{f"{name}_delay_s": _delays(scenario, rng, count, MATURITY[name]) for name in OUTCOMES},
@@ -241,7 +251,8 @@ def _draw_day(
     if scenario.kept < 1:
         drawn = _sampled(drawn, rng, scenario.kept)
     if scenario.split == "mirrored":
-        return _mirrored(drawn, scenario, rng, liabilities["error"], base_rate("error", row), touched=touched)
+        request = _Request(liabilities["error"], pace, length)
+        return _mirrored(drawn, scenario, rng, request, base_rate("error", row), touched=touched)
     return drawn
 
 
@@ -255,11 +266,16 @@ def _arms(scenario: Scenario, rng: np.random.Generator, places: Floats, day: int
     return np.full(len(places), promoted and scenario.split == "before_after")
 
 
-def _latency(rng: np.random.Generator, users: Floats, slow_factor: Floats) -> Floats:
-    count = len(users)
-    slow = rng.random(count) < slow_factor * SLOW_PATH
-    spread = np.sqrt(_USER_SHARE) * users + np.sqrt(1 - _USER_SHARE) * rng.standard_normal(count)
-    return np.where(slow, _SLOW_MS * (1 + rng.pareto(_SLOW_TAIL, count)), _USUAL_MS * np.exp(_LATENCY_SPREAD * spread))
+def _latency(rng: np.random.Generator, pace: Floats, slow_factor: Floats) -> Floats:
+    """Milliseconds, given each trace's place among the usual ones as a standard normal."""
+    slow = rng.random(len(pace)) < slow_factor * SLOW_PATH
+    tail = _SLOW_MS * (1 + rng.pareto(_SLOW_TAIL, len(pace)))
+    return np.where(slow, tail, _USUAL_MS * np.exp(_LATENCY_SPREAD * pace))
+
+
+def _written(length: Floats, factor: Floats | float) -> npt.NDArray[np.int64]:
+    """Output tokens, given each trace's place among all as a standard normal."""
+    return np.maximum(1, _OUTPUT_TOKENS * np.exp(_OUTPUT_SPREAD * length) * factor).astype(np.int64)
 
 
 def _steps(scenario: Scenario, rng: np.random.Generator, changed: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
@@ -282,7 +298,7 @@ def _sampled(drawn: pl.DataFrame, rng: np.random.Generator, kept: float) -> pl.D
 
 
 def _mirrored(
-    drawn: pl.DataFrame, scenario: Scenario, rng: np.random.Generator, liability: Floats, usual: float, *, touched: bool
+    drawn: pl.DataFrame, scenario: Scenario, rng: np.random.Generator, request: _Request, usual: float, *, touched: bool
 ) -> pl.DataFrame:
     """The traces of the base with what the candidate made of the same requests.
 
@@ -290,22 +306,23 @@ def _mirrored(
         drawn: the traces.
         scenario: what is drawn.
         rng: the cohort's generator of the day.
-        liability: the base's liability of an error; part of it is the request's, whichever model answers.
+        request: what the requests were to the base.
         usual: the base's rate of errors.
         touched: whether the candidate differs in this cohort.
     """
-    count = drawn.height
-    own = np.sqrt(1 - _SHARED_LIABILITY**2) * rng.standard_normal(count)
+    own = np.sqrt(1 - _SHARED_BY_MODELS**2)
+
+    def again(by_base: Floats) -> Floats:
+        """What another model makes of it: as spread out as the base's, and alike."""
+        return np.asarray(_SHARED_BY_MODELS * by_base + own * rng.standard_normal(len(by_base)))
+
     rate = usual + (scenario.added.get("error", 0.0) if touched else 0.0)
-    failed = _SHARED_LIABILITY * liability + own > _NORMAL.inv_cdf(1 - rate)
-    factor = scenario.token_factor if touched else 1.0
-    # The same question is answered at about the same length and in about the same time.
-    length = drawn["output_tokens"].to_numpy() * factor * np.exp(_INPUT_SPREAD * rng.standard_normal(count))
-    took = drawn["latency_ms"].to_numpy() * np.exp(_INPUT_SPREAD * rng.standard_normal(count))
+    failed = again(request.error) > _NORMAL.inv_cdf(1 - rate)
+    took = _latency(rng, again(request.pace), np.full(drawn.height, scenario.slow_factor if touched else 1.0))
     return drawn.with_columns(
         mirrored_error=failed,
         mirrored_latency_ms=np.where(failed, _TIMED_OUT, took),
-        mirrored_output_tokens=np.maximum(1, length).astype(np.int64),
+        mirrored_output_tokens=_written(again(request.length), scenario.token_factor if touched else 1.0),
     )
 
 
