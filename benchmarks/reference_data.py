@@ -285,14 +285,15 @@ def kayenta_cases(path: Path) -> Iterator[Judged]:
         sums = _running(arms, np.asarray)
         of_mean = mean_evidence(sums, log_ratio(sums), np.zeros(1, dtype=np.intp))
         of_counts = rate_evidence(_running(arms, lambda values: values > 0))
+        changed = _two_sided(of_mean)
         yield Judged(
-            name=case["name"],
+            name=case["name"].removeprefix("Mann-Whitney "),
             sizes=(len(arms[1]), len(arms[0])),
             theirs=case["expected"] or "no label",
             ours=verdict,
-            mean=_two_sided(of_mean),
+            mean=changed,
             above_zero=_two_sided(of_counts),
-            because=_because(case, verdict, min(map(len, arms))),
+            because=_because(case, verdict, min(map(len, arms)), changed),
         )
 
 
@@ -302,7 +303,7 @@ def _report_verdict(arms: tuple[list[float], list[float]], metric: Metric) -> st
     days = np.array([place for arm in arms for place in range(len(arm))], dtype=np.int64)
     traces = frame(values, candidate, days, np.arange(len(values)))
     as_of = START + timedelta(days=int(days.max(initial=0)) + 1)
-    cohorts = judge(cells(traces, traces.clear(), (metric,), as_of=as_of), (metric,), alpha=ALPHA)
+    cohorts = judge(cells(traces, traces.clear(), (metric,), as_of=as_of), (metric,), alpha=ALPHA).cohorts
     return cohorts[0].metrics[0].verdict.value if cohorts else "no cohort"
 
 
@@ -326,8 +327,8 @@ def _two_sided(evidence: Evidence) -> float:
     return min(1.0, 2 * float(min(p_value(evidence.worse)[0], p_value(evidence.better)[0])))
 
 
-def _because(case: dict[str, Any], ours: str, smaller: int) -> str:
-    """Why the judges differ, in words."""
+def _because(case: dict[str, Any], ours: str, smaller: int, changed: float) -> str:
+    """Why the judges differ, in words, given the smaller arm's values and the p-value of a change of the mean."""
     theirs = case["expected"]
     if "Replace" in case["call"] and not smaller:
         return "Kayenta puts zeros for what is missing; unknown is not zero"
@@ -340,6 +341,8 @@ def _because(case: dict[str, Any], ours: str, smaller: int) -> str:
     if smaller < MINIMUM_UNITS:
         return f"{smaller} values are too few to pass or to fail"
     if theirs == "Pass":
+        if changed < ALPHA:
+            return f"a change for the better; fewer than {FREEZE_POOLED} values to take the caps from"
         return "a difference that is not found is not yet shown to be small"
     return f"fewer than {FREEZE_POOLED} values to take the caps from"
 
@@ -347,7 +350,6 @@ def _because(case: dict[str, Any], ours: str, smaller: int) -> str:
 def print_kayenta(path: Path) -> None:
     """Each case with both judges' words."""
     cases = list(kayenta_cases(path))
-    print(f"Kayenta's {len(cases)} cases of its judge\n")
     print("| case | values | Kayenta | report | p, mean | p, above 0 | why |")
     print("|---|---|---|---|---|---|---|")
     for case in cases:
