@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from analytics.simulation.draw import COHORTS, DAYS_BEFORE, Size
-from analytics.simulation.files import BASE, CANDIDATE, OTLP, PROMOTION, promotion_of, write_scenario
-from analytics.simulation.scenarios import SCENARIOS
+from analytics.simulation.draw import COHORTS, Size
+from analytics.simulation.files import MIRROR, OTLP, PROMOTION, promotion_of, write_scenario
+from analytics.simulation.scenarios import SCENARIOS, Scenario
+
+_OPTIONS = ("base", "candidate", "at", "design", "cohort_by", "candidate_share", "planned_end")
 
 
 @click.command("simulate")
@@ -29,7 +33,7 @@ def simulate_command(
     """Write the traces, scores and feedback of a simulated promotion as OTLP files, with the truth beside them."""
     if listed:
         for scenario in SCENARIOS.values():
-            click.echo(f"{scenario.name:<18} {scenario.summary}")
+            click.echo(f"{scenario.name:<25} {scenario.summary}")
         return
     if name is None or out is None:
         raise click.UsageError("Name a --scenario (see --list) and a folder with --out.")
@@ -37,17 +41,26 @@ def simulate_command(
     console = Console(stderr=True)
     try:
         with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-            bar = progress.add_task("Simulating", total=days + DAYS_BEFORE)
+            bar = progress.add_task("Simulating", total=days + scenario.days_before)
             traces = write_scenario(out, scenario, seed, size, lambda _: progress.advance(bar))
     except OSError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}.") from error
-    promotion = promotion_of(scenario)
-    share = "" if promotion["candidate_share"] is None else f" --candidate-share {promotion['candidate_share']}"
     click.echo(f"Wrote {traces:,} traces to {out}. Now:", err=True)
-    click.echo(f"spanverdict import {out / OTLP}")
-    click.echo(f"spanverdict feedback import {out / 'feedback.csv'}")
-    click.echo(
-        f"spanverdict promotion add {PROMOTION} --base {BASE} --candidate {CANDIDATE} --at {promotion['at']}"
-        f" --design {promotion['design']} --cohort-by {promotion['cohort_by']}{share}"
-    )
-    click.echo(f"spanverdict --config {out / 'spanverdict.toml'} report {PROMOTION}")
+    for line in _next_commands(scenario, size, out):
+        click.echo(line)
+
+
+def _next_commands(scenario: Scenario, size: Size, out: Path) -> Iterator[str]:
+    """What leads from the files to a report."""
+    promotion: dict[str, Any] = promotion_of(scenario, size)
+    yield f"spanverdict import {out / OTLP}"
+    yield f"spanverdict feedback import {out / 'feedback.csv'}"
+    if scenario.split == "mirrored":
+        yield f"spanverdict mirror import {out / MIRROR}"
+    options = [f"--{name.replace('_', '-')} {promotion[name]}" for name in _OPTIONS if promotion[name] is not None]
+    options += [f"--stratify-by {attribute}" for attribute in promotion["stratify_by"]]
+    yield f"spanverdict promotion add {PROMOTION} {' '.join(options)}"
+    for change in promotion["share_changes"]:
+        share, since = change["candidate_share"], change["since"]
+        yield f"spanverdict promotion share {PROMOTION} --candidate-share {share} --at {since}"
+    yield f"spanverdict report {PROMOTION} --config {out / 'spanverdict.toml'}"

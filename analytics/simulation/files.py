@@ -14,21 +14,22 @@ from pathlib import Path
 
 import polars as pl
 
-from analytics.simulation.draw import COHORTS, MATURITY, PROMOTED_AT, Size, base_rate, draw_days
+from analytics.simulation.draw import COHORTS, MATURITY, PROMOTED_AT, Size, base_rate, candidate_rate, draw_days
 from analytics.simulation.scenarios import EVALUATORS, OUTCOMES, RATES, Scenario
+from analytics.simulation.spans import BASE, CANDIDATE, joined, members, request_id, span_id, spans, text, timed
 
-BASE = "sim-base"
-CANDIDATE = "sim-candidate"
 PROMOTION = "simulated"
 OTLP = "otlp"
+MIRROR = "mirror.jsonl"
 
 _TRACES_A_REQUEST = 200
 _SCORED_AFTER_NS = 5 * 10**9
-_NS_PER_MS = 1_000_000
-_ROOT_MARGIN_MS = 20.0
 
 _RESOURCE = '"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"simulated-app"}}]}'
 _SCOPE = '"scope":{"name":"simulated","version":"1.0.0"}'
+
+_TRACES = ("resourceSpans", "scopeSpans", "spans")
+_LOGS = ("resourceLogs", "scopeLogs", "logRecords")
 
 CONFIGURATION = f"""# Configuration for reports on simulated traffic.
 
@@ -70,192 +71,118 @@ def write_scenario(
     otlp = out / OTLP
     otlp.mkdir(parents=True, exist_ok=True)
     said: list[pl.DataFrame] = []
+    mirrored: list[pl.Series] = []
     total = 0
     for day, traces in draw_days(scenario, seed, size):
         name = f"{day:%Y-%m-%d}"
-        _write_lines(otlp / f"{name}.traces.jsonl.gz", _trace_requests(traces))
-        _write_lines(otlp / f"{name}.logs.jsonl.gz", _score_requests(traces))
-        said.append(_feedback(traces))
-        total += traces.height
-        progress(traces.height)
+        stored = timed(traces.filter("is_kept") if scenario.kept < 1 else traces)
+        _write_lines(otlp / f"{name}.traces.jsonl.gz", _requests(spans(scenario, stored), *_TRACES))
+        _write_lines(otlp / f"{name}.logs.jsonl.gz", _requests(_scores(stored), *_LOGS))
+        said.append(_feedback(timed(traces)))
+        if scenario.split == "mirrored":
+            mirrored.append(mirror_results(stored))
+        total += stored.height
+        progress(stored.height)
     pl.concat(said).sort("time", "id").write_csv(out / "feedback.csv")
+    if mirrored:
+        (out / MIRROR).write_text("".join(f"{line}\n" for part in mirrored for line in part), "utf-8")
     (out / "spanverdict.toml").write_text(CONFIGURATION, "utf-8")
     (out / "truth.json").write_text(json.dumps(truth(scenario, seed, size), indent=2) + "\n", "utf-8")
     return total
 
 
-def promotion_of(scenario: Scenario) -> dict[str, object]:
+def promotion_of(scenario: Scenario, size: Size) -> dict[str, object]:
     """How the promotion is to be registered."""
+    concurrent = scenario.design == "concurrent"
     return {
         "name": PROMOTION,
         "base": BASE,
         "candidate": CANDIDATE,
         "design": scenario.design,
-        "at": _iso(PROMOTED_AT),
+        "at": _after(0),
         "cohort_by": "app.cohort",
-        "candidate_share": None if scenario.split == "before_after" else scenario.share,
+        "candidate_share": scenario.share if concurrent else None,
+        "share_changes": [
+            {"since": _after(day), "candidate_share": share} for day, share in scenario.share_steps if day < size.days
+        ],
+        "planned_end": _after(size.days) if scenario.planned_end else None,
+        "stratify_by": ["app.difficulty"] if scenario.stratified else [],
     }
 
 
 def truth(scenario: Scenario, seed: int, size: Size) -> dict[str, object]:
     """What was simulated: the promotion, the rates of both arms, and what a report has to say."""
     ended = PROMOTED_AT + timedelta(days=size.days)
-    affected = size.cohorts if scenario.affected is None else min(scenario.affected, size.cohorts)
+    rows = range(size.cohorts)
+    affected = [row for row in rows if scenario.is_affected(row, size.cohorts)]
     changes = bool(scenario.expected) or bool(scenario.checks)
     return {
         "scenario": scenario.name,
         "summary": scenario.summary,
         "seed": seed,
-        "promotion": promotion_of(scenario),
-        "looks": [_iso(PROMOTED_AT + timedelta(days=day + 1)) for day in range(size.days)],
+        "is_trap": scenario.is_trap,
+        "promotion": promotion_of(scenario, size),
+        "looks": [_after(day + 1) for day in range(size.days)],
         "all_mature_at": _iso(ended + max(MATURITY.values())),
         "failing_checks": list(scenario.checks),
-        "affected_cohorts": list(COHORTS[:affected]) if changes else [],
+        "affected_cohorts": [COHORTS[row] for row in affected] if changes else [],
+        "control_cohorts": [COHORTS[row] for row in rows if scenario.is_control(row, size.cohorts)],
         "expected": {metric: list(verdicts) for metric, verdicts in scenario.expected.items()},
+        "may_move": list(scenario.moved),
+        "begins_at": "retrieval" if scenario.empty_searches else None,
         "rates": {
-            cohort: {
+            COHORTS[row]: {
                 metric: {
                     "base": round(base_rate(metric, row), 6),
                     "candidate": round(
-                        base_rate(metric, row) + (scenario.added.get(metric, 0.0) if row < affected else 0.0), 6
+                        candidate_rate(scenario, metric, row) if row in affected else base_rate(metric, row), 6
                     ),
                 }
                 for metric in RATES
             }
-            for row, cohort in enumerate(COHORTS[: size.cohorts])
+            for row in rows
         },
     }
+
+
+def _after(days: int) -> str:
+    return _iso(PROMOTED_AT + timedelta(days=days))
 
 
 def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _trace_requests(traces: pl.DataFrame) -> Iterator[str]:
-    yield from _requests(_spans(traces)["spans"], "resourceSpans", "scopeSpans", "spans")
+def _requests(of_traces: pl.Series, resources: str, scopes: str, records: str) -> Iterator[str]:
+    for first in range(0, len(of_traces), _TRACES_A_REQUEST):
+        several = ",".join(of_traces[first : first + _TRACES_A_REQUEST].to_list())
+        yield f'{{"{resources}":[{{{_RESOURCE},"{scopes}":[{{{_SCOPE},"{records}":[{several}]}}]}}]}}\n'
 
 
-def _score_requests(traces: pl.DataFrame) -> Iterator[str]:
-    yield from _requests(_scores(traces)["records"], "resourceLogs", "scopeLogs", "logRecords")
-
-
-def _requests(members: pl.Series, resources: str, scopes: str, records: str) -> Iterator[str]:
-    for first in range(0, len(members), _TRACES_A_REQUEST):
-        joined = ",".join(members[first : first + _TRACES_A_REQUEST].to_list())
-        yield f'{{"{resources}":[{{{_RESOURCE},"{scopes}":[{{{_SCOPE},"{records}":[{joined}]}}]}}]}}\n'
-
-
-def _members(*parts: pl.Expr | str) -> pl.Expr:
-    """Texts and columns, one after the other."""
-    return pl.concat_str([pl.lit(part) if isinstance(part, str) else part.cast(pl.String) for part in parts])
-
-
-def _text(key: str, value: pl.Expr | str) -> pl.Expr:
-    return _members(f'{{"key":"{key}","value":{{"stringValue":"', value, '"}}')
-
-
-def _whole(key: str, value: pl.Expr) -> pl.Expr:
-    return _members(f'{{"key":"{key}","value":{{"intValue":"', value, '"}}')
-
-
-def _joined(*attributes: pl.Expr) -> pl.Expr:
-    return pl.concat_str(attributes, separator=",")
-
-
-def _span_id(number: int) -> pl.Expr:
-    """Span ids from their trace's id: the root is 1, its calls follow."""
-    return _members(pl.col("trace_id").str.slice(0, 15), str(number))
-
-
-def _span(
-    number: int, name: str, kind: int, start: pl.Expr, end: pl.Expr, status: pl.Expr, *attributes: pl.Expr
-) -> pl.Expr:
-    parent = "" if number == 1 else _members('"parentSpanId":"', _span_id(1), '",')
-    return _members(
-        '{"traceId":"', pl.col("trace_id"), '","spanId":"', _span_id(number), '",', parent,
-        f'"name":"{name}","kind":{kind},"startTimeUnixNano":"', start, '","endTimeUnixNano":"', end,
-        '","attributes":[', _joined(*attributes), '],"status":{', status, "}}",
-    )  # fmt: skip
-
-
-def _timed(traces: pl.DataFrame) -> pl.DataFrame:
-    """The traces with the times of their spans in Unix nanoseconds."""
-    whole = (pl.col("latency_ms") * _NS_PER_MS).cast(pl.Int64)
-    call = pl.col("start_ns") + int(_ROOT_MARGIN_MS / 2 * _NS_PER_MS)
-    return traces.with_columns(
-        end_ns=pl.col("start_ns") + whole + int(_ROOT_MARGIN_MS * _NS_PER_MS),
-        call_start_ns=call,
-        call_end_ns=call + whole,
-        # A repair takes the last third of the time; without one the first call takes all of it.
-        repair_ns=call + whole * 2 // 3,
-        model=pl.when("is_candidate").then(pl.lit(CANDIDATE)).otherwise(pl.lit(BASE)),
-    )
-
-
-def _spans(traces: pl.DataFrame) -> pl.DataFrame:
-    """The spans of each trace as JSON, one text a trace."""
-    nothing = pl.lit("")
-    failed = pl.when("error").then(pl.lit('"code":2')).otherwise(nothing)
-    root = _span(
-        1, "answer", 2, pl.col("start_ns"), pl.col("end_ns"), failed,
-        _text("app.cohort", pl.col("cohort")),
-        _text("user.id", pl.col("user_id")),
-        _text("app.difficulty", pl.when("is_hard").then(pl.lit("hard")).otherwise(pl.lit("easy"))),
-        _text("gen_ai.prompt.name", "answer"),
-        _text("gen_ai.prompt.version", pl.col("prompt_version")),
-    )  # fmt: skip
-    asked = (
-        _text("gen_ai.operation.name", "chat"),
-        _text("gen_ai.provider.name", "openai"),
-        _text("gen_ai.request.model", pl.col("model")),
-        _text("gen_ai.response.model", pl.col("model")),
-    )
-    used = (
-        _whole("gen_ai.usage.input_tokens", pl.col("input_tokens")),
-        _whole("gen_ai.usage.output_tokens", pl.col("output_tokens")),
-    )
-    repaired = pl.col("schema_repair")
-    first = _span(
-        2, "chat", 3, pl.col("call_start_ns"), pl.when(repaired).then("repair_ns").otherwise("call_end_ns"), failed,
-        *asked, *used,
-    )  # fmt: skip
-    # The first answer's tokens are the trace's; a repair is short.
-    repair = _span(
-        3, "chat", 3, pl.col("repair_ns"), pl.col("call_end_ns"), failed, *asked,
-        _whole("gen_ai.usage.input_tokens", pl.lit(50)), _whole("gen_ai.usage.output_tokens", pl.lit(10)),
-        _text("app.attempt", "schema_repair"),
-    )  # fmt: skip
-    second = pl.when(repaired).then(_members(",", repair)).otherwise(nothing)
-    return _timed(traces).select(spans=_members(root, ",", first, second))
-
-
-def _scores(traces: pl.DataFrame) -> pl.DataFrame:
+def _scores(traces: pl.DataFrame) -> pl.Series:
     """The evaluation results of each trace as log records in JSON, one text a trace; a failed request is not scored."""
     records = []
     for number, (metric, evaluator) in enumerate(EVALUATORS.items()):
         failing = pl.col(metric)
-        record = _members(
+        record = members(
             '{"timeUnixNano":"', pl.col("end_ns") + _SCORED_AFTER_NS + number, '","traceId":"', pl.col("trace_id"),
-            '","spanId":"', _span_id(1), '","eventName":"gen_ai.evaluation.result","attributes":[',
-            _joined(
-                _text("gen_ai.evaluation.name", evaluator),
-                _text("gen_ai.evaluation.score.label", pl.when(failing).then(pl.lit("fail")).otherwise(pl.lit("pass"))),
-                _text("gen_ai.evaluation.evaluator.version", pl.col("evaluator_version")),
+            '","spanId":"', span_id(1), '","eventName":"gen_ai.evaluation.result","attributes":[',
+            joined(
+                text("gen_ai.evaluation.name", evaluator),
+                text("gen_ai.evaluation.score.label", pl.when(failing).then(pl.lit("fail")).otherwise(pl.lit("pass"))),
+                text("gen_ai.evaluation.evaluator.version", pl.col("evaluator_version")),
             ),
             "]}",
         )  # fmt: skip
         lost = pl.col("score_lost") if metric == "task_completion" else pl.lit(value=False)
         records.append(pl.when(~lost).then(record))
-    return (
-        _timed(traces).filter(~pl.col("error")).select(records=pl.concat_str(records, separator=",", ignore_nulls=True))
-    )
+    return traces.filter(~pl.col("error")).select(records=joined(*records))["records"]
 
 
 def _feedback(traces: pl.DataFrame) -> pl.DataFrame:
     """The rows of feedback on some traces, in the columns of a feedback file."""
-    timed = _timed(traces)
     return pl.concat(
-        timed.filter(name).select(
+        traces.filter(name).select(
             time=pl.from_epoch(
                 pl.col("end_ns") // 1000 + (pl.col(f"{name}_delay_s") * 1e6).cast(pl.Int64), "us"
             ).dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"),
@@ -263,10 +190,37 @@ def _feedback(traces: pl.DataFrame) -> pl.DataFrame:
             value=pl.lit(1),
             trace_id="trace_id",
             source=pl.lit("simulated"),
-            id=_members(name, "-", pl.col("trace_id")),
+            id=members(name, "-", pl.col("trace_id")),
         )
         for name in OUTCOMES
     )
+
+
+def mirror_results(traces: pl.DataFrame) -> pl.Series:
+    """What a gateway writes of requests that it sent to the candidate as well, one JSON object each.
+
+    The names are those of the Agent Command Center's webhook; it counts tokens as one sum, and writes zeros for an
+    answer that did not come.
+    """
+
+    def number(value: pl.Expr) -> pl.Expr:
+        return value.round().cast(pl.Int64)
+
+    failed = pl.col("mirrored_error")
+    used = pl.col("input_tokens") + pl.col("mirrored_output_tokens")
+    return traces.select(
+        line=members(
+            '{"request_id":"', request_id(), f'","experiment":"{PROMOTION}","source_model":"{BASE}",'
+            f'"shadow_model":"{CANDIDATE}","source_latency_ms":', number(pl.col("latency_ms")),
+            ',"shadow_latency_ms":', number(pl.col("mirrored_latency_ms")),
+            ',"source_tokens":', pl.col("input_tokens") + pl.col("output_tokens"),
+            ',"shadow_tokens":', pl.when(failed).then(0).otherwise(used),
+            ',"source_status_code":', pl.when("error").then(500).otherwise(200),
+            ',"shadow_status_code":', pl.when(failed).then(0).otherwise(200),
+            ',"shadow_error":"', pl.when(failed).then(pl.lit("timeout")).otherwise(pl.lit("")), '","created_at":"',
+            pl.from_epoch("call_start_ns", "ns").dt.to_string("%Y-%m-%dT%H:%M:%S%.9fZ"), '"}',
+        )
+    )["line"]  # fmt: skip
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:
