@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from analytics.span_tree import NO_PARENT, SpanTree
+from analytics.targets import match_targets
 from analytics.waiting import waited_for
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ STEP_LIMIT = 30
 
 STEP_COLUMNS = (
     "name", "start_time", "end_time", "status_code", "gen_ai_span_kind", "guardrail_result", "response_id",
-    "tool_name", "agent_name", "documents",
+    "conversation_id", "key_value", "tool_name", "agent_name", "documents",
 )  # fmt: skip
 """What is read of spans, beside their ids."""
 
@@ -56,7 +57,7 @@ class StepSource:
         spans: the application's own spans: ids, ``service_name`` and :data:`STEP_COLUMNS`, by trace and start time.
         calls: what :func:`analytics.derived_calls.derived_calls` found of them.
         not_counted: the same.
-        judged: evaluations with ``passed`` by :func:`analytics.targets.match_targets`.
+        judged: evaluations with ``passed`` and the target columns of :func:`analytics.targets.match_targets`.
     """
 
     spans: pl.DataFrame
@@ -66,16 +67,10 @@ class StepSource:
 
     def of(self, trace_ids: pl.Series) -> Steps:
         """The steps of some traces."""
-        spans, calls, not_counted, judged = (
-            frame.filter(pl.col(key).is_in(trace_ids.implode()))
-            for frame, key in (
-                (self.spans, "trace_id"),
-                (self.calls, "trace_id"),
-                (self.not_counted, "trace_id"),
-                (self.judged, "matched_trace_id"),
-            )
-        )
-        return find_steps(spans, calls, not_counted, judged)
+        chosen = pl.col("trace_id").is_in(trace_ids.implode())
+        spans, calls, not_counted = (frame.filter(chosen) for frame in (self.spans, self.calls, self.not_counted))
+        of_spans = self.judged.filter(pl.any_horizontal(pl.col("span_id", "response_id").is_not_null()))
+        return find_steps(spans, calls, not_counted, match_targets(of_spans, spans))
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,14 @@ class Steps:
 
 
 def find_steps(spans: pl.DataFrame, calls: pl.DataFrame, not_counted: pl.DataFrame, judged: pl.DataFrame) -> Steps:
-    """Fold the spans of traces into steps; the arguments are those of :class:`StepSource`."""
+    """Fold the spans of traces into steps.
+
+    Args:
+        spans: of :class:`StepSource`.
+        calls: of the same.
+        not_counted: of the same.
+        judged: evaluations with ``passed``, as :func:`analytics.targets.match_targets` finds their spans.
+    """
     spans = spans.sort("trace_id", "start_time", "span_id")
     tree = SpanTree.of(spans)
     told = _told(spans, tree, calls)

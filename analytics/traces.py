@@ -24,7 +24,6 @@ from analytics.pricing import usd
 from analytics.span_tree import SpanTree
 from analytics.steps import STEP_COLUMNS, StepSource
 from analytics.strata import with_strata
-from analytics.targets import match_targets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -195,7 +194,7 @@ def trace_frame(
         .sort("trace_id")
     )
     of_steps = spans.filter("work").select("trace_id", "span_id", "parent_span_id", "service_name", *STEP_COLUMNS)
-    steps = StepSource(of_steps, calls, derived.not_counted, match_targets(known, spans))
+    steps = StepSource(of_steps, calls, derived.not_counted, known)
     return TraceFrame(wide, settled, steps)
 
 

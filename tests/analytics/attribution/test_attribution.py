@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analytics.attribution import Cell, attribute
+from analytics.attribution import attribute
 from analytics.metrics import Metric, MetricKind
+from analytics.regressed_cell import Cell
 from analytics.report.model import Attribution
 
 LATER = datetime(2026, 12, 1)
