@@ -12,7 +12,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+<<<<<<< HEAD
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
+=======
+from analytics.calibrations import find_calibration
+>>>>>>> bc383c0 (Calibration: placebo promotions on the user's own traffic, judged as the report judges)
 from analytics.cells import cells
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext
@@ -67,7 +71,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     promotion = find_promotion(store, name)
     if promotion.design == MIRRORED:
         window, mirror_checks = read_mirrored(store, promotion, options.prices, as_of)
-        metrics = _metrics(promotion, options, window, {})
+        metrics = report_metrics(promotion, options, window, {})
         return _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
     read = read_traces(store, promotion, options, as_of)
     if promotion.design == BEFORE_AFTER:
@@ -82,14 +86,15 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
-    metrics = _metrics(promotion, options, window, read.maturities)
+    metrics = report_metrics(promotion, options, window, read.maturities)
     if not (promotion.is_paired and window.is_empty()):
         context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)
         validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
         read_checks = (*read_checks, *validity, *maturity_checks(window, metrics, as_of=as_of))
     report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
     named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in report.cohorts)
-    return replace(report, cohorts=named)
+    calibration = find_calibration(store, promotion, options, as_of=as_of)
+    return replace(report, cohorts=named, calibration=calibration)
 
 
 def _report_by_time(
@@ -97,7 +102,7 @@ def _report_by_time(
 ) -> Report:
     """Compare the time before the change with that after it."""
     found = periods(read.traces, promotion)
-    metrics = _metrics(promotion, options, found.compared, read.maturities)
+    metrics = report_metrics(promotion, options, found.compared, read.maturities)
     context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
     validity = checks(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
     asked = (check for check in validity if check.check not in NOT_ASKED)
@@ -108,7 +113,7 @@ def _report_by_time(
     )
 
 
-def _metrics(
+def report_metrics(
     promotion: Promotion, options: JobOptions, window: pl.DataFrame, maturities: Mapping[str, Maturity]
 ) -> tuple[Metric, ...]:
     """The metrics of a window.

@@ -177,7 +177,8 @@ def _failed_check(checks: Sequence[Check], cohort: str, metric: str) -> Check | 
     )
 
 
-def _verdict(metric: Metric, found: Finding, failed: Check | None) -> Verdict:
+def verdict_of(metric: Metric, found: Finding, failed: Check | None) -> Verdict:
+    """The verdict that follows from a finding; INVALID where a check failed or nothing could be tested."""
     if failed is not None or found.failure in _NOT_JUDGED:
         return Verdict.INVALID
     within = found.ready and _worst(metric, found.alone) < abs(found.margin)
@@ -200,7 +201,7 @@ def _mildest(metric: Metric, interval: tuple[float, float]) -> float:
 
 def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, failed: Check | None) -> MetricResult:
     metric = test.metric
-    verdict = _verdict(metric, found, failed)
+    verdict = verdict_of(metric, found, failed)
     estimated = found.failure not in _NOT_JUDGED
     interval = found.alone if verdict is Verdict.NO_REGRESSION else found.interval
     bounded = estimated and all(isfinite(end) for end in interval)

@@ -1,0 +1,329 @@
+"""Calibration: what the installed configuration really does on the user's own traffic.
+
+The base model's traffic is split at random again and again, and each split is judged as a promotion is: the same cells,
+metrics, margins, weights and family. No split has a difference, so that every alarm is a false one. Then one metric at
+a time is made worse by a known size in all cohorts, to see in which of them that is found.
+
+Alarms are anytime-valid and never taken back, so a cell's evidence at the last look holds those of every look before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.cells import Cells, cells
+from analytics.job import JobOptions, JobOptionsError, read_traces, report_metrics
+from analytics.metric_tests import MetricTest, findings, margins_of, metric_test
+from analytics.metrics import Metric, MetricKind
+from analytics.placebo import Traffic, base_traffic, injected
+from analytics.promotions import CONCURRENT, Promotion, find_promotion
+from analytics.report.model import Calibration, CalibrationCell, CalibrationRow, Verdict
+from analytics.stats.assessment import Tested, family
+from analytics.stats.wilson import wilson_upper
+from analytics.verdict import verdict_of
+
+if TYPE_CHECKING:
+    from analytics.stats.sums import BoolArray, FloatArray
+    from sql.access import Access
+
+SIZES = (1.0, 2.0)
+"""Sizes of injected regressions, as multiples of each cell's margin."""
+
+WELL_FOUND = 0.8
+"""The share of injected regressions that must be found where a cohort's traffic counts as enough."""
+
+_PASSES = (Verdict.NO_REGRESSION, Verdict.IMPROVED)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is tried.
+
+    Attributes:
+        splits: random splits without a difference.
+        injections: in how many of them each metric is made worse, by each size.
+        seed: the same seed gives the same splits.
+    """
+
+    splits: int = 200
+    injections: int = 20
+    seed: int = 1
+
+
+@dataclass
+class _Tries:
+    """Injected regressions of one cell and size.
+
+    Attributes:
+        sizes: what was injected.
+        days: on which day each was found; None if it was not.
+        passed: which were called NO_REGRESSION or IMPROVED at the last look.
+    """
+
+    sizes: list[float] = field(default_factory=list)
+    days: list[int | None] = field(default_factory=list)
+    passed: list[bool] = field(default_factory=list)
+
+    def __add__(self, other: _Tries) -> _Tries:
+        return _Tries(self.sizes + other.sizes, self.days + other.days, self.passed + other.passed)
+
+    @property
+    def size(self) -> float | None:
+        """The median size; None where nothing was injected."""
+        return float(np.median(self.sizes)) if self.sizes else None
+
+    @property
+    def found(self) -> float | None:
+        """The share that was found."""
+        return sum(day is not None for day in self.days) / len(self.days) if self.days else None
+
+    @property
+    def median_day(self) -> int | None:
+        """The day by which half of all were found."""
+        found = sorted(day for day in self.days if day is not None)
+        half = ceil(len(self.days) / 2)
+        return found[half - 1] if half and len(found) >= half else None
+
+    @property
+    def missed(self) -> float | None:
+        """The share that passed as no regression; None where that was not asked."""
+        return sum(self.passed) / len(self.passed) if self.passed else None
+
+
+_Found = dict[tuple[str, float, str], _Tries]
+
+
+@dataclass(frozen=True)
+class _Split:
+    """One split, judged.
+
+    Attributes:
+        tests: by metric.
+        tested: by metric.
+    """
+
+    tests: Mapping[str, MetricTest]
+    tested: Mapping[str, Tested]
+
+
+def read_traffic(
+    store: Access, name: str, options: JobOptions, *, as_of: datetime
+) -> tuple[Promotion, Traffic, tuple[Metric, ...]]:
+    """Read what a promotion's calibration rests on: the promotion, the base model's traffic, the report's metrics.
+
+    Args:
+        store: where spans, evaluations and feedback are.
+        name: the promotion's name.
+        options: prices, rules and margins.
+        as_of: the moment the world is looked at (UTC, naive).
+
+    Raises:
+        NoPromotionError: there is no such promotion.
+        QueryError: the store could not answer.
+        JobOptionsError: the promotion's design has no users to split, or the configuration cannot be used.
+        TooLittleTrafficError: there is too little traffic of the base model.
+    """
+    promotion = find_promotion(store, name)
+    if promotion.design != CONCURRENT:
+        raise JobOptionsError(
+            f"{name} has the design {promotion.design}: a calibration splits users at random, as only the design "
+            f"{CONCURRENT} does, so register a promotion of that design to calibrate on."
+        )
+    read = read_traces(store, promotion, options, as_of)
+    traffic = base_traffic(read.traces, promotion, as_of)
+    return promotion, traffic, report_metrics(promotion, options, traffic.window, read.maturities)
+
+
+def calibrate(
+    traffic: Traffic,
+    metrics: Sequence[Metric],
+    plan: Plan,
+    *,
+    alpha: float,
+    as_of: datetime,
+    progress: Callable[[], object] = lambda: None,
+) -> Calibration:
+    """Judge placebo promotions.
+
+    Args:
+        traffic: what is split.
+        metrics: those of the report.
+        plan: how much is tried.
+        alpha: family-wise error rate of each direction.
+        as_of: the moment the world is looked at (UTC, naive).
+        progress: told after each split.
+    """
+    names = [metric.name for metric in metrics]
+    worse = {name: np.zeros((plan.splits, len(traffic.cohorts)), dtype=np.bool_) for name in names}
+    better = {name: np.zeros_like(worse[name]) for name in names}
+    found: _Found = {}
+    for number in range(plan.splits):
+        candidate = traffic.candidates(plan.seed, number)
+        window = traffic.with_arms(candidate)
+        plain = _judged(cells(window, traffic.pre_period, tuple(metrics), as_of=as_of), metrics, alpha)
+        for name, tested in plain.tested.items():
+            worse[name][number], better[name][number] = tested.worse, tested.better
+        if number < plan.injections:
+            _inject(found, traffic, window, candidate, plain, plan.seed, number, alpha=alpha, as_of=as_of)
+        progress()
+    return _summary(traffic, metrics, plan, worse, better, found, as_of)
+
+
+def _judged(aggregated: Cells, metrics: Sequence[Metric], alpha: float) -> _Split:
+    tests = {metric.name: metric_test(metric, aggregated.by_metric[metric.name]) for metric in metrics}
+    return _Split(tests, _family(tests, alpha))
+
+
+def _family(tests: Mapping[str, MetricTest], alpha: float) -> dict[str, Tested]:
+    members = tests.values()
+    weights = [test.metric.weight for test in members]
+    tested = family([test.evidence for test in members], weights, [test.included for test in members], alpha)
+    return dict(zip(tests, tested, strict=True))
+
+
+def _inject(
+    found: _Found,
+    traffic: Traffic,
+    window: pl.DataFrame,
+    candidate: BoolArray,
+    plain: _Split,
+    seed: int,
+    number: int,
+    *,
+    alpha: float,
+    as_of: datetime,
+) -> None:
+    """Make one metric after the other worse by each size, and note in which cohorts that was found.
+
+    The injected columns are aggregated together; each then takes its metric's place in the family of the others.
+    """
+    columns, sizes, copies, stands = {}, {}, [], {}
+    for name, test in plain.tests.items():
+        for factor in SIZES:
+            column = f"injected {factor:g} {name}"
+            wanted = _sizes(test, factor)
+            columns[column], sizes[column] = injected(traffic, candidate, test.metric, wanted, seed, number)
+            copies.append(replace(test.metric, name=column, column=column))
+            stands[column] = (test.metric, factor)
+    changed = window.with_columns(series.alias(column) for column, series in columns.items())
+    # Thresholds come from before, where nothing was changed.
+    before = traffic.pre_period.with_columns(
+        pl.col(metric.column).alias(column) for column, (metric, _) in stands.items()
+    )
+    aggregated = cells(changed, before, tuple(copies), as_of=as_of)
+    for column, (metric, factor) in stands.items():
+        test = metric_test(metric, aggregated.by_metric[column])
+        tested = _family({**plain.tests, metric.name: test}, alpha)[metric.name]
+        days = _days(test, tested, aggregated, traffic)
+        shown = findings(test, tested, alpha) if factor == min(SIZES) else None
+        for row, cohort in enumerate(aggregated.cohorts):
+            if np.isnan(sizes[column][row]) or not test.included[row]:
+                continue
+            tries = found.setdefault((metric.name, factor, cohort), _Tries())
+            tries.sizes.append(float(sizes[column][row]))
+            tries.days.append(days[row])
+            if shown is not None:
+                tries.passed.append(verdict_of(metric, shown[row], None) in _PASSES)
+
+
+def _sizes(test: MetricTest, factor: float) -> FloatArray:
+    """So many times each cell's margin, for the worse: differences of a rate, factors of what else."""
+    worse = test.sign * factor * margins_of(test)
+    if test.metric.kind is MetricKind.RATE:
+        return np.asarray(worse, dtype=np.float64)
+    base = test.data.values[:, 0]
+    return np.asarray(1 + np.divide(worse, base, out=np.full(len(base), np.nan), where=base > 0), dtype=np.float64)
+
+
+def _days(test: MetricTest, tested: Tested, aggregated: Cells, traffic: Traffic) -> list[int | None]:
+    """The day of the window whose look first had the evidence; None where no look had."""
+    reached = test.evidence.worse >= -np.log(tested.worse_level)[:, None]
+    first = reached.argmax(axis=1)
+    began = traffic.began.date()
+    return [
+        (aggregated.looks[look] - began).days + 1 if alarm else None
+        for look, alarm in zip(first, tested.worse, strict=True)
+    ]
+
+
+def _summary(
+    traffic: Traffic,
+    metrics: Sequence[Metric],
+    plan: Plan,
+    worse: Mapping[str, BoolArray],
+    better: Mapping[str, BoolArray],
+    found: _Found,
+    as_of: datetime,
+) -> Calibration:
+    alarmed = np.any([each.any(axis=1) for each in worse.values()], axis=0)
+    improved = np.any([each.any(axis=1) for each in better.values()], axis=0)
+    counts = dict(traffic.window.group_by("cohort").len().iter_rows())
+    per_day = [counts[cohort] / traffic.days for cohort in traffic.cohorts]
+    rows = [
+        _row(metric, factor, worse[metric.name], better[metric.name], found, traffic, per_day)
+        for metric in metrics
+        for factor in SIZES
+    ]
+    return Calibration(
+        as_of=as_of,
+        splits=plan.splits,
+        days=traffic.days,
+        false_regressed=float(alarmed.mean()),
+        false_improved=float(improved.mean()),
+        upper_limit=wilson_upper(int(alarmed.sum()), plan.splits),
+        metrics=tuple(rows),
+        traces=traffic.window.height,
+        injections=min(plan.injections, plan.splits),
+        candidate_share=traffic.share,
+        split_by=traffic.split_by,
+        seed=plan.seed,
+    )
+
+
+def _row(
+    metric: Metric,
+    factor: float,
+    worse: BoolArray,
+    better: BoolArray,
+    found: _Found,
+    traffic: Traffic,
+    per_day: Sequence[float],
+) -> CalibrationRow:
+    tries = [found.get((metric.name, factor, cohort), _Tries()) for cohort in traffic.cohorts]
+    together = sum(tries, _Tries())
+    enough = [
+        traces
+        for each, traces in zip(tries, per_day, strict=True)
+        if each.found is not None and each.found >= WELL_FOUND
+    ]
+    return CalibrationRow(
+        metric=metric.name,
+        false_alarms=float(worse.any(axis=1).mean()),
+        injected=together.size,
+        found=together.found,
+        unit="rate" if metric.kind is MetricKind.RATE else "ratio",
+        margins=factor,
+        false_improvements=float(better.any(axis=1).mean()),
+        median_day=together.median_day,
+        smallest_traffic=min(enough, default=None),
+        missed=together.missed,
+        cohorts=tuple(
+            CalibrationCell(
+                cohort=cohort,
+                traces_per_day=traces,
+                false_alarms=float(worse[:, place].mean()),
+                injected=each.size,
+                found=each.found,
+                median_day=each.median_day,
+                missed=each.missed,
+            )
+            for place, (cohort, traces, each) in enumerate(zip(traffic.cohorts, per_day, tries, strict=True))
+        ),
+    )
