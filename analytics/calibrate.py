@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cells import Cells, cells
+from analytics.cells import Cells, Frozen, PartialCells, cells, finished, freeze, partial_cells
 from analytics.job import JobOptions, JobOptionsError, read_traces, report_metrics
 from analytics.metric_tests import MetricTest, findings, margins_of, metric_test
 from analytics.metrics import Metric, MetricKind
-from analytics.placebo import Traffic, base_traffic, injected
+from analytics.placebo import BY_USER, Traffic, base_traffic, injected
 from analytics.promotions import CONCURRENT, Promotion, find_promotion
 from analytics.report.model import Calibration, CalibrationCell, CalibrationRow, Verdict
-from analytics.stats.assessment import Tested, family
+from analytics.stats.family import NEVER, Tested
 from analytics.stats.wilson import wilson_upper
-from analytics.verdict import verdict_of
+from analytics.verdict import family_of, verdict_of
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray
@@ -105,10 +105,12 @@ class _Split:
     """One split, judged.
 
     Attributes:
+        cells: its cells.
         tests: by metric.
         tested: by metric.
     """
 
+    cells: Cells
     tests: Mapping[str, MetricTest]
     tested: Mapping[str, Tested]
 
@@ -137,7 +139,7 @@ def read_traffic(
             f"{CONCURRENT} does, so register a promotion of that design to calibrate on."
         )
     read = read_traces(store, promotion, options, as_of)
-    traffic = base_traffic(read.traces, promotion, as_of)
+    traffic = base_traffic(read.traces, promotion, options.pooling, as_of)
     return promotion, traffic, report_metrics(promotion, options, traffic.window, read.maturities)
 
 
@@ -164,28 +166,63 @@ def calibrate(
     worse = {name: np.zeros((plan.splits, len(traffic.cohorts)), dtype=np.bool_) for name in names}
     better = {name: np.zeros_like(worse[name]) for name in names}
     found: _Found = {}
+    whole = _Whole.of(traffic, tuple(metrics), as_of)
     for number in range(plan.splits):
         candidate = traffic.candidates(plan.seed, number)
         window = traffic.with_arms(candidate)
-        plain = _judged(cells(window, traffic.pre_period, tuple(metrics), as_of=as_of), metrics, alpha)
+        injecting = number < plan.injections
+        plain = _judged(whole.split(window, values=injecting), metrics, alpha)
         for name, tested in plain.tested.items():
             worse[name][number], better[name][number] = tested.worse, tested.better
-        if number < plan.injections:
+        if injecting:
             _inject(found, traffic, window, candidate, plain, plan.seed, number, alpha=alpha, as_of=as_of)
         progress()
     return _summary(traffic, metrics, plan, worse, better, found, as_of)
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """The traffic added up once: what is frozen does not depend on the arms, and whole users change arms as they are.
+
+    Attributes:
+        metrics: those of the report.
+        frozen: their thresholds.
+        partial: their sums, with everybody in the base arm.
+        by_user: whether users are split; requests of a user cannot be taken out of the sums.
+        as_of: the moment the world is looked at (UTC, naive).
+    """
+
+    metrics: tuple[Metric, ...]
+    frozen: Frozen
+    partial: PartialCells
+    by_user: bool
+    as_of: datetime
+
+    @classmethod
+    def of(cls, traffic: Traffic, metrics: tuple[Metric, ...], as_of: datetime) -> _Whole:
+        frozen = freeze(traffic.window, traffic.pre_period, metrics, as_of=as_of)
+        partial = partial_cells(traffic.window, frozen, metrics, as_of=as_of)
+        return cls(metrics, frozen, partial, traffic.split_by == BY_USER, as_of)
+
+    def split(self, window: pl.DataFrame, *, values: bool) -> Cells:
+        """The cells of the window with the arms of a split; without ``values`` no quantile is shown, only tested."""
+        if self.by_user:
+            arms = window.select("unit", "arm").unique("unit")
+            counted = partial_cells(window, self.frozen, (), as_of=self.as_of)
+            levels = {name: level.with_arms(arms, values=values) for name, level in self.partial.levels.items()}
+            partial = replace(counted, levels=levels)
+        else:
+            partial = partial_cells(window, self.frozen, self.metrics, as_of=self.as_of)
+        return finished(partial, self.frozen, self.metrics, as_of=self.as_of)
+
+
 def _judged(aggregated: Cells, metrics: Sequence[Metric], alpha: float) -> _Split:
     tests = {metric.name: metric_test(metric, aggregated.by_metric[metric.name]) for metric in metrics}
-    return _Split(tests, _family(tests, alpha))
+    return _Split(aggregated, tests, _family(aggregated, tests, alpha))
 
 
-def _family(tests: Mapping[str, MetricTest], alpha: float) -> dict[str, Tested]:
-    members = tests.values()
-    weights = [test.metric.weight for test in members]
-    tested = family([test.evidence for test in members], weights, [test.included for test in members], alpha)
-    return dict(zip(tests, tested, strict=True))
+def _family(aggregated: Cells, tests: Mapping[str, MetricTest], alpha: float) -> dict[str, Tested]:
+    return dict(zip(tests, family_of(aggregated, list(tests.values()), alpha), strict=True))
 
 
 def _inject(
@@ -220,15 +257,15 @@ def _inject(
     aggregated = cells(changed, before, tuple(copies), as_of=as_of)
     for column, (metric, factor) in stands.items():
         test = metric_test(metric, aggregated.by_metric[column])
-        tested = _family({**plain.tests, metric.name: test}, alpha)[metric.name]
-        days = _days(test, tested, aggregated, traffic)
+        tested = _family(plain.cells, {**plain.tests, metric.name: test}, alpha)[metric.name]
+        counts = test.data.counts.sum(axis=1)
         shown = findings(test, tested, alpha) if factor == min(SIZES) else None
         for row, cohort in enumerate(aggregated.cohorts):
-            if np.isnan(sizes[column][row]) or not test.included[row]:
+            if np.isnan(sizes[column][row]) or not counts[row]:
                 continue
             tries = found.setdefault((metric.name, factor, cohort), _Tries())
             tries.sizes.append(float(sizes[column][row]))
-            tries.days.append(days[row])
+            tries.days.append(_day(int(tested.worse_look[row]), plain.cells, traffic))
             if shown is not None:
                 tries.passed.append(verdict_of(metric, shown[row], None) in _PASSES)
 
@@ -242,15 +279,9 @@ def _sizes(test: MetricTest, factor: float) -> FloatArray:
     return np.asarray(1 + np.divide(worse, base, out=np.full(len(base), np.nan), where=base > 0), dtype=np.float64)
 
 
-def _days(test: MetricTest, tested: Tested, aggregated: Cells, traffic: Traffic) -> list[int | None]:
-    """The day of the window whose look first had the evidence; None where no look had."""
-    reached = test.evidence.worse >= -np.log(tested.worse_level)[:, None]
-    first = reached.argmax(axis=1)
-    began = traffic.began.date()
-    return [
-        (aggregated.looks[look] - began).days + 1 if alarm else None
-        for look, alarm in zip(first, tested.worse, strict=True)
-    ]
+def _day(look: int, aggregated: Cells, traffic: Traffic) -> int | None:
+    """The day of the window on which an alarm was raised, the first being 1."""
+    return None if look == NEVER else (aggregated.looks[look] - traffic.began.date()).days + 1
 
 
 def _summary(

@@ -12,11 +12,8 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-<<<<<<< HEAD
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
-=======
 from analytics.calibrations import find_calibration
->>>>>>> bc383c0 (Calibration: placebo promotions on the user's own traffic, judged as the report judges)
 from analytics.cells import cells
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext

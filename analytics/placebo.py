@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from analytics.metrics import Metric, MetricKind
+from analytics.pooling import PoolingRules, pooled
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.values import tail_share
 
@@ -88,12 +89,13 @@ class Traffic:
         return self.window.with_columns(arm=pl.Series(np.where(candidate, "candidate", "base")))
 
 
-def base_traffic(traces: pl.DataFrame, promotion: Promotion, as_of: datetime) -> Traffic:
+def base_traffic(traces: pl.DataFrame, promotion: Promotion, pooling: PoolingRules, as_of: datetime) -> Traffic:
     """The base arm's traffic, from before the promotion and since.
 
     Args:
         traces: the wide traces frame with the pre-period.
         promotion: whose arms, share and end hold.
+        pooling: which cohorts are taken together.
         as_of: the moment the world is looked at (UTC, naive).
 
     Raises:
@@ -118,12 +120,12 @@ def base_traffic(traces: pl.DataFrame, promotion: Promotion, as_of: datetime) ->
     began = datetime.combine(first_day + timedelta(days=before), datetime.min.time())
     since = pl.col("start_time") >= began
     narrow = base.drop(_DESCRIPTIONS, strict=False)
-    window = narrow.filter(since)
+    window, pre_period, _ = pooled(narrow.filter(since), narrow.filter(~since), pooling)
     share, split_by = _share(promotion, as_of), _split_by(traces, promotion)
     _require_units(window, share, began)
     cohorts = tuple(window["cohort"].unique().sort())
     return Traffic(
-        pre_period=narrow.filter(~since),
+        pre_period=pre_period,
         window=window,
         began=began,
         days=days - before,

@@ -26,7 +26,7 @@ from analytics.report.model import (
 from analytics.stats.before_after import FEWEST_DAYS_BEFORE
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
-from analytics.stats.family import NEVER, family_of_p_values
+from analytics.stats.family import NEVER, Tested, family_of_p_values
 from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, freeze_pooled
 
@@ -113,12 +113,10 @@ def judge(
     tests = [engine.test(metric, cells.by_metric[metric.name]) for metric in metrics]
     if not tests or not cells.cohorts:
         return Judgement(tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts))
-    *of_metrics, absent = members(cells, metrics)
-    nothing = np.ones((len(absent.weight), len(cells.looks)))
-    worse, better = zip(*(test.p_values() for test in tests), (nothing, nothing), strict=True)
-    tested = family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
+    shown = [test.p_values() for test in tests]
+    tested = family_of(cells, metrics, shown, alpha)
     found_by_metric = [engine.findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
-    p_values = [of_metric[:, -1] for of_metric in worse[:-1]]
+    p_values = [worse[:, -1] for worse, _ in shown]
     results = []
     for row, cohort in enumerate(cells.cohorts):
         blocked, judged = False, []
@@ -134,6 +132,23 @@ def judge(
             judged.append(replace(result, alert_raised_on=cells.looks[since] if alarmed else None))
         results.append(_cohort(cohort, cells, judged, blocked=blocked))
     return Judgement(tuple(results), _watch_list(results, tests))
+
+
+def family_of(
+    cells: Cells, metrics: Sequence[Metric], p_values: Sequence[tuple[FloatArray, FloatArray]], alpha: float
+) -> list[Tested]:
+    """What the family-wise procedure says of all cells together, by metric.
+
+    Args:
+        cells: the comparison.
+        metrics: those of ``cells`` that are judged.
+        p_values: of each metric, of "worse" and of "better" at every look, (cohorts, looks).
+        alpha: family-wise error rate of each direction.
+    """
+    *of_metrics, absent = members(cells, metrics)
+    nothing = np.ones((len(absent.weight), len(cells.looks)))
+    worse, better = zip(*p_values, (nothing, nothing), strict=True)
+    return family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
