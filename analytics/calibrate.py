@@ -193,7 +193,7 @@ class _Whole:
     """
 
     metrics: tuple[Metric, ...]
-    frozen: Frozen
+    frozen: Mapping[str, Frozen]
     partial: PartialCells
     by_user: bool
     as_of: datetime
