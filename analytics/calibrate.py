@@ -19,7 +19,8 @@ import numpy as np
 import polars as pl
 
 from analytics.cells import Cells, Frozen, PartialCells, cells, finished, freeze, partial_cells
-from analytics.job import JobOptions, JobOptionsError, read_traces, report_metrics
+from analytics.job import read_traces, report_metrics
+from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metric_tests import MetricTest, findings, margins_of, metric_test
 from analytics.metrics import Metric, MetricKind
 from analytics.placebo import BY_USER, Traffic, base_traffic, injected
@@ -193,7 +194,7 @@ class _Whole:
     """
 
     metrics: tuple[Metric, ...]
-    frozen: Mapping[str, Frozen]
+    frozen: Frozen
     partial: PartialCells
     by_user: bool
     as_of: datetime

@@ -16,8 +16,10 @@ from analytics.level_one import level_one
 from analytics.metric_tests import metric_test
 from analytics.metrics import Metric, MetricKind
 from analytics.placebo import base_traffic
+from analytics.pooling import PoolingRules
 from analytics.promotions import CONCURRENT, Promotion
-from analytics.report.calibration_words import footnote, render_calibration
+from analytics.report.calibration_table import render_calibration
+from analytics.report.calibration_words import footnote
 from analytics.report.model import Calibration, CalibrationRow
 from analytics.simulation.draw import PROMOTED_AT, Size, draw_days
 from analytics.simulation.scenarios import SCENARIOS
@@ -56,7 +58,7 @@ def simulated(scenario: str = "aa", seed: int = 11) -> pl.DataFrame:
 
 def calibrated(plan: Plan, scenario: str = "aa", metrics: tuple[Metric, ...] = METRICS) -> Calibration:
     """The calibration of simulated traffic."""
-    traffic = base_traffic(simulated(scenario), PROMOTION, AS_OF)
+    traffic = base_traffic(simulated(scenario), PROMOTION, PoolingRules(), AS_OF)
     return calibrate(traffic, metrics, plan, alpha=0.05, as_of=AS_OF)
 
 
@@ -81,14 +83,14 @@ def test_equal_arms_raise_no_alarm(found: Calibration) -> None:
 
 def test_an_alarm_is_counted_as_a_report_would_raise_it() -> None:
     """At an absurd error rate equal arms do alarm, in just the splits in which the cells of their traces do."""
-    traffic = base_traffic(simulated(), PROMOTION, AS_OF)
+    traffic = base_traffic(simulated(), PROMOTION, PoolingRules(), AS_OF)
     loose = calibrate(traffic, METRICS[:3], Plan(5, 0), alpha=0.999, as_of=AS_OF)
     alarms = []
     for split in range(5):
         window = traffic.with_arms(traffic.candidates(1, split))
         aggregated = cells(window, traffic.pre_period, METRICS[:3], as_of=AS_OF)
         tests = [metric_test(metric, aggregated.by_metric[metric.name]) for metric in METRICS[:3]]
-        alarms.append([tested.worse for tested in family_of(tests, 0.999)])
+        alarms.append([tested.worse for tested in family_of(aggregated, tests, 0.999)])
     raised = np.array(alarms)
     assert loose.false_regressed == raised.any(axis=(1, 2)).mean() > 0
     assert [each.false_alarms for each in loose.metrics[::2]] == raised.any(axis=2).mean(axis=0).tolist()
@@ -130,7 +132,7 @@ def test_the_same_seed_gives_the_same_calibration(found: Calibration) -> None:
 
 def test_users_that_change_arms_in_the_sums_are_those_that_change_arms_in_the_traces() -> None:
     """Level-one sums with new arms are, row by row, those of traces with these arms."""
-    traffic = base_traffic(simulated(), PROMOTION, AS_OF)
+    traffic = base_traffic(simulated(), PROMOTION, PoolingRules(), AS_OF)
     window = traffic.with_arms(traffic.candidates(1, 0))
     arms = window.select("unit", "arm").unique("unit")
     for metric in METRICS[:2]:

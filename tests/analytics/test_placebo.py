@@ -11,6 +11,7 @@ import pytest
 
 from analytics.metrics import Metric, MetricKind
 from analytics.placebo import BY_REQUEST, BY_USER, TooLittleTrafficError, Traffic, base_traffic, injected
+from analytics.pooling import SMALL_COHORTS, PoolingRules
 from analytics.promotions import CONCURRENT, Promotion
 
 START = datetime(2026, 3, 2)
@@ -48,7 +49,7 @@ def traces(n: int = 12_000, seed: int = 5) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def traffic() -> Traffic:
     """Traffic to split."""
-    return base_traffic(traces(), PROMOTION, AS_OF)
+    return base_traffic(traces(), PROMOTION, PoolingRules(), AS_OF)
 
 
 def rates(traffic: Traffic, candidate: np.ndarray, column: pl.Series) -> dict[str, float]:
@@ -77,7 +78,7 @@ def test_users_are_split_at_the_share(traffic: Traffic) -> None:
 
 def test_a_split_depends_on_the_seed_and_the_user_alone() -> None:
     """The same seed sends a user to the same arm when other traffic is stored beside it; another seed does not."""
-    few, many = (base_traffic(traces().head(n), PROMOTION, AS_OF) for n in (9_000, 12_000))
+    few, many = (base_traffic(traces().head(n), PROMOTION, PoolingRules(), AS_OF) for n in (9_000, 12_000))
 
     def arms(traffic: Traffic, seed: int) -> pl.DataFrame:
         return traffic.with_arms(traffic.candidates(seed, 0)).select("trace_id", "arm")
@@ -98,11 +99,11 @@ def test_requests_are_split_where_users_meet_both_arms() -> None:
         .then(pl.lit("candidate"))
         .otherwise("arm")
     )
-    traffic = base_traffic(served, PROMOTION, AS_OF)
+    traffic = base_traffic(served, PROMOTION, PoolingRules(), AS_OF)
     assert traffic.split_by == BY_REQUEST
     arms = traffic.with_arms(traffic.candidates(1, 0)).group_by("unit").agg(pl.col("arm").n_unique())
     assert arms["arm"].max() == 2
-    assert base_traffic(frame, PROMOTION, AS_OF).split_by == BY_USER
+    assert base_traffic(frame, PROMOTION, PoolingRules(), AS_OF).split_by == BY_USER
 
 
 @pytest.mark.parametrize(("metric", "size"), [(FAILED, 0.03), (FAILED, -0.02), (SOLVED, -0.05), (SOLVED, 0.1)])
@@ -163,7 +164,7 @@ def test_what_cannot_be_injected_is_left_alone(traffic: Traffic) -> None:
 def refusal(frame: pl.DataFrame, promotion: Promotion = PROMOTION) -> str:
     """What is said of traffic that is too little."""
     with pytest.raises(TooLittleTrafficError) as refused:
-        base_traffic(frame, promotion, AS_OF)
+        base_traffic(frame, promotion, PoolingRules(), AS_OF)
     return str(refused.value)
 
 
@@ -183,5 +184,13 @@ def test_too_little_traffic_is_told() -> None:
 def test_the_last_stated_share_holds() -> None:
     """A canary that has grown is imitated as it is now; without any share the arms are halves."""
     grown = replace(PROMOTION, share_changes=((START + timedelta(days=5), 0.5), (AS_OF + timedelta(days=1), 0.9)))
-    assert base_traffic(traces(), grown, AS_OF).share == 0.5
-    assert base_traffic(traces(), replace(PROMOTION, candidate_share=None), AS_OF).share == 0.5
+    assert base_traffic(traces(), grown, PoolingRules(), AS_OF).share == 0.5
+    assert base_traffic(traces(), replace(PROMOTION, candidate_share=None), PoolingRules(), AS_OF).share == 0.5
+
+
+def test_small_cohorts_are_taken_together_as_the_report_takes_them() -> None:
+    """What the configuration pools is one cohort of the placebo promotion too."""
+    frame = traces().with_columns(stratum=pl.lit(None, dtype=pl.String))
+    pooled = base_traffic(frame, PROMOTION, PoolingRules(below=10_000), AS_OF)
+    assert pooled.cohorts == (SMALL_COHORTS,)
+    assert pooled.window.height + pooled.pre_period.height == frame.height
