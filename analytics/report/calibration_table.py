@@ -63,7 +63,9 @@ def _blocks(found: Calibration, alpha: float, width: int) -> Iterator[Renderable
     largest, rows = max(by_size.items())
     yield Text()
     yield Text(f"Found of a regression {times(largest)}, by cohort:")
-    for cohorts in _pages(rows, width):
+    for number, cohorts in enumerate(_pages(rows, width)):
+        if number:
+            yield Text()
         yield _by_cohort(rows, cohorts)
 
 
