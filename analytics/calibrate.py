@@ -21,14 +21,15 @@ import polars as pl
 from analytics.cells import Cells, Frozen, PartialCells, cells, finished, freeze, partial_cells
 from analytics.job import read_traces, report_metrics
 from analytics.job_options import JobOptions, JobOptionsError
-from analytics.metric_tests import MetricTest, findings, margins_of, metric_test
+from analytics.metric_tests import MetricTest, margins
 from analytics.metrics import Metric, MetricKind
 from analytics.placebo import BY_USER, Traffic, base_traffic, injected
 from analytics.promotions import CONCURRENT, Promotion, find_promotion
 from analytics.report.model import Calibration, CalibrationCell, CalibrationRow, Verdict
 from analytics.stats.family import NEVER, Tested
+from analytics.stats.horizon import Horizon
 from analytics.stats.wilson import wilson_upper
-from analytics.verdict import family_of, verdict_of
+from analytics.verdict import BETWEEN_ARMS, Engine, between_arms_until, family_of, verdict_of
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray
@@ -101,6 +102,9 @@ class _Tries:
 _Found = dict[tuple[str, float, str], _Tries]
 
 
+_PValues = tuple["FloatArray", "FloatArray"]
+
+
 @dataclass(frozen=True)
 class _Split:
     """One split, judged.
@@ -108,11 +112,13 @@ class _Split:
     Attributes:
         cells: its cells.
         tests: by metric.
+        p_values: of "worse" and of "better", by metric.
         tested: by metric.
     """
 
     cells: Cells
     tests: Mapping[str, MetricTest]
+    p_values: Mapping[str, _PValues]
     tested: Mapping[str, Tested]
 
 
@@ -167,113 +173,121 @@ def calibrate(
     worse = {name: np.zeros((plan.splits, len(traffic.cohorts)), dtype=np.bool_) for name in names}
     better = {name: np.zeros_like(worse[name]) for name in names}
     found: _Found = {}
-    whole = _Whole.of(traffic, tuple(metrics), as_of)
+    judge = _Judge.of(traffic, tuple(metrics), alpha, as_of)
     for number in range(plan.splits):
         candidate = traffic.candidates(plan.seed, number)
         window = traffic.with_arms(candidate)
         injecting = number < plan.injections
-        plain = _judged(whole.split(window, values=injecting), metrics, alpha)
+        plain = judge.split(window, values=injecting)
         for name, tested in plain.tested.items():
             worse[name][number], better[name][number] = tested.worse, tested.better
         if injecting:
-            _inject(found, traffic, window, candidate, plain, plan.seed, number, alpha=alpha, as_of=as_of)
+            _inject(found, judge, window, candidate, plain, plan.seed, number)
         progress()
     return _summary(traffic, metrics, plan, worse, better, found, as_of)
 
 
 @dataclass(frozen=True)
-class _Whole:
-    """The traffic added up once: what is frozen does not depend on the arms, and whole users change arms as they are.
+class _Judge:
+    """Judges splits of the traffic, as a report judges its window.
+
+    The traffic is added up once: what is frozen does not depend on the arms, and whole users change arms in the sums.
 
     Attributes:
+        traffic: what is split.
         metrics: those of the report.
-        frozen: their thresholds.
-        partial: their sums, with everybody in the base arm.
-        by_user: whether users are split; requests of a user cannot be taken out of the sums.
+        alpha: family-wise error rate of each direction.
         as_of: the moment the world is looked at (UTC, naive).
+        engine: how the design is tested.
+        frozen: the metrics' thresholds.
+        partial: their sums, with everybody in the base arm.
     """
 
+    traffic: Traffic
     metrics: tuple[Metric, ...]
+    alpha: float
+    as_of: datetime
+    engine: Engine
     frozen: Frozen
     partial: PartialCells
-    by_user: bool
-    as_of: datetime
 
     @classmethod
-    def of(cls, traffic: Traffic, metrics: tuple[Metric, ...], as_of: datetime) -> _Whole:
+    def of(cls, traffic: Traffic, metrics: tuple[Metric, ...], alpha: float, as_of: datetime) -> _Judge:
         frozen = freeze(traffic.window, traffic.pre_period, metrics, as_of=as_of)
         partial = partial_cells(traffic.window, frozen, metrics, as_of=as_of)
-        return cls(metrics, frozen, partial, traffic.split_by == BY_USER, as_of)
+        engine = BETWEEN_ARMS
+        if traffic.declared_end is not None:
+            looks = finished(partial, frozen, metrics, as_of=as_of).looks
+            engine = between_arms_until(
+                Horizon.of(looks, start=traffic.began, planned_end=traffic.declared_end, as_of=as_of)
+            )
+        return cls(traffic, metrics, alpha, as_of, engine, frozen, partial)
 
-    def split(self, window: pl.DataFrame, *, values: bool) -> Cells:
-        """The cells of the window with the arms of a split; without ``values`` no quantile is shown, only tested."""
-        if self.by_user:
+    def split(self, window: pl.DataFrame, *, values: bool) -> _Split:
+        """Judge the window with the arms of a split; without ``values`` no quantile is shown, only tested."""
+        if self.traffic.split_by == BY_USER:
             arms = window.select("unit", "arm").unique("unit")
             levels = {name: level.with_arms(arms, values=values) for name, level in self.partial.levels.items()}
             # How many traces each arm has is shown only; no test reads it.
             partial = replace(self.partial, levels=levels)
         else:
             partial = partial_cells(window, self.frozen, self.metrics, as_of=self.as_of)
-        return finished(partial, self.frozen, self.metrics, as_of=self.as_of)
+        aggregated = finished(partial, self.frozen, self.metrics, as_of=self.as_of)
+        tests = {metric.name: self.engine.test(metric, aggregated.by_metric[metric.name]) for metric in self.metrics}
+        p_values = {name: test.p_values() for name, test in tests.items()}
+        return _Split(aggregated, tests, p_values, self.family(aggregated, p_values))
 
-
-def _judged(aggregated: Cells, metrics: Sequence[Metric], alpha: float) -> _Split:
-    tests = {metric.name: metric_test(metric, aggregated.by_metric[metric.name]) for metric in metrics}
-    return _Split(aggregated, tests, _family(aggregated, tests, alpha))
-
-
-def _family(aggregated: Cells, tests: Mapping[str, MetricTest], alpha: float) -> dict[str, Tested]:
-    return dict(zip(tests, family_of(aggregated, list(tests.values()), alpha), strict=True))
+    def family(self, aggregated: Cells, p_values: Mapping[str, _PValues]) -> dict[str, Tested]:
+        """What the family-wise procedure says, by metric."""
+        tested = family_of(aggregated, self.metrics, [p_values[metric.name] for metric in self.metrics], self.alpha)
+        return {metric.name: each for metric, each in zip(self.metrics, tested, strict=True)}
 
 
 def _inject(
     found: _Found,
-    traffic: Traffic,
+    judge: _Judge,
     window: pl.DataFrame,
     candidate: BoolArray,
     plain: _Split,
     seed: int,
     number: int,
-    *,
-    alpha: float,
-    as_of: datetime,
 ) -> None:
     """Make one metric after the other worse by each size, and note in which cohorts that was found.
 
     The injected columns are aggregated together; each then takes its metric's place in the family of the others.
     """
     columns, sizes, copies, stands = {}, {}, [], {}
-    for name, test in plain.tests.items():
+    for test in plain.tests.values():
         for factor in SIZES:
-            column = f"injected {factor:g} {name}"
+            column = f"injected {factor:g} {test.metric.name}"
             wanted = _sizes(test, factor)
-            columns[column], sizes[column] = injected(traffic, candidate, test.metric, wanted, seed, number)
+            columns[column], sizes[column] = injected(judge.traffic, candidate, test.metric, wanted, seed, number)
             copies.append(replace(test.metric, name=column, column=column))
             stands[column] = (test.metric, factor)
     changed = window.with_columns(series.alias(column) for column, series in columns.items())
-    # Thresholds come from before, where nothing was changed.
-    before = traffic.pre_period.with_columns(
+    # Nothing is changed before the placebo promotion.
+    before = judge.traffic.pre_period.with_columns(
         pl.col(metric.column).alias(column) for column, (metric, _) in stands.items()
     )
-    aggregated = cells(changed, before, tuple(copies), as_of=as_of)
+    aggregated = cells(changed, before, tuple(copies), as_of=judge.as_of)
     for column, (metric, factor) in stands.items():
-        test = metric_test(metric, aggregated.by_metric[column])
-        tested = _family(plain.cells, {**plain.tests, metric.name: test}, alpha)[metric.name]
+        test = judge.engine.test(metric, aggregated.by_metric[column])
+        tested = judge.family(plain.cells, {**plain.p_values, metric.name: test.p_values()})[metric.name]
         counts = test.data.counts.sum(axis=1)
-        shown = findings(test, tested, alpha) if factor == min(SIZES) else None
+        shown = judge.engine.findings(test, tested, judge.alpha) if factor == min(SIZES) else None
         for row, cohort in enumerate(aggregated.cohorts):
             if np.isnan(sizes[column][row]) or not counts[row]:
                 continue
             tries = found.setdefault((metric.name, factor, cohort), _Tries())
             tries.sizes.append(float(sizes[column][row]))
-            tries.days.append(_day(int(tested.worse_look[row]), plain.cells, traffic))
+            tries.days.append(_day(int(tested.worse_look[row]), aggregated, judge.traffic))
             if shown is not None:
                 tries.passed.append(verdict_of(metric, shown[row], None) in _PASSES)
 
 
 def _sizes(test: MetricTest, factor: float) -> FloatArray:
     """So many times each cell's margin, for the worse: differences of a rate, factors of what else."""
-    worse = test.sign * factor * margins_of(test)
+    worse = test.sign * factor * margins(test)
     if test.metric.kind is MetricKind.RATE:
         return np.asarray(worse, dtype=np.float64)
     base = test.data.values[:, 0]

@@ -61,6 +61,8 @@ class Traffic:
         window: the days that follow, in the order of trace ids.
         began: when the window begins (UTC, naive).
         days: its days.
+        declared_end: when the placebo promotion is declared to end, where the promotion has a declared end: with the
+            last whole day of the window (UTC, naive); else None.
         share: of the units that meet the pseudo-candidate.
         split_by: :data:`BY_USER` or :data:`BY_REQUEST`.
         cohorts: of the window, by name.
@@ -73,6 +75,7 @@ class Traffic:
     window: pl.DataFrame
     began: datetime
     days: int
+    declared_end: datetime | None
     share: float
     split_by: str
     cohorts: tuple[str, ...]
@@ -118,6 +121,7 @@ def base_traffic(traces: pl.DataFrame, promotion: Promotion, pooling: PoolingRul
         )
     before = max(1, round(days * _PRE_PERIOD_SHARE))
     began = datetime.combine(first_day + timedelta(days=before), datetime.min.time())
+    ends = datetime.combine(min(last_day + timedelta(days=1), as_of.date()), datetime.min.time())
     since = pl.col("start_time") >= began
     narrow = base.drop(_DESCRIPTIONS, strict=False)
     window, pre_period, _ = pooled(narrow.filter(since), narrow.filter(~since), pooling)
@@ -129,6 +133,7 @@ def base_traffic(traces: pl.DataFrame, promotion: Promotion, pooling: PoolingRul
         window=window,
         began=began,
         days=days - before,
+        declared_end=None if promotion.planned_end is None or ends <= began else ends,
         share=share,
         split_by=split_by,
         cohorts=cohorts,

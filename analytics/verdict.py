@@ -26,7 +26,7 @@ from analytics.report.model import (
 from analytics.stats.before_after import FEWEST_DAYS_BEFORE
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
-from analytics.stats.family import NEVER, Tested, family_of_p_values
+from analytics.stats.family import NEVER, family_of_p_values
 from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, freeze_pooled
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from analytics.cells import Cells, MetricCells
     from analytics.stats.family import Tested
     from analytics.stats.horizon import Horizon
+    from analytics.stats.sums import FloatArray
 
 # e to this is about what a float holds.
 _LARGEST_LOG_E = 700.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -90,7 +91,8 @@ def test_an_alarm_is_counted_as_a_report_would_raise_it() -> None:
         window = traffic.with_arms(traffic.candidates(1, split))
         aggregated = cells(window, traffic.pre_period, METRICS[:3], as_of=AS_OF)
         tests = [metric_test(metric, aggregated.by_metric[metric.name]) for metric in METRICS[:3]]
-        alarms.append([tested.worse for tested in family_of(aggregated, tests, 0.999)])
+        tested = family_of(aggregated, METRICS[:3], [test.p_values() for test in tests], 0.999)
+        alarms.append([each.worse for each in tested])
     raised = np.array(alarms)
     assert loose.false_regressed == raised.any(axis=(1, 2)).mean() > 0
     assert [each.false_alarms for each in loose.metrics[::2]] == raised.any(axis=2).mean(axis=0).tolist()
@@ -157,6 +159,21 @@ def test_requests_are_split_and_judged() -> None:
     found = calibrated(Plan(4, 1), "aa-by-request", METRICS[:1])
     assert found.split_by == "request"
     assert found.false_regressed == 0.0
+
+
+def test_a_declared_end_is_imitated() -> None:
+    """A promotion with a declared end is calibrated on placebos that end with their window, and finds more."""
+    declared = replace(PROMOTION, planned_end=AT + timedelta(days=10))
+    by_end, open_ended = (
+        base_traffic(simulated(), promotion, PoolingRules(), AS_OF) for promotion in (declared, PROMOTION)
+    )
+    assert by_end.declared_end == by_end.began + timedelta(days=by_end.days)
+    assert open_ended.declared_end is None
+    spent, kept = (
+        calibrate(traffic, METRICS[:1], Plan(4, 4), alpha=0.05, as_of=AS_OF).metrics for traffic in (by_end, open_ended)
+    )
+    assert (spent[1].found or 0) >= (kept[1].found or 0)
+    assert spent != kept
 
 
 def test_the_footnote_and_the_tables_say_it(found: Calibration) -> None:
