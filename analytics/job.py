@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
+from analytics.calibrations import find_calibration
 from analytics.cells import cells
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext
@@ -69,7 +70,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     promotion = find_promotion(store, name)
     if promotion.design == MIRRORED:
         window, mirror_checks = read_mirrored(store, promotion, options.prices, as_of)
-        metrics = _metrics(promotion, options, window, {})
+        metrics = report_metrics(promotion, options, window, {})
         report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
         return replace(report, cohorts=with_attribution(report.cohorts, window, None, metrics, as_of=as_of))
     read = read_traces(store, promotion, options, as_of)
@@ -85,7 +86,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
-    metrics = _metrics(promotion, options, window, read.maturities)
+    metrics = report_metrics(promotion, options, window, read.maturities)
     if not (promotion.is_paired and window.is_empty()):
         context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)
         validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
@@ -93,7 +94,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
     cohorts = with_attribution(report.cohorts, window, read.steps, metrics, as_of=as_of)
     named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in cohorts)
-    return replace(report, cohorts=named)
+    calibration = find_calibration(store, promotion, options, as_of=as_of)
+    return replace(report, cohorts=named, calibration=calibration)
 
 
 def _report_by_time(
@@ -101,7 +103,7 @@ def _report_by_time(
 ) -> Report:
     """Compare the time before the change with that after it."""
     found = periods(read.traces, promotion)
-    metrics = _metrics(promotion, options, found.compared, read.maturities)
+    metrics = report_metrics(promotion, options, found.compared, read.maturities)
     context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
     validity = checks(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
     asked = (check for check in validity if check.check not in NOT_ASKED)
@@ -114,7 +116,7 @@ def _report_by_time(
     return replace(report, cohorts=cohorts)
 
 
-def _metrics(
+def report_metrics(
     promotion: Promotion, options: JobOptions, window: pl.DataFrame, maturities: Mapping[str, Maturity]
 ) -> tuple[Metric, ...]:
     """The metrics of a window.

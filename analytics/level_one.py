@@ -6,7 +6,7 @@ merges as well: the values of a quantile by sorting them together, the worst tra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -55,6 +55,25 @@ class LevelOne:
             _added(pl.concat([self.sums, other.sums])),
             pl.concat([self.values, other.values]).sort(_VALUE_ORDER),
             worst(pl.concat([self.exemplars, other.exemplars]), self.metric),
+        )
+
+    def with_arms(self, arms: pl.DataFrame, *, values: bool) -> LevelOne:
+        """The same with every unit in one arm, and no exemplars.
+
+        Args:
+            arms: ``unit`` and ``arm``, each unit once.
+            values: whether the values of a quantile are kept; no test reads them.
+        """
+
+        def relabelled(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.drop("arm").join(arms, on="unit", how="left", maintain_order="left").select(frame.columns)
+
+        # A unit in one arm has one row of a key, so the order of the sums stays.
+        return replace(
+            self,
+            sums=relabelled(self.sums),
+            values=relabelled(self.values).sort(_VALUE_ORDER) if values else self.values.clear(),
+            exemplars=self.exemplars.clear(),
         )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from analytics.cells import Cells, MetricCells
     from analytics.stats.family import Tested
     from analytics.stats.horizon import Horizon
+    from analytics.stats.sums import FloatArray
 
 # e to this is about what a float holds.
 _LARGEST_LOG_E = 700.0
@@ -113,12 +114,10 @@ def judge(
     tests = [engine.test(metric, cells.by_metric[metric.name]) for metric in metrics]
     if not tests or not cells.cohorts:
         return Judgement(tuple(_cohort(name, cells, [], blocked=False) for name in cells.cohorts))
-    *of_metrics, absent = members(cells, metrics)
-    nothing = np.ones((len(absent.weight), len(cells.looks)))
-    worse, better = zip(*(test.p_values() for test in tests), (nothing, nothing), strict=True)
-    tested = family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
+    shown = [test.p_values() for test in tests]
+    tested = family_of(cells, metrics, shown, alpha)
     found_by_metric = [engine.findings(test, result, alpha) for test, result in zip(tests, tested, strict=True)]
-    p_values = [of_metric[:, -1] for of_metric in worse[:-1]]
+    p_values = [worse[:, -1] for worse, _ in shown]
     results = []
     for row, cohort in enumerate(cells.cohorts):
         blocked, judged = False, []
@@ -134,6 +133,23 @@ def judge(
             judged.append(replace(result, alert_raised_on=cells.looks[since] if alarmed else None))
         results.append(_cohort(cohort, cells, judged, blocked=blocked))
     return Judgement(tuple(results), _watch_list(results, tests))
+
+
+def family_of(
+    cells: Cells, metrics: Sequence[Metric], p_values: Sequence[tuple[FloatArray, FloatArray]], alpha: float
+) -> list[Tested]:
+    """What the family-wise procedure says of all cells together, by metric.
+
+    Args:
+        cells: the comparison.
+        metrics: those of ``cells`` that are judged.
+        p_values: of each metric, of "worse" and of "better" at every look, (cohorts, looks).
+        alpha: family-wise error rate of each direction.
+    """
+    *of_metrics, absent = members(cells, metrics)
+    nothing = np.ones((len(absent.weight), len(cells.looks)))
+    worse, better = zip(*p_values, (nothing, nothing), strict=True)
+    return family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
@@ -177,7 +193,8 @@ def _failed_check(checks: Sequence[Check], cohort: str, metric: str) -> Check | 
     )
 
 
-def _verdict(metric: Metric, found: Finding, failed: Check | None) -> Verdict:
+def verdict_of(metric: Metric, found: Finding, failed: Check | None) -> Verdict:
+    """The verdict that follows from a finding; INVALID where a check failed or nothing could be tested."""
     if failed is not None or found.failure in _NOT_JUDGED:
         return Verdict.INVALID
     within = found.ready and _worst(metric, found.alone) < abs(found.margin)
@@ -200,7 +217,7 @@ def _mildest(metric: Metric, interval: tuple[float, float]) -> float:
 
 def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, failed: Check | None) -> MetricResult:
     metric = test.metric
-    verdict = _verdict(metric, found, failed)
+    verdict = verdict_of(metric, found, failed)
     estimated = found.failure not in _NOT_JUDGED
     interval = found.alone if verdict is Verdict.NO_REGRESSION else found.interval
     bounded = estimated and all(isfinite(end) for end in interval)

@@ -7,6 +7,8 @@ import click
 from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
+    "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
+    "are found.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
     "demo": "A promotion incident, end to end: collector, sample traces over OTLP, verdicts, reports.",
     "derive": "Bring calls, attempt chains, costs and the traces of outcomes up to date, and what an older version "

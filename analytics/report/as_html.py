@@ -5,6 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analytics.report import formatting
+from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
     checks_with,
     findings,
@@ -49,5 +50,6 @@ def render(report: Report) -> str:
         interval_plot=interval_plot,
         plot_width=WIDTH,
         plot_height=HEIGHT,
+        calibrated="" if report.calibration is None else footnote(report.calibration),
         f=formatting,
     )

@@ -17,6 +17,7 @@ from analytics.report.model import (
     ArmValue,
     Attribution,
     Calibration,
+    CalibrationRow,
     Check,
     CohortResult,
     Composition,
@@ -68,7 +69,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             for item in report.watch_list
         ],
         "shared_versions": None if report.shared is None else _shared(report.shared),
-        "calibration": None if report.calibration is None else calibration_to_dict(report.calibration),
+        "calibration": None if report.calibration is None else calibration_to_dict(report.calibration, by_cohort=False),
     }
 
 
@@ -87,26 +88,52 @@ def _shared(shared: SharedVersions) -> dict[str, Any]:
     }
 
 
-def calibration_to_dict(found: Calibration) -> dict[str, Any]:
-    """What a calibration found, as plain dictionaries and lists."""
+def calibration_to_dict(found: Calibration, *, by_cohort: bool) -> dict[str, Any]:
+    """What a calibration found, as plain dictionaries and lists; a report leaves the single cohorts out."""
     return {
         "as_of": iso(found.as_of),
         "splits": found.splits,
+        "injections": found.injections,
+        "seed": found.seed,
+        "split_by": found.split_by,
+        "candidate_share": _number(found.candidate_share),
         "days": found.days,
+        "traces": found.traces,
         "false_regressed": _number(found.false_regressed),
         "false_improved": _number(found.false_improved),
         "upper_limit": _number(found.upper_limit),
-        "metrics": [
-            {
-                "metric": row.metric,
-                "false_alarms": _number(row.false_alarms),
-                "injected": _number(row.injected),
-                "found": _number(row.found),
-                "unit": row.unit,
-            }
-            for row in found.metrics
-        ],
+        "metrics": [_calibration_row(row, by_cohort=by_cohort) for row in found.metrics],
     }
+
+
+def _calibration_row(row: CalibrationRow, *, by_cohort: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "metric": row.metric,
+        "margins": _number(row.margins),
+        "false_alarms": _number(row.false_alarms),
+        "false_improvements": _number(row.false_improvements),
+        "injected": _number(row.injected),
+        "unit": row.unit,
+        "found": _number(row.found),
+        "median_day": row.median_day,
+        "smallest_traffic": _number(row.smallest_traffic),
+        "missed": _number(row.missed),
+    }
+    if not by_cohort:
+        return told
+    cells = [
+        {
+            "cohort": cell.cohort,
+            "traces_per_day": _number(cell.traces_per_day),
+            "false_alarms": _number(cell.false_alarms),
+            "injected": _number(cell.injected),
+            "found": _number(cell.found),
+            "median_day": cell.median_day,
+            "missed": _number(cell.missed),
+        }
+        for cell in row.cohorts
+    ]
+    return {**told, "cohorts": cells}
 
 
 def _check_order(check: Check) -> tuple[int, str, str, str]:

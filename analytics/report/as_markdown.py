@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from analytics.report import formatting
+from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
     Finding,
     checks_with,
@@ -92,8 +93,9 @@ def _not_compared(report: Report) -> list[str]:
 
 
 def _footer(report: Report) -> str:
+    calibrated = "" if report.calibration is None else f"{_escape(footnote(report.calibration))} "
     return (
-        f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. "
+        f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. {calibrated}"
         f"Fingerprint {_code(report.fingerprint)}</sub>"
     )
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analytics.report import formatting
+from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
     Finding,
     Maturing,
@@ -117,6 +118,8 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
         f"family-wise error {report.alpha:g} in each direction.",
         style="dim",
     )
+    if report.calibration is not None:
+        yield Text(footnote(report.calibration), style="dim")
 
 
 def _about(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp, ndtri, stdtr, stdtrit
+from scipy.special import log_ndtr, ndtri, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,8 @@ def log_e_normal(z: FloatArray, ratio: FloatArray) -> FloatArray:
 
 def log_e_mixture(z: FloatArray, ratios: FloatArray) -> FloatArray:
     """Log of the average of e over the scales on the first axis of ``ratios``."""
-    return np.asarray(logsumexp(log_e_normal(z, ratios), axis=0) - np.log(len(ratios)), dtype=np.float64)
+    summed = np.logaddexp.reduce(log_e_normal(z, ratios), axis=0)
+    return np.asarray(summed - np.log(len(ratios)), dtype=np.float64)
 
 
 def t_to_z(t: FloatArray, degrees: FloatArray) -> FloatArray:

@@ -11,6 +11,8 @@ from analytics.promotions import Promotion
 from analytics.report.model import (
     ArmValue,
     Attribution,
+    Calibration,
+    CalibrationRow,
     Check,
     CheckStatus,
     CohortResult,
@@ -258,6 +260,22 @@ def incident() -> Report:
                     ),
                 ),
             ),
+        ),
+        calibration=Calibration(
+            as_of=datetime(2026, 11, 15),
+            splits=200,
+            days=14,
+            false_regressed=0.005,
+            false_improved=0.0,
+            upper_limit=0.0278,
+            metrics=(
+                CalibrationRow("task_completion_fail_rate", 0.005, 0.015, 0.21, "rate", missed=0.01),
+                CalibrationRow("task_completion_fail_rate", 0.005, 0.03, 0.84, "rate", 2.0, median_day=9),
+                CalibrationRow("latency_p99", 0.0, 1.2, 0.36, "ratio"),
+                CalibrationRow("latency_p99", 0.0, 1.4, 0.92, "ratio", 2.0, median_day=6, smallest_traffic=204.5),
+            ),
+            traces=28_412,
+            injections=20,
         ),
     )
 
