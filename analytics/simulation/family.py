@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -105,8 +106,8 @@ def draw_family(
 ) -> Drawn:
     """Draw the traces of one or more families.
 
-    The day axis begins with the promotion, or ``days_before`` days earlier with a split before/after. Rates are those of
-    `RATES` in every cohort.
+    The day axis begins with the promotion, or ``days_before`` days earlier with a split before/after. Rates are those
+    of `RATES` in every cohort.
 
     Args:
         scenario: what is the same in both arms and what is not; the affected cohorts are the first ones of each family.
@@ -215,8 +216,8 @@ def _failures(
         liability += population.HARD_LIABILITY * hard
     usual = population.threshold(RATES[metric], of_base)
     added = scenario.added.get(metric)
-    limit = usual if added is None else np.where(changed, population.threshold(RATES[metric] + added, of_base), usual)
-    return (liability > limit).astype(np.float64)
+    changed_to = usual if added is None else population.threshold(RATES[metric] + added, of_base)
+    return np.asarray(liability > np.where(changed, changed_to, usual), dtype=np.float64)
 
 
 def _of_users(rng: np.random.Generator, traces: _Arrivals) -> Floats:
@@ -253,7 +254,7 @@ def _thresholds(rng: np.random.Generator, size: FamilySize, columns: tuple[str, 
     }
 
     def quantiles(column: str, probabilities: tuple[float, ...]) -> Floats:
-        parts = [values[column][start:end] for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [values[column][start:end] for start, end in pairwise(bounds)]
         return np.array([np.quantile(part, probabilities) for part in parts]).T
 
     latency = dict(zip(LATENCY_QUANTILES, quantiles(LATENCY, LATENCY_QUANTILES), strict=True))
