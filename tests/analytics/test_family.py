@@ -50,10 +50,7 @@ def test_sums_of_a_part_are_those_of_its_traces() -> None:
     kept, per_trace = drawn.hard, ("user", "cohort", "day", "candidate", "hard", "drifted", "lost")
     part = replace(
         drawn,
-        **{
-            name: getattr(drawn, name)[kept]
-            for name in ("user", "cohort", "day", "candidate", "hard", "drifted", "lost")
-        },
+        **{name: getattr(drawn, name)[kept] for name in per_trace},
         values={name: values[kept] for name, values in drawn.values.items()},
     )
     value = drawn.values[LATENCY]
