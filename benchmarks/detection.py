@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import false_alarms
+import no_regression
 import power
 from criteria import Found, Options, acceptance
 
@@ -26,10 +27,15 @@ ROWS: dict[str, Callable[[Options], list[Found]]] = {
     "A3": false_alarms.a3,
     "A4": false_alarms.a4,
     **{code: partial(power.row, code) for code in power.BARS},
+    "P9": no_regression.pairs,
+    "N1": no_regression.n1,
+    "N2": no_regression.n2,
+    "S1": no_regression.s1,
 }
 TABLES: dict[str, tuple[str, Callable[[Options], str]]] = {
     "A1": ("Families with a false alarm, worse / better, in %", false_alarms.table),
     "P1": ("Regressions found within 14 days at alpha .05/240, and the median day", power.table),
+    "N2": ("Said to be free of a regression within 14 days", no_regression.table),
 }
 
 

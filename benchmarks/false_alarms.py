@@ -14,12 +14,14 @@ from ordinary_tests import ORDINARY, naive_z
 from scipy.special import ndtri
 
 from analytics.metrics import MetricKind
+from analytics.simulation.draw import TRACES_PER_DAY
 from analytics.simulation.family import draw_family
-from analytics.simulation.family_sums import MetricSums, family_sums
+from analytics.simulation.family_frame import family_metrics
+from analytics.simulation.family_sums import METRICS, MetricSums, family_sums
 from analytics.simulation.scenarios import SCENARIOS
-from analytics.stats.assessment import family
 from analytics.stats.evidence import Evidence
-from analytics.stats.sums import ArmSums, BoolArray, CrossSums, FloatArray, TwoArmSums
+from analytics.stats.family import Members, family
+from analytics.stats.sums import ArmSums, CrossSums, FloatArray, TwoArmSums
 
 ALPHA = 0.05
 DESIGNS = {
@@ -38,16 +40,25 @@ _LOOKS = 14
 Alarms = Mapping[str, tuple[bool, bool]]
 
 
+def members() -> list[Members]:
+    """All cells of a family, known from the start, with the product's default weights."""
+    traffic, count = np.sqrt(np.array(TRACES_PER_DAY, dtype=np.float64)), len(TRACES_PER_DAY)
+    metrics = family_metrics()
+    return [
+        Members(np.ones(count, dtype=np.bool_), metrics[name].weight * traffic, np.zeros(count, dtype=np.intp))
+        for name in METRICS
+    ]
+
+
 def anytime(evidence: list[Evidence]) -> tuple[bool, bool]:
     """Whether any cell of a family is called worse, and better, at any look."""
-    everywhere: list[BoolArray] = [np.ones(len(one.worse), dtype=np.bool_) for one in evidence]
-    tested = family(evidence, [1.0] * len(evidence), everywhere, ALPHA)
+    tested = family(evidence, members(), ALPHA)
     return any(bool(one.worse.any()) for one in tested), any(bool(one.better.any()) for one in tested)
 
 
 def one_family(scenario: str, seed: int) -> tuple[Alarms, tuple[float, float]]:
     """What each method makes of one family, and the shares of cells that alarm at 5 % by themselves."""
-    sums = family_sums(draw_family(SCENARIOS[scenario], [_SEED, seed]))
+    sums = family_sums(draw_family(SCENARIOS[scenario], [_SEED, list(DESIGNS).index(scenario), seed]))
     evidence = [metric.evidence for metric in sums.values()]
     alarms = {method.name: method.alarms(sums, ALPHA) for method in ORDINARY}
     alarms[OURS] = anytime(evidence)

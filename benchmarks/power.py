@@ -10,7 +10,6 @@ import numpy as np
 from criteria import Found, Options, markdown, spread
 from ordinary_tests import Fixed, first_look, pooled_z
 
-from analytics.metrics import MetricKind
 from analytics.simulation.family import COST, LATENCY, FamilySize, draw_family
 from analytics.simulation.family_sums import (
     COST_PER_TRACE,
@@ -66,7 +65,7 @@ class Regression:
         if self.metric in RATES:
             return f"{self.metric} {100 * RATES[self.metric]:g} → {100 * self.size:g} %"
         what = "cost" if self.metric == COST_PER_TRACE else "slow path"
-        return f"{what} × {self.size:g}"
+        return f"{what} times {self.size:g}"
 
 
 def _part(regression: Regression, task: tuple[int, int]) -> Mapping[str, FloatArray]:

@@ -119,7 +119,7 @@ def draw_family(
     before_after = scenario.split == "before_after"
     first = -size.days_before if before_after else 0
     days = np.arange(first, size.days)
-    traces = _Arrivals(rng, scenario, size, days)
+    traces = Arrivals(rng, scenario, size, days)
     day = days[traces.day]
     candidate = _arms(rng, scenario, traces, day)
     row = traces.cohort % len(size.per_day)
@@ -161,7 +161,7 @@ def draw_family(
     )
 
 
-class _Arrivals:
+class Arrivals:
     """Who comes on which day: users of gamma activity, Poisson arrivals, in the order of users and days."""
 
     def __init__(self, rng: np.random.Generator, scenario: Scenario, size: FamilySize, days: Numbers) -> None:
@@ -172,15 +172,15 @@ class _Arrivals:
         home = np.repeat(np.arange(size.cohorts), counts)
         activity = rng.gamma(population.ACTIVITY_SHAPE, size=self.users)
         weight = activity / np.bincount(home, activity)[home]
-        season = np.array(population.WEEKDAYS)[days % _DAYS_A_WEEK]
-        arrivals = rng.poisson(np.multiply.outer(weight * per_day[home], season)).ravel()
-        some = np.flatnonzero(arrivals)
-        of_trace = np.repeat(some, arrivals[some])
-        self.user, self.day = np.divmod(of_trace, len(days))
+        season = np.cumsum(np.array(population.WEEKDAYS)[days % _DAYS_A_WEEK])
+        arrivals = rng.poisson(weight * per_day[home] * season[-1])
+        who = np.repeat(np.arange(self.users), arrivals)
+        when = np.searchsorted(season, season[-1] * rng.random(len(who)), side="right")
+        self.user, self.day = np.divmod(np.sort(who * len(days) + when), len(days))
         self.cohort = home[self.user]
 
 
-def _arms(rng: np.random.Generator, scenario: Scenario, traces: _Arrivals, day: Numbers) -> Bools:
+def _arms(rng: np.random.Generator, scenario: Scenario, traces: Arrivals, day: Numbers) -> Bools:
     if scenario.split == "user":
         return np.asarray((rng.random(traces.users) < scenario.share)[traces.user], dtype=np.bool_)
     if scenario.split == "request":
@@ -201,7 +201,7 @@ def _failures(
     rng: np.random.Generator,
     scenario: Scenario,
     metric: str,
-    traces: _Arrivals,
+    traces: Arrivals,
     common: Floats,
     changed: Bools,
     hard: Bools,
@@ -220,21 +220,21 @@ def _failures(
     return np.asarray(liability > np.where(changed, changed_to, usual), dtype=np.float64)
 
 
-def _of_users(rng: np.random.Generator, traces: _Arrivals) -> Floats:
+def _of_users(rng: np.random.Generator, traces: Arrivals) -> Floats:
     """Standard normal values of the traces, those of a user alike."""
     own = np.sqrt(population.USER_SHARE) * rng.standard_normal(traces.users)[traces.user]
     rest = np.sqrt(1 - population.USER_SHARE) * rng.standard_normal(len(traces.user))
     return np.asarray(own + rest, dtype=np.float64)
 
 
-def _latencies(rng: np.random.Generator, traces: _Arrivals, slow_factor: Floats | float = 1.0) -> Floats:
+def _latencies(rng: np.random.Generator, traces: Arrivals, slow_factor: Floats | float = 1.0) -> Floats:
     usual = _USUAL_MS * np.exp(population.LATENCY_SPREAD * _of_users(rng, traces))
     slow = np.flatnonzero(rng.random(len(usual)) < SLOW_PATH * slow_factor)
     usual[slow] *= population.SLOW_TIMES * (1 + rng.pareto(population.SLOW_TAIL, len(slow)))
     return np.asarray(usual, dtype=np.float64)
 
 
-def _costs(rng: np.random.Generator, traces: _Arrivals) -> Floats:
+def _costs(rng: np.random.Generator, traces: Arrivals) -> Floats:
     return np.asarray(_USUAL_USD * np.exp(population.COST_SPREAD * _of_users(rng, traces)), dtype=np.float64)
 
 
@@ -246,7 +246,7 @@ def _thresholds(rng: np.random.Generator, size: FamilySize, columns: tuple[str, 
     """Sample quantiles of base traffic before the promotion."""
     if LATENCY not in columns and COST not in columns:
         return Thresholds({}, np.full(size.cohorts, np.inf))
-    earlier = _Arrivals(rng, _UNCHANGED, size, np.arange(-size.days_before, 0))
+    earlier = Arrivals(rng, _UNCHANGED, size, np.arange(-size.days_before, 0))
     bounds = np.searchsorted(earlier.cohort, np.arange(size.cohorts + 1))
     values = {
         LATENCY: _latencies(rng, earlier) if LATENCY in columns else np.ones(len(earlier.user)),
