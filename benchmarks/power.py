@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
+import our_tests
 from criteria import Found, Options, markdown, spread
 from ordinary_tests import Fixed, first_look, pooled_z
 
@@ -15,7 +16,6 @@ from analytics.simulation.family_sums import (
     COST_PER_TRACE,
     LATENCY_P50,
     LATENCY_P99,
-    MetricSums,
     family_sums,
 )
 from analytics.simulation.scenarios import RATES, Scenario
@@ -23,7 +23,6 @@ from analytics.stats.sums import FloatArray
 
 TESTS = 240
 LEVEL = 0.05 / TESTS
-OURS = "anytime"
 FIXED = "fixed-n, day 14 only"
 _LAST_DAY = Fixed(FIXED, pooled_z, peeks=False)
 _TRACES_AT_A_TIME = 700_000
@@ -74,12 +73,8 @@ def _part(regression: Regression, task: tuple[int, int]) -> Mapping[str, FloatAr
     size = FamilySize(per_day=(regression.per_day,), days=_DAYS, families=runs)
     drawn = draw_family(regression.scenario, [_SEED, number], size, (regression.column,))
     metric = family_sums(drawn, (regression.metric,))[regression.metric]
-    return {FIXED: _LAST_DAY.first_found(metric, LEVEL), OURS: anytime_found(metric, LEVEL)}
-
-
-def anytime_found(metric: MetricSums, level: float) -> FloatArray:
-    """The look at which our test calls each cell worse at a level."""
-    return first_look(metric.evidence.worse >= -np.log(level))
+    ours = {name: first_look(worse <= LEVEL) for name, (worse, _) in our_tests.p_values(metric).items()}
+    return {FIXED: _LAST_DAY.first_found(metric, LEVEL), **ours}
 
 
 @lru_cache
@@ -154,12 +149,20 @@ class Bar:
     regression: Regression
     share: float
     day: int | None = None
-    method: str = OURS
+    method: str = our_tests.ANYTIME
 
+
+_WORDS = {our_tests.ANYTIME: "open-ended", our_tests.SPLIT: "end declared"}
 
 BARS: Mapping[str, tuple[Bar, ...]] = {
-    "P1": (Bar(Regression("tool_selection_accuracy", 0.08, 500), 0.90, 8),),
-    "P2": (Bar(Regression("task_completion", 0.11, 500), 0.60),),
+    "P1": (
+        Bar(Regression("tool_selection_accuracy", 0.08, 500), 0.90, 8),
+        Bar(Regression("tool_selection_accuracy", 0.08, 500), 0.97, method=our_tests.SPLIT),
+    ),
+    "P2": (
+        Bar(Regression("task_completion", 0.11, 500), 0.60),
+        Bar(Regression("task_completion", 0.11, 500), 0.82, method=our_tests.SPLIT),
+    ),
     "P3": (
         Bar(Regression("task_completion", 0.11, 1_500), 0.99, 3),
         Bar(Regression("task_completion", 0.13, 500), 0.99, 4),
@@ -167,7 +170,11 @@ BARS: Mapping[str, tuple[Bar, ...]] = {
     "P4": (Bar(Regression("json_validation", 0.04, 500), 0.93, 8),),
     "P5": (Bar(Regression("error", 0.015, 500), 0.83, 10), Bar(Regression("schema_repair", 0.06, 500), 0.99, 5)),
     "P6": (Bar(Regression("reopened", 0.05, 500), 0.93, 11),),
-    "P7": (Bar(Regression(COST_PER_TRACE, 1.2, 1_500), 0.99, 3), Bar(Regression(COST_PER_TRACE, 1.2, 500), 0.58)),
+    "P7": (
+        Bar(Regression(COST_PER_TRACE, 1.2, 1_500), 0.99, 3),
+        Bar(Regression(COST_PER_TRACE, 1.2, 500), 0.58),
+        Bar(Regression(COST_PER_TRACE, 1.2, 500), 0.82, method=our_tests.SPLIT),
+    ),
     "P8": (Bar(Regression(LATENCY_P99, 3, 1_500), 0.98, 6), Bar(Regression(LATENCY_P99, 6, 200), 0.90)),
     "P10": (Bar(Regression("task_completion", 0.13, 1_500, 0.1), 0.90, 7),),
 }
@@ -184,7 +191,7 @@ def _against(code: str, bar: Bar, options: Options) -> Found:
     canary = ", 10 % canary" if bar.regression.share != 0.5 else ""
     return Found(
         code,
-        f"{bar.regression}, {bar.regression.per_day:,} a day{canary}: found, {bar.method}",
+        f"{bar.regression}, {bar.regression.per_day:,} a day{canary}: found, {_WORDS[bar.method]}",
         f"at least {bar.share:.2f}" + ("" if bar.day is None else f", by day {bar.day}"),
         shown(looks),
         share >= bar.share and (bar.day is None or median <= bar.day),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -33,12 +34,14 @@ class MetricSums:
         squares: per arm, the sum of the traces' squared values, (cohorts, looks): what a test that takes traces for
             independent needs.
         exceedance: for TAIL, of "above the frozen 99th percentile".
+        maturity: how long after a trace its value is final; its look is as much later.
     """
 
     kind: MetricKind
     sums: TwoArmSums
     squares: tuple[Floats, Floats]
     exceedance: TwoArmSums | None = None
+    maturity: timedelta = timedelta(0)
 
     def contrast(self, sums: TwoArmSums) -> Contrast:
         """The contrast that is tested."""
@@ -74,10 +77,10 @@ def family_sums(drawn: Drawn, metrics: Sequence[str] = METRICS) -> dict[str, Met
 
 def _metric_sums(adder: Adder, drawn: Drawn, metric: str) -> MetricSums:
     if metric in RATES:
-        days = MATURITY[metric].days if metric in MATURITY else 0
+        maturity = MATURITY.get(metric, timedelta(0))
         where = ~drawn.lost if metric == "task_completion" and drawn.lost.any() else None
-        sums = adder.sums(drawn.values[metric], where=where, late=days)
-        return MetricSums(MetricKind.RATE, sums, (sums.base.y, sums.candidate.y))
+        sums = adder.sums(drawn.values[metric], where=where, late=maturity.days)
+        return MetricSums(MetricKind.RATE, sums, (sums.base.y, sums.candidate.y), maturity=maturity)
     if metric == COST_PER_TRACE:
         capped = np.minimum(drawn.values[COST], drawn.thresholds.cost_cap[drawn.cohort])
         return MetricSums(MetricKind.MEAN, adder.sums(capped), adder.squares(capped))
