@@ -19,6 +19,7 @@ from pathlib import Path
 import false_alarms
 import no_regression
 import power
+import traps
 from criteria import Found, Options, acceptance
 
 ROWS: dict[str, Callable[[Options], list[Found]]] = {
@@ -28,6 +29,11 @@ ROWS: dict[str, Callable[[Options], list[Found]]] = {
     "A4": false_alarms.a4,
     **{code: partial(power.row, code) for code in power.BARS},
     "P9": no_regression.pairs,
+    "T1": traps.t1,
+    "T2": traps.t2,
+    "T6": traps.t6,
+    "B1": traps.b1,
+    "B2": traps.b2,
     "N1": no_regression.n1,
     "N2": no_regression.n2,
     "S1": no_regression.s1,

@@ -42,12 +42,14 @@ class FamilySize:
         days_before: days of base traffic before it, from which thresholds are frozen; with a split before/after they
             are drawn as well.
         families: how many families are drawn at once; their day shocks differ.
+        alone: whether every trace comes from a user of its own, so that traces are independent but for the day.
     """
 
     per_day: tuple[float, ...] = TRACES_PER_DAY
     days: int = 14
     days_before: int = 7
     families: int = 1
+    alone: bool = False
 
     @property
     def cohorts(self) -> int:
@@ -167,14 +169,19 @@ class Arrivals:
     def __init__(self, rng: np.random.Generator, scenario: Scenario, size: FamilySize, days: Numbers) -> None:
         split = scenario.split != "before_after"
         per_day = np.tile(np.array(size.per_day), size.families) / ((1 - scenario.share) if split else 1.0)
-        counts = np.maximum(2, np.rint(per_day * size.days / population.TRACES_PER_USER)).astype(np.intp)
+        season = np.cumsum(np.array(population.WEEKDAYS)[days % _DAYS_A_WEEK])
+        if size.alone:
+            counts = rng.poisson(per_day * season[-1])
+        else:
+            counts = np.maximum(2, np.rint(per_day * size.days / population.TRACES_PER_USER)).astype(np.intp)
         self.users = int(counts.sum())
         home = np.repeat(np.arange(size.cohorts), counts)
-        activity = rng.gamma(population.ACTIVITY_SHAPE, size=self.users)
-        weight = activity / np.bincount(home, activity)[home]
-        season = np.cumsum(np.array(population.WEEKDAYS)[days % _DAYS_A_WEEK])
-        arrivals = rng.poisson(weight * per_day[home] * season[-1])
-        who = np.repeat(np.arange(self.users), arrivals)
+        if size.alone:
+            who = np.arange(self.users)
+        else:
+            activity = rng.gamma(population.ACTIVITY_SHAPE, size=self.users)
+            weight = activity / np.bincount(home, activity)[home]
+            who = np.repeat(np.arange(self.users), rng.poisson(weight * per_day[home] * season[-1]))
         when = np.searchsorted(season, season[-1] * rng.random(len(who)), side="right")
         self.user, self.day = np.divmod(np.sort(who * len(days) + when), len(days))
         self.cohort = home[self.user]
