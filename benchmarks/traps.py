@@ -185,13 +185,15 @@ def _steps(options: Options, setting: tuple[float, float, int]) -> FloatArray:
 
 def b1(options: Options) -> list[Found]:
     """Equal models before and after, on days that differ by themselves."""
-    alone, controlled, naive = (float(np.isfinite(days).mean()) for days in _steps(options, (0.0, _STRONG_SHOCKS, 4)))
+    days = _steps(options, (0.0, _STRONG_SHOCKS, 4))
+    alone, controlled, naive = (float(np.isfinite(of_method).mean()) for of_method in days)
     return [
         Found(
             "B1",
             "before/after, equal models, strong common shocks (2.4 points a day), 500 a day: false REGRESSED",
             "at most 1.0 %",
-            f"{percent(alone)} by days, {percent(controlled)} with 4 controls (naive z at 5 %, peeks: {percent(naive)})",
+            f"{percent(alone)} by days, {percent(controlled)} with 4 controls"
+            f" (naive z at 5 % with peeks {percent(naive)})",
             max(alone, controlled) <= 0.01,
         )
     ]
