@@ -97,7 +97,7 @@ def test_admissions_at_berkeley(published: dict[str, Any]) -> None:
 def test_the_odds_ratio_at_berkeley_is_not_rejected(published: dict[str, Any]) -> None:
     """E-CMH finds the odds neither above nor below the published common ratio, and well above a third of it."""
     sums = aggregated(departments(published), within=True).sums
-    # Rejections of women against men: the inverse of the odds ratio of admissions of men against women is itself.
+    # The odds ratio of rejections, women against men, is that of admissions, men against women.
     log_odds = np.log(published["cmh_ucb_admissions"]["mh_common_or"])
     assert log_e_cmh(sums, np.array([log_odds]))[0, -1] < 0
     assert log_e_cmh(sums.swapped(), np.array([-log_odds]))[0, -1] < 0
