@@ -31,6 +31,7 @@ ROWS: dict[str, Callable[[Options], list[Found]]] = {
     "P9": no_regression.pairs,
     "T1": traps.t1,
     "T2": traps.t2,
+    "T4": traps.t4,
     "T6": traps.t6,
     "B1": traps.b1,
     "B2": traps.b2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache, partial
 
@@ -17,11 +18,12 @@ from analytics.cells import cells
 from analytics.metric_tests import metric_test
 from analytics.metrics import Metric
 from analytics.promotions import BEFORE_AFTER, Promotion
-from analytics.report.model import MetricResult
-from analytics.simulation.family import COST, Bools, Drawn, FamilySize, draw_family
+from analytics.report.model import MetricResult, Verdict
+from analytics.simulation.draw import MATURITY
+from analytics.simulation.family import COST, Bools, FamilySize, draw_family
 from analytics.simulation.family_frame import FIRST_DAY, family_metrics, traces_frame
 from analytics.simulation.family_sums import COST_PER_TRACE, family_sums
-from analytics.simulation.scenarios import SCENARIOS, Scenario
+from analytics.simulation.scenarios import SCENARIOS
 from analytics.stats.evidence import Evidence
 from analytics.stats.family import RESERVE
 from analytics.stats.sums import FloatArray
@@ -92,6 +94,44 @@ def t2(options: Options) -> list[Found]:
     ]
 
 
+_LATE = "reopened"
+
+
+def _late_part(number: int) -> tuple[bool, bool]:
+    """Whether one run is called better: by labels that had time to come, and by a naive z of what had come."""
+    scenario = replace(SCENARIOS["aa-before-after"], day_shock=0.0)
+    drawn = draw_family(scenario, [_SEED, number], FamilySize(per_day=(1_500,), days=_DAYS), (_LATE,))
+    result = _judged(traces_frame(drawn).drop("stratum"), family_metrics()[_LATE], 0.05)
+    failed, days = drawn.values[_LATE] > 0, drawn.days
+    delay = np.random.default_rng([_SEED, number, 1]).exponential(MATURITY[_LATE].days / 5, len(failed))
+    # By the end of each day, which traces had come, and which of their labels.
+    came = drawn.day[failed] + np.minimum(delay[failed], MATURITY[_LATE].days)
+    labelled = [
+        np.bincount(drawn.candidate[failed & (drawn.day <= look)], came[drawn.day[failed] <= look] <= look + 1, 2)
+        for look in range(scenario.days_before, days)
+    ]
+    total = [np.bincount(drawn.candidate[drawn.day <= look], minlength=2) for look in range(scenario.days_before, days)]
+    n, y = np.array(total, dtype=np.float64), np.array(labelled)
+    rate = y / n
+    z = (rate[:, 1] - rate[:, 0]) / np.sqrt((rate * (1 - rate) / n).sum(axis=1))
+    return result.verdict is Verdict.IMPROVED, bool((z <= ndtri(0.05)).any())
+
+
+def t4(options: Options) -> list[Found]:
+    """Labels that come late, where the candidate's traces are the younger ones."""
+    found = np.array(spread(_late_part, range(options.runs), options.jobs))
+    ours, naive = (float(share) for share in found.mean(axis=0))
+    return [
+        Found(
+            "T4",
+            "late labels, before/after, equal models, 1,500 a day, alpha .05: false IMPROVED",
+            "at most 1.0 %",
+            f"{percent(ours)} (counting what has come, naive z with peeks {percent(naive)})",
+            ours <= 0.01,
+        )
+    ]
+
+
 _SAMPLED = (_TASKS, "error", COST)
 _KEPT = 0.2
 
@@ -133,14 +173,7 @@ def t6(options: Options) -> list[Found]:
     ]
 
 
-_BEFORE = 28
-_CHANGED_AT = FIRST_DAY + timedelta(days=_BEFORE)
-_STRONG_SHOCKS = 0.155
-"""On the liability: a rate of 8 % then has a standard deviation of 2.4 points from day to day."""
-
-
-def _before_after(name: str, added: float, shock: float) -> Scenario:
-    return Scenario(name, "", "before_after", added={_TASKS: added} if added else {}, affected=1, day_shock=shock)
+_CHANGED_AT = FIRST_DAY + timedelta(days=SCENARIOS["aa-before-after"].days_before)
 
 
 def _judged(frame: pl.DataFrame, metric: Metric, alpha: float) -> MetricResult:
@@ -152,25 +185,16 @@ def _judged(frame: pl.DataFrame, metric: Metric, alpha: float) -> MetricResult:
     return judged.cohorts[0].metrics[0]
 
 
-def _with_controls(drawn: Drawn, controls: int) -> pl.DataFrame:
-    """One run: the first cohort changed, so many others stayed with the base."""
-    cohort = pl.col("cohort").cast(pl.Int64)
-    frame = traces_frame(drawn).drop("stratum").filter(cohort <= controls)
-    return frame.with_columns(arm=pl.when(cohort == 0).then("arm").otherwise(pl.lit("base")))
-
-
-def _steps_part(setting: tuple[float, float, int], number: int) -> tuple[float, ...]:
+def _steps_part(name: str, number: int) -> tuple[float, ...]:
     """The day on which one run is called worse, by days alone, with controls, and by a naive z with peeks."""
-    added, shock, controls = setting
-    size = FamilySize(per_day=(500.0,) * (1 + controls), days=_DAYS, days_before=_BEFORE)
-    drawn = draw_family(_before_after("", added, shock), [_SEED, number], size, (_TASKS,))
-    metric, days = family_metrics()[_TASKS], []
-    for kept in (0, controls):
-        result = _judged(_with_controls(drawn, kept), metric, LEVEL)
-        days.append(_day(result.alert_raised_on))
-    z = naive_z(family_sums(drawn, (_TASKS,))[_TASKS])[0, _BEFORE:]
-    days.append(float(first_look((z >= -ndtri(0.05))[None])[0]))
-    return tuple(days)
+    scenario = SCENARIOS[name]
+    size = FamilySize(per_day=(500.0,) * (1 + scenario.controls), days=_DAYS)
+    drawn = draw_family(scenario, [_SEED, number], size, (_TASKS,))
+    frame, metric = traces_frame(drawn).drop("stratum"), family_metrics()[_TASKS]
+    alone = frame.filter(cohort=frame["cohort"].min())
+    days = [_day(_judged(rows, metric, LEVEL).alert_raised_on) for rows in (alone, frame)]
+    z = naive_z(family_sums(drawn, (_TASKS,))[_TASKS])[0, scenario.days_before :]
+    return *days, float(first_look((z >= -ndtri(0.05))[None])[0])
 
 
 def _day(raised: date | None) -> float:
@@ -178,14 +202,14 @@ def _day(raised: date | None) -> float:
 
 
 @lru_cache
-def _steps(options: Options, setting: tuple[float, float, int]) -> FloatArray:
+def _steps(options: Options, scenario: str) -> FloatArray:
     """Shape (methods, runs)."""
-    return np.array(spread(partial(_steps_part, setting), range(options.runs), options.jobs)).T
+    return np.array(spread(partial(_steps_part, scenario), range(options.runs), options.jobs)).T
 
 
 def b1(options: Options) -> list[Found]:
     """Equal models before and after, on days that differ by themselves."""
-    days = _steps(options, (0.0, _STRONG_SHOCKS, 4))
+    days = _steps(options, "aa-before-after-controls")
     alone, controlled, naive = (float(np.isfinite(of_method).mean()) for of_method in days)
     return [
         Found(
@@ -201,7 +225,7 @@ def b1(options: Options) -> list[Found]:
 
 def b2(options: Options) -> list[Found]:
     """A regression of five points before and after."""
-    alone, controlled, _ = _steps(options, (0.05, _STRONG_SHOCKS / 2, 4))
+    alone, controlled, _ = _steps(options, "before-after-shift")
     share, median = float(np.isfinite(controlled).mean()), float(np.median(controlled))
     return [
         Found(

@@ -39,15 +39,12 @@ class FamilySize:
     Attributes:
         per_day: traces a day in the base arm, per cohort of one family.
         days: days after the promotion, each of them a look.
-        days_before: days of base traffic before it, from which thresholds are frozen; with a split before/after they
-            are drawn as well.
         families: how many families are drawn at once; their day shocks differ.
         alone: whether every trace comes from a user of its own, so that traces are independent but for the day.
     """
 
     per_day: tuple[float, ...] = TRACES_PER_DAY
     days: int = 14
-    days_before: int = 7
     families: int = 1
     alone: bool = False
 
@@ -83,7 +80,7 @@ class Drawn:
         day: day of the time axis, from 0.
         candidate: whether the candidate served the trace.
         hard: whether the request was a hard one.
-        drifted: whether the prompt was another version.
+        drifted: whether the prompt, or what else drifts, was another version.
         lost: whether the score of task completion was lost.
         values: column → failures of a binary metric, latency or cost.
         thresholds: frozen before the promotion.
@@ -108,8 +105,9 @@ def draw_family(
 ) -> Drawn:
     """Draw the traces of one or more families.
 
-    The day axis begins with the promotion, or ``days_before`` days earlier with a split before/after. Rates are those
-    of `RATES` in every cohort.
+    The day axis begins with the promotion, or with a split before/after as many days earlier as the scenario says;
+    from so many days of the base before it thresholds are frozen. Rates are those of `RATES` in every cohort, and the
+    candidate's share is the one of the first day.
 
     Args:
         scenario: what is the same in both arms and what is not; the affected cohorts are the first ones of each family.
@@ -119,22 +117,23 @@ def draw_family(
     """
     size, rng = size or FamilySize(), np.random.default_rng(seed)
     before_after = scenario.split == "before_after"
-    first = -size.days_before if before_after else 0
+    first = -scenario.days_before if before_after else 0
     days = np.arange(first, size.days)
     traces = Arrivals(rng, scenario, size, days)
     day = days[traces.day]
-    candidate = _arms(rng, scenario, traces, day)
-    row = traces.cohort % len(size.per_day)
-    touched = np.ones(len(row), dtype=np.bool_) if scenario.affected is None else row < scenario.affected
-    changed = candidate & touched & (day >= scenario.onset_day)
+    row, rows = traces.cohort % len(size.per_day), range(len(size.per_day))
+    stays = np.array([scenario.is_control(number, len(rows)) for number in rows])
+    affected = np.array([scenario.is_affected(number, len(rows)) for number in rows])
+    candidate = _arms(rng, scenario, traces, day) & ~stays[row]
+    changed = candidate & affected[row] & (day >= scenario.onset_day)
     hard = rng.random(len(row)) < np.where(candidate, scenario.hard_share[1], scenario.hard_share[0])
-    drifted = candidate & (rng.random(len(row)) < scenario.drifted_prompt)
+    drifted = candidate & (rng.random(len(row)) < scenario.drifted)
     shock = _shocks(rng, scenario, size, len(days))[traces.cohort // len(size.per_day), traces.day]
     common = (
         np.sqrt(population.USER_SHARE / 2) * rng.standard_normal(traces.users)[traces.user]
         + np.sqrt(population.TRACE_SHARE) * rng.standard_normal(len(row))
         + shock
-        + population.DRIFTED_PROMPT_LIABILITY * drifted
+        + population.DRIFTED_LIABILITY * drifted
     )
     values: dict[str, Floats] = {}
     for column in columns:
@@ -159,7 +158,7 @@ def draw_family(
         drifted=drifted,
         lost=lost,
         values=values,
-        thresholds=_thresholds(rng, size, columns),
+        thresholds=_thresholds(rng, size, scenario.days_before, columns),
     )
 
 
@@ -198,7 +197,7 @@ def _arms(rng: np.random.Generator, scenario: Scenario, traces: Arrivals, day: N
 def _shocks(rng: np.random.Generator, scenario: Scenario, size: FamilySize, days: int) -> Floats:
     """What a day adds to all liabilities of a family, shape (families, days): autoregressive."""
     fresh = scenario.day_shock * rng.standard_normal((size.families, days))
-    keeps = population.SHOCK_PERSISTENCE
+    keeps = scenario.shock_memory
     for day in range(1, days):
         fresh[:, day] = keeps * fresh[:, day - 1] + np.sqrt(1 - keeps**2) * fresh[:, day]
     return fresh
@@ -249,11 +248,11 @@ LATENCY_QUANTILES = (0.05, 0.95, 0.99)
 COST_QUANTILE = 0.995
 
 
-def _thresholds(rng: np.random.Generator, size: FamilySize, columns: tuple[str, ...]) -> Thresholds:
+def _thresholds(rng: np.random.Generator, size: FamilySize, days: int, columns: tuple[str, ...]) -> Thresholds:
     """Sample quantiles of base traffic before the promotion."""
     if LATENCY not in columns and COST not in columns:
         return Thresholds({}, np.full(size.cohorts, np.inf))
-    earlier = Arrivals(rng, _UNCHANGED, size, np.arange(-size.days_before, 0))
+    earlier = Arrivals(rng, _UNCHANGED, size, np.arange(-days, 0))
     bounds = np.searchsorted(earlier.cohort, np.arange(size.cohorts + 1))
     values = {
         LATENCY: _latencies(rng, earlier) if LATENCY in columns else np.ones(len(earlier.user)),

@@ -24,8 +24,8 @@ TRACE_SHARE = 0.15
 HARD_LIABILITY = 0.8
 """How much a hard request adds to the liability to leave its task undone."""
 
-DRIFTED_PROMPT_LIABILITY = 0.5
-"""How much another prompt version adds to every liability."""
+DRIFTED_LIABILITY = 0.5
+"""How much another version of the prompt, or of what else drifts, adds to every liability."""
 
 LATENCY_SPREAD = 0.55
 """Standard deviation of the logarithm of a usual latency."""
@@ -42,9 +42,6 @@ COST_SPREAD = 1.1
 
 WEEKDAYS = (1.2, 1.15, 1.1, 1.05, 1.0, 0.8, 0.7)
 """Traffic of each day of the week, Monday first, as a multiple of the usual."""
-
-SHOCK_PERSISTENCE = 0.5
-"""Correlation of one day's common shock with that of the day before."""
 
 _NORMAL = NormalDist()
 _PRECISION = 1e-9

@@ -103,11 +103,12 @@ def test_families_share_a_day_but_not_with_each_other() -> None:
 
 
 def test_before_and_after() -> None:
-    """Before the promotion the base serves all, afterwards the candidate does."""
-    size = FamilySize(per_day=(60,), days=5, days_before=10)
-    drawn = draw_family(SCENARIOS["aa-before-after"], 7, size, ("error",))
+    """Before the promotion the base serves all, afterwards the candidate does, but for cohorts that stay."""
+    size = FamilySize(per_day=(60, 60), days=5)
+    scenario = replace(SCENARIOS["aa-before-after"], days_before=10, controls=1)
+    drawn = draw_family(scenario, 7, size, ("error",))
     assert drawn.days == 15
-    assert (drawn.candidate == (drawn.day >= 10)).all()
+    assert (drawn.candidate == (drawn.day >= 10) & (drawn.cohort == 0)).all()
 
 
 def test_a_family_has_twelve_metrics_and_its_seed() -> None:
