@@ -68,13 +68,16 @@ def test_expectation_over_two_days_with_changing_allocation() -> None:
     assert float(weights @ np.exp(log_e_cmh(sums)[:, -1])) <= 1 + 1e-12
 
 
-def test_reference_expectation() -> None:
-    """At 200 against 20 traces and 5 % the expectation is the .961 that the method promises."""
-    y_a, y_b = np.meshgrid(np.arange(201.0), np.arange(21.0), indexing="ij")
-    cells = y_a.size
-    sums = sums_of(np.full((cells, 1), 200.0), y_a.reshape(-1, 1), np.full((cells, 1), 20.0), y_b.reshape(-1, 1))
-    e = np.exp(log_e_cmh(sums)[:, 0]).reshape(y_a.shape)
-    assert binomial(200, 0.05) @ e @ binomial(20, 0.05) == pytest.approx(0.961, abs=0.005)
+@pytest.mark.parametrize(
+    ("n_a", "n_b", "rate", "expected"),
+    [(50, 50, 0.02, 0.998), (200, 20, 0.05, 0.961), (30, 300, 0.10, 0.971), (400, 40, 0.005, 0.999)],
+)
+def test_reference_expectation(n_a: int, n_b: int, rate: float, expected: float) -> None:
+    """The expectation at equal rates is what the method promises, from one event to many."""
+    y_a, y_b = np.meshgrid(np.arange(n_a + 1.0), np.arange(n_b + 1.0), indexing="ij")
+    n = [np.full((y_a.size, 1), float(count)) for count in (n_a, n_b)]
+    e = np.exp(log_e_cmh(sums_of(n[0], y_a.reshape(-1, 1), n[1], y_b.reshape(-1, 1)))[:, 0]).reshape(y_a.shape)
+    assert binomial(n_a, rate) @ e @ binomial(n_b, rate) == pytest.approx(expected, abs=0.005)
 
 
 def test_no_events_is_no_evidence() -> None:
