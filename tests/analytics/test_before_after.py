@@ -259,7 +259,7 @@ def with_labels(traces: pl.DataFrame, rng: np.random.Generator, as_of: datetime,
 
 @pytest.mark.slow
 def test_late_labels(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """T4: equal models with late labels: what came so far mostly says "better", waiting alike in both periods does not."""
+    """T4, equal models with late labels: what came so far mostly says "better"; waiting alike in both does not."""
     runs, false, naive = 100, 0, 0
     world = World(after=14, per_day=300, shock=0.0)
     for seed in range(runs):
