@@ -83,19 +83,27 @@ def test_equal_arms_raise_no_alarm(found: Calibration) -> None:
 
 
 def test_an_alarm_is_counted_as_a_report_would_raise_it() -> None:
-    """At an absurd error rate equal arms do alarm, in just the splits in which the cells of their traces do."""
-    traffic = base_traffic(simulated(), PROMOTION, PoolingRules(), AS_OF)
-    loose = calibrate(traffic, METRICS[:3], Plan(5, 0), alpha=0.999, as_of=AS_OF)
+    """A split that happens to tell good users from bad ones alarms, as the cells of its traces do, and no other."""
+    even = base_traffic(simulated(), PROMOTION, PoolingRules(), AS_OF)
+    unlucky = even.window.filter(pl.Series(even.candidates(1, 2)))["unit"].implode()
+    worse = pl.when(pl.col("unit").is_in(unlucky)).then(3.0) * pl.col("latency_ms")
+    traffic = base_traffic(
+        simulated().with_columns(latency_ms=pl.coalesce(worse, "latency_ms")), PROMOTION, PoolingRules(), AS_OF
+    )
+    found = calibrate(traffic, METRICS[:3], Plan(5, 0), alpha=0.05, as_of=AS_OF)
     alarms = []
     for split in range(5):
         window = traffic.with_arms(traffic.candidates(1, split))
         aggregated = cells(window, traffic.pre_period, METRICS[:3], as_of=AS_OF)
         tests = [metric_test(metric, aggregated.by_metric[metric.name]) for metric in METRICS[:3]]
-        tested = family_of(aggregated, METRICS[:3], [test.p_values() for test in tests], 0.999)
+        tested = family_of(aggregated, METRICS[:3], [test.p_values() for test in tests], 0.05)
         alarms.append([each.worse for each in tested])
     raised = np.array(alarms)
-    assert loose.false_regressed == raised.any(axis=(1, 2)).mean() > 0
-    assert [each.false_alarms for each in loose.metrics[::2]] == raised.any(axis=2).mean(axis=0).tolist()
+    assert raised.any(axis=(1, 2)).tolist() == [False, False, True, False, False]
+    assert found.false_regressed == 1 / 5
+    assert [each.false_alarms for each in found.metrics[::2]] == raised.any(axis=2).mean(axis=0).tolist()
+    assert found.metrics[0].false_alarms == 0.0
+    assert found.metrics[2].cohorts[1].false_alarms == 1 / 5
 
 
 def test_larger_regressions_and_cohorts_are_found_more_often(found: Calibration) -> None:
