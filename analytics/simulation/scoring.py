@@ -62,7 +62,7 @@ class Score:
         not_fired: checks that had to fail by the last look and did not.
         unexpected: checks that failed and need not have.
         warned: checks that warned at the last look.
-        invalid: share of the cells that the last look calls INVALID.
+        invalid: share of the cells that the last look calls INVALID, those of shared versions left out.
     """
 
     false_verdicts: tuple[Cell, ...]
@@ -96,6 +96,7 @@ def score(truth: Json, reports: Sequence[Json]) -> Score:
     """
     told = [cell for report in reports for cell in _cells(truth, report)]
     last = list(_cells(truth, reports[-1]))
+    own = [cell for cell in last if cell.cohort == _cohort(cell)]
     first: dict[tuple[str, str, str], Cell] = {}
     for cell in told:
         first.setdefault((cell.cohort, cell.metric, cell.verdict), cell)
@@ -112,7 +113,7 @@ def score(truth: Json, reports: Sequence[Json]) -> Score:
         not_fired=tuple(sorted(expected - at_last)),
         unexpected=tuple(sorted(fired - expected)),
         warned=tuple(sorted({check["check"] for check in reports[-1]["checks"] if check["status"] == "warn"})),
-        invalid=sum(cell.verdict == "INVALID" for cell in last) / max(1, len(last)),
+        invalid=sum(cell.verdict == "INVALID" for cell in own) / max(1, len(own)),
     )
 
 

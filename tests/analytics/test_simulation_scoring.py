@@ -78,7 +78,7 @@ def test_verdicts_on_shared_versions_are_held_to_the_truth_too() -> None:
     shared = {"cohorts": report(1, {("b", "cost"): "REGRESSED"})["cohorts"]}
     found = scored(report(1, {("b", "cost"): "INVALID"}, shared_versions=shared))
     assert [cell.cohort for cell in found.false_verdicts] == ["b (shared versions)"]
-    assert found.invalid == 0.5
+    assert found.invalid == 1.0
 
 
 def test_checks_that_have_to_fail_and_do_not() -> None:
