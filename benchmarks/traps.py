@@ -106,7 +106,7 @@ def t2(options: Options) -> list[Found]:
             "T2",
             "3 points worse on easy and hard requests alike, hidden by an easier mix, 500 a day: found",
             "at least 0.80",
-            f"{shown(within)} within strata (raw {shown(raw)}); 3 points worse at the base's mix, 2.4 at its own:"
+            f"{shown(within)} within strata (raw {shown(raw)}); 3 points worse at the base's mix, less within strata:"
             f" {shown(at_base_mix)}",
             share >= 0.80,
         )
