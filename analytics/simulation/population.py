@@ -21,8 +21,9 @@ USER_SHARE = 0.15
 TRACE_SHARE = 0.15
 """The trace's share of a liability's variance, common to all metrics."""
 
-HARD_LIABILITY = 0.8
-"""How much a hard request adds to the liability to leave its task undone."""
+HARD_LIABILITY = 1.1
+"""How much a hard request adds to the liability to leave its task undone: 55 % of them instead of 30 % then add 4
+points to a rate of 8 %, which a comparison that does not see them takes for a regression nearly always."""
 
 DRIFTED_LIABILITY = 0.5
 """How much another version of the prompt, or of what else drifts, adds to every liability."""
