@@ -1,0 +1,57 @@
+"""May base and candidate be compared at all? The checks that come before any verdict."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
+from analytics.promotions import Promotion
+from analytics.report.model import Check, CheckStatus
+from analytics.validity.arms import both_arms, sample_ratios
+from analytics.validity.completeness import missing_root, unpriced
+from analytics.validity.order import in_order
+from analytics.validity.versions import instrumentation, prompt_version
+
+
+def checks(
+    traces: pl.DataFrame,
+    *,
+    promotion: Promotion,
+    evaluations: pl.DataFrame | None,
+    context: EvaluatorContext | None = None,
+) -> tuple[Check, ...]:
+    """Check cohort by cohort whether the arms may be compared.
+
+    Args:
+        traces: the wide traces frame, one row per trace of the comparison window, every row in an arm.
+        promotion: what is compared; its ``candidate_share`` is what the sample ratio is held against.
+        evaluations: one row per score, with ``trace_id`` (resolved), ``name`` and what
+            :data:`analytics.evaluator_checks.COLUMNS` names; None if no scores are stored.
+        context: what else is known of the evaluators.
+
+    Returns:
+        The checks, failed ones first. A pass or warning that is the same in every cohort is said once, with
+            cohort None.
+    """
+    if traces.is_empty():
+        detail = (
+            f"No trace started with {promotion.base} or {promotion.candidate} since the promotion: "
+            "check that telemetry arrives and that both names are the request models the application sends."
+        )
+        return (Check("both_arms", None, CheckStatus.FAIL, detail),)
+    cohorts = {str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)}
+    found: list[Check] = []
+    comparable: dict[str, pl.DataFrame] = {}
+    for cohort, frame in cohorts.items():
+        there = both_arms(cohort, frame)
+        found.append(there)
+        if there.status is CheckStatus.PASS:
+            comparable[cohort] = frame
+    found += sample_ratios(comparable, promotion)
+    for cohort, frame in comparable.items():
+        found.append(prompt_version(cohort, frame))
+        found.append(instrumentation(cohort, frame))
+        found += evaluator_checks(cohort, frame, evaluations, context or EvaluatorContext())
+        found.append(unpriced(cohort, frame))
+        found.append(missing_root(cohort, frame))
+    return in_order(found, len(cohorts))
