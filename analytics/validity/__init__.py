@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import polars as pl
 
 from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
+from analytics.missing_scores import ScoreLoss, score_losses
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity.arms import both_arms, sample_ratios
 from analytics.validity.completeness import missing_root, unpriced
 from analytics.validity.order import in_order
 from analytics.validity.versions import instrumentation, prompt_version
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What stands against a comparison.
+
+    Attributes:
+        checks: failed ones first.
+        losses: how evaluators' scores are missing, by cohort.
+    """
+
+    checks: tuple[Check, ...]
+    losses: tuple[ScoreLoss, ...] = ()
 
 
 def checks(
@@ -20,6 +36,17 @@ def checks(
     evaluations: pl.DataFrame | None,
     context: EvaluatorContext | None = None,
 ) -> tuple[Check, ...]:
+    """The checks of :func:`examine`, for those who ask for nothing else."""
+    return examine(traces, promotion=promotion, evaluations=evaluations, context=context).checks
+
+
+def examine(
+    traces: pl.DataFrame,
+    *,
+    promotion: Promotion,
+    evaluations: pl.DataFrame | None,
+    context: EvaluatorContext | None = None,
+) -> Validity:
     """Check cohort by cohort whether the arms may be compared.
 
     Args:
@@ -30,15 +57,15 @@ def checks(
         context: what else is known of the evaluators.
 
     Returns:
-        The checks, failed ones first. A pass or warning that is the same in every cohort is said once, with
-            cohort None.
+        The checks, failed ones first: a pass or warning that is the same in every cohort is said once, with cohort
+            None. With them what they found that verdicts have to heed.
     """
     if traces.is_empty():
         detail = (
             f"No trace started with {promotion.base} or {promotion.candidate} since the promotion: "
             "check that telemetry arrives and that both names are the request models the application sends."
         )
-        return (Check("both_arms", None, CheckStatus.FAIL, detail),)
+        return Validity((Check("both_arms", None, CheckStatus.FAIL, detail),))
     cohorts = {str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)}
     found: list[Check] = []
     comparable: dict[str, pl.DataFrame] = {}
@@ -48,10 +75,13 @@ def checks(
         if there.status is CheckStatus.PASS:
             comparable[cohort] = frame
     found += sample_ratios(comparable, promotion)
+    known = context or EvaluatorContext()
+    losses = score_losses(pl.concat(comparable.values()), known) if comparable else ()
+    found += [loss.check() for loss in losses]
     for cohort, frame in comparable.items():
         found.append(prompt_version(cohort, frame))
         found.append(instrumentation(cohort, frame))
-        found += evaluator_checks(cohort, frame, evaluations, context or EvaluatorContext())
+        found += evaluator_checks(cohort, frame, evaluations, known)
         found.append(unpriced(cohort, frame))
         found.append(missing_root(cohort, frame))
-    return in_order(found, len(cohorts))
+    return Validity(in_order(found, len(cohorts)), losses)

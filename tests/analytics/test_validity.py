@@ -40,6 +40,7 @@ def arm_of(arm: str, size: int, *, cohort: str = "eu", users: int | None = None,
         {
             "trace_id": [f"{cohort}-{arm}-{i}" for i in range(size)],
             "start_time": [START + timedelta(minutes=i) for i in range(size)],
+            "end_time": [START + timedelta(minutes=i, seconds=3) for i in range(size)],
             "cohort": cohort,
             "arm": arm,
             "unit": [f"{arm}-user-{i % (users or size)}" for i in range(size)],
