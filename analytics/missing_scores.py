@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MISSING_LEVEL = 0.01
 """Probability, over all evaluators, cohorts and looks, that scores missing alike are said to be missing differently."""
 
+DOUBT_LEVEL = 0.05
+"""The same of one evaluator in one cohort, from which on a verdict has to stand within bounds."""
+
 _MISSING = "missing:"
 
 
@@ -43,7 +46,8 @@ class ScoreLoss:
         metric: the evaluator's metric.
         base: share of the base arm's traces, old enough for a score, that have one; NaN without such traces.
         candidate: the same of the candidate arm.
-        beyond_chance: whether the shares differ by more than chance explains.
+        p_value: of "the shares are the same", valid at every look.
+        level: what it has to be at most to be beyond chance, given how many are looked at.
     """
 
     cohort: str
@@ -51,7 +55,18 @@ class ScoreLoss:
     metric: str
     base: float
     candidate: float
-    beyond_chance: bool
+    p_value: float
+    level: float = MISSING_LEVEL
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the shares differ by more than chance explains, over all that is looked at."""
+        return self.p_value <= self.level
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a verdict has to stand whatever the lost scores had said."""
+        return self.p_value <= DOUBT_LEVEL and not self.too_much
 
     @property
     def lost(self) -> float:
@@ -70,7 +85,7 @@ class ScoreLoss:
         if isnan(self.base) or isnan(self.candidate):
             detail = f"Not checked: no trace of one arm is old enough for the scores of {self.evaluator}."
             return Check(name, self.cohort, CheckStatus.WARN, detail, metrics)
-        if not self.beyond_chance:
+        if not self.doubtful and not self.too_much:
             detail = f"Scores of {self.evaluator} are missing alike in both arms."
             return Check(name, self.cohort, CheckStatus.PASS, detail, metrics)
         seen = (
@@ -81,7 +96,7 @@ class ScoreLoss:
             detail = f"{seen}: the missing ones may be the failures, so find out why they were not scored."
             return Check(name, self.cohort, CheckStatus.FAIL, detail, metrics)
         detail = (
-            f"{seen}, beyond chance: a verdict stands only where it would be the same whatever they had said; "
+            f"{seen}, which is hardly chance: a verdict stands only where it would be the same whatever they had said; "
             "find out why they were not scored."
         )
         return Check(name, self.cohort, CheckStatus.WARN, detail, metrics)
@@ -113,19 +128,19 @@ def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[Score
         for column, name in columns.items()
     )
     counted = cells(frame, frame.clear(), metrics, as_of=as_of)
-    found: list[tuple[ScoreLoss, float]] = []
+    found: list[ScoreLoss] = []
     for (column, name), metric in zip(columns.items(), metrics, strict=True):
         test = metric_test(metric, counted.by_metric[name])
         p_values = p_value(average(test.evidence.worse, test.evidence.better))
         found += [
-            (ScoreLoss(cohort, column.removeprefix(EVALUATION_PREFIX), name, base, candidate, beyond_chance=False), p)
+            ScoreLoss(cohort, column.removeprefix(EVALUATION_PREFIX), name, base, candidate, p)
             for cohort, (base, candidate), p in zip(
                 counted.cohorts, (1 - test.data.values).tolist(), p_values.tolist(), strict=True
             )
             if base > 0 or candidate > 0
         ]
     level = MISSING_LEVEL / max(1, len(found))
-    return tuple(replace(loss, beyond_chance=p <= level) for loss, p in found)
+    return tuple(replace(loss, level=level) for loss in found)
 
 
 def _last(times: pl.Series) -> datetime:
@@ -144,10 +159,10 @@ def within_bounds(cohorts: Sequence[CohortResult], losses: Sequence[ScoreLoss]) 
 
     Args:
         cohorts: as judged.
-        losses: as :func:`score_losses` found them; those of chance, and those that make the metric invalid, move
-            nothing.
+        losses: as :func:`score_losses` found them; those that chance explains, and those that make the metric invalid,
+            move nothing.
     """
-    lossy = {(loss.cohort, loss.metric): loss for loss in losses if loss.beyond_chance and not loss.too_much}
+    lossy = {(loss.cohort, loss.metric): loss for loss in losses if loss.doubtful}
     return tuple(_bounded_cohort(cohort, lossy) for cohort in cohorts)
 
 

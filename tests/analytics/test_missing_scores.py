@@ -162,7 +162,7 @@ def test_a_verdict_stands_if_lost_scores_could_not_turn_it(
     verdict: Verdict, interval: tuple[float, float] | None, shares: tuple[float, float], after: Verdict
 ) -> None:
     """The interval's end moves by what the lost scores could have said; beyond the limit the verdict is taken back."""
-    loss = ScoreLoss("c", "m", "m_fail_rate", *shares, beyond_chance=True)
+    loss = ScoreLoss("c", "m", "m_fail_rate", *shares, p_value=0.04)
     cohort = CohortResult("c", Decision.PROMOTE, "fine.", {}, (result(verdict, interval),))
     (bounded,) = within_bounds([cohort], [loss])
     assert bounded.metrics[0].verdict is after
@@ -170,7 +170,7 @@ def test_a_verdict_stands_if_lost_scores_could_not_turn_it(
     if after is not verdict:
         assert (bounded.decision, bounded.reason) == (Decision.HOLD, "not decided yet: m failures.")
         assert "lost 1.5 % of its scores" in bounded.metrics[0].reason
-    alike = replace(loss, beyond_chance=False)
+    alike = replace(loss, p_value=0.06)
     assert within_bounds([cohort], [alike]) == (cohort,)
 
 
@@ -187,6 +187,7 @@ def test_no_verdict_hides_a_regression_whose_failing_scores_were_lost(
     """With 40 % of failing scores lost, every second day in 100 cohorts: no good verdict, and it is seen."""
     traces = traffic(11, 100, fails=fails, lost=0.4)
     fired: set[str] = set()
+    wrong: set[str] = set()
     for day in range(2, DAYS + 1, 2):
         as_of = START + timedelta(days=day)
         so_far = traces.filter(pl.col("end_time") <= as_of)
@@ -195,11 +196,14 @@ def test_no_verdict_hides_a_regression_whose_failing_scores_were_lost(
         metrics = metrics_of(so_far)
         judged = judge(cells(so_far, so_far.clear(), metrics, as_of=as_of), metrics, checks=checks)
         for cohort in within_bounds(judged, losses):
-            verdict = cohort.metrics[0].verdict
-            assert verdict not in (Verdict.IMPROVED, Verdict.NO_REGRESSION), (day, cohort.cohort)
+            if cohort.metrics[0].verdict in (Verdict.IMPROVED, Verdict.NO_REGRESSION):
+                wrong.add(cohort.cohort)
         fired |= {loss.cohort for loss in losses if loss.beyond_chance}
     record_property("guardrail fired, of 100", len(fired))
+    record_property("good verdict at any look, of 100", len(wrong))
     assert len(fired) >= 99
+    # Worse by just the margin, "no regression" is allowed in 5 %; by more, never.
+    assert len(wrong) <= (0 if fails == (0.08, 0.11) else 3)
 
 
 @pytest.mark.slow

@@ -1,0 +1,100 @@
+"""Under which conditions a trace ran: its tools, its instructions, what it retrieved from, and how it was sampled.
+
+They are read in the store (``sql/reads/report_conditions.sql``), where definitions and instructions become hashes, and
+stand beside the traces as columns for the checks and for weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+CONDITION_COLUMNS = {
+    "tool_schema": pl.String,
+    "system_prompt": pl.String,
+    "retrieval_version": pl.String,
+    "retrieved_documents": pl.Float64,
+    "keep_probability": pl.Float64,
+    "sampling_rule": pl.String,
+}
+"""What is known of each trace; null where nothing is: hashes of the first model call's definitions of tools and of its
+instructions, the index of the first retrieval, documents per retrieval, the probability with which a sampler keeps such
+a trace, in (0, 1], and what the sampler went by."""
+
+_MOST_TOOLS = 64
+
+
+@dataclass(frozen=True)
+class ConditionAttributes:
+    """Attributes of the application's own that tell conditions; each goes before those that instrumentations write.
+
+    Attributes:
+        tool_schema: version or hash of the definitions of tools, on model calls.
+        system_prompt: version or hash of the instructions, on model calls.
+        retrieval_version: version of the index, on retrievals.
+        keep_probability: the probability of being kept, on root spans or model calls.
+        request: attributes of root spans that describe requests, looked at for a different mix of them; empty looks
+            at whatever has few values.
+    """
+
+    tool_schema: str | None = None
+    system_prompt: str | None = None
+    retrieval_version: str | None = None
+    keep_probability: str | None = None
+    request: tuple[str, ...] = ()
+
+
+def json_pointer(attribute: str) -> str:
+    """The JSON pointer (RFC 6901) of one attribute, whatever characters its name has."""
+    return "/" + attribute.replace("~", "~0").replace("/", "~1")
+
+
+def condition_parameters(
+    attributes: ConditionAttributes, *, since: datetime, until: datetime, conditions_since: datetime
+) -> dict[str, object]:
+    """The parameters of the read ``report_conditions``.
+
+    Args:
+        attributes: what the configuration names.
+        since: when what is read begins.
+        until: when it ends.
+        conditions_since: from when on more than the sampling is read.
+    """
+
+    def path(attribute: str | None) -> str | None:
+        return None if attribute is None else json_pointer(attribute)
+
+    return {
+        "since": since,
+        "until": until,
+        "conditions_since": conditions_since,
+        "tool_path": path(attributes.tool_schema),
+        "instruction_path": path(attributes.system_prompt),
+        "retrieval_path": path(attributes.retrieval_version),
+        "keep_path": path(attributes.keep_probability),
+        "numbered_tool_paths": [
+            f"/{stem}.{number}.{leaf}"
+            for stem, leaves in (
+                ("llm.tools", ("tool.json_schema",)),
+                ("llm.request.functions", ("name", "description", "parameters")),
+            )
+            for number in range(_MOST_TOOLS)
+            for leaf in leaves
+        ],
+    }
+
+
+def with_conditions(traces: pl.DataFrame, conditions: pl.DataFrame) -> pl.DataFrame:
+    """Add :data:`CONDITION_COLUMNS` to traces.
+
+    Args:
+        traces: ``trace_id``.
+        conditions: what the read ``report_conditions`` gave.
+    """
+    known = conditions.select("trace_id", *(pl.col(name).cast(kind) for name, kind in CONDITION_COLUMNS.items()))
+    return traces.join(known, on="trace_id", how="left", maintain_order="left")
