@@ -114,8 +114,8 @@ def mix_in_words(difference: MixDifference, of: str = "traces") -> str:
 
 
 def shares_of(frame: pl.DataFrame, column: str) -> tuple[float, float]:
-    """Share of traces of each arm (base, candidate) for which a Boolean column is true."""
-    by_arm = dict(frame.group_by("arm").agg(pl.col(column).mean()).iter_rows())
+    """Share of traces of each arm (base, candidate) for which a Boolean column is true, null being not."""
+    by_arm = dict(frame.group_by("arm").agg(pl.col(column).fill_null(value=False).mean()).iter_rows())
     return float(by_arm["base"]), float(by_arm["candidate"])
 
 

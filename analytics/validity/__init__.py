@@ -11,9 +11,10 @@ from analytics.missing_scores import ScoreLoss, score_losses
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity.arms import both_arms, sample_ratios
-from analytics.validity.completeness import missing_root, unpriced
+from analytics.validity.completeness import incomplete_traces, missing_root, unpriced
 from analytics.validity.order import in_order
-from analytics.validity.versions import instrumentation, prompt_version
+from analytics.validity.sampling import sampling
+from analytics.validity.versions import instrumentation, versions
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ def examine(
     losses = score_losses(pl.concat(comparable.values()), known) if comparable else ()
     found += [loss.check() for loss in losses]
     for cohort, frame in comparable.items():
-        found.append(prompt_version(cohort, frame))
+        found += [check for check in (sampling(cohort, frame),) if check is not None]
+        found += versions(cohort, frame)
         found.append(instrumentation(cohort, frame))
         found += evaluator_checks(cohort, frame, evaluations, known)
         found.append(unpriced(cohort, frame))
         found.append(missing_root(cohort, frame))
+        found.append(incomplete_traces(cohort, frame))
     return Validity(in_order(found, len(cohorts)), losses)

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from analytics.mix import MISSING_TOLERANCE, percent, shares_of
+from analytics.metrics import BUILT_IN_METRICS
+from analytics.mix import MISSING_TOLERANCE, compare_mix, percent, shares_of
 from analytics.report.model import Check, CheckStatus
+from analytics.validity.order import SEVERITY
 from analytics.validity.versions import COST_METRICS
+
+LOSS_TOLERANCE = 0.05
+"""A difference in shares of traces with a loss beyond which what is read from their spans is not compared."""
 
 _MOST_NAMED = 5
 
@@ -41,13 +46,56 @@ def _listed(names: Sequence[str]) -> str:
 
 def missing_root(cohort: str, frame: pl.DataFrame) -> Check:
     """Whether root spans are as complete in one arm as in the other."""
-    base, candidate = shares_of(frame, "missing_root")
-    if abs(candidate - base) <= MISSING_TOLERANCE:
+    status = _loss(frame, "missing_root")
+    if status is CheckStatus.PASS:
         detail = "Root spans are as complete in one arm as in the other."
-        return Check("missing_root", cohort, CheckStatus.PASS, detail)
+        return Check("missing_root", cohort, status, detail, BUILT_IN_METRICS)
+    base, candidate = shares_of(frame, "missing_root")
     detail = (
         f"The root span is missing in {percent(base)} of base and {percent(candidate)} of candidate "
         "traces: latency and errors of such traces are read from the spans that arrived, so look for lost "
         "telemetry."
     )
-    return Check("missing_root", cohort, CheckStatus.WARN, detail)
+    return Check("missing_root", cohort, status, detail, BUILT_IN_METRICS)
+
+
+_PARTS = {
+    "orphaned_spans": (
+        "spans whose parent is missing",
+        "look at queues and dropped batches",
+    ),
+    "dropped_attributes": (
+        "spans that dropped attributes",
+        "a limit of the SDK took attributes, and with them perhaps tokens; raise it",
+    ),
+}
+
+
+def incomplete_traces(cohort: str, frame: pl.DataFrame) -> Check:
+    """Whether as much of the traces is lost in one arm as in the other: spans in the middle, attributes of spans."""
+    name = "incomplete_traces"
+    lossy = {
+        column: frame.with_columns((pl.col(column) > 0).fill_null(value=False))
+        for column in _PARTS
+        if column in frame.columns
+    }
+    statuses = {column: _loss(part, column) for column, part in lossy.items()}
+    worst = min(statuses, key=lambda column: SEVERITY[statuses[column]], default=None)
+    if worst is None or statuses[worst] is CheckStatus.PASS:
+        detail = "Traces are as complete in one arm as in the other."
+        return Check(name, cohort, CheckStatus.PASS, detail, BUILT_IN_METRICS)
+    base, candidate = shares_of(lossy[worst], worst)
+    what, mend = _PARTS[worst]
+    detail = f"{percent(base)} of base and {percent(candidate)} of candidate traces have {what}: {mend}."
+    return Check(name, cohort, statuses[worst], detail, BUILT_IN_METRICS)
+
+
+def _loss(frame: pl.DataFrame, column: str) -> CheckStatus:
+    """How much a Boolean column that tells of a loss differs between the arms."""
+    base, candidate = shares_of(frame, column)
+    difference = abs(candidate - base)
+    if difference <= MISSING_TOLERANCE:
+        return CheckStatus.PASS
+    if difference <= LOSS_TOLERANCE:
+        return CheckStatus.WARN
+    return CheckStatus.FAIL if compare_mix(frame, column).significant else CheckStatus.WARN

@@ -202,8 +202,8 @@ def test_no_verdict_hides_a_regression_whose_failing_scores_were_lost(
     record_property("guardrail fired, of 100", len(fired))
     record_property("good verdict at any look, of 100", len(wrong))
     assert len(fired) >= 99
-    # Worse by just the margin, "no regression" is allowed in 5 %; by more, never.
-    assert len(wrong) <= (0 if fails == (0.08, 0.11) else 3)
+    # Worse by just the margin, "no regression" is allowed in 5 %; beyond it, never.
+    assert len(wrong) <= (0 if fails == (0.08, 0.11) else 5)
 
 
 @pytest.mark.slow
