@@ -6,13 +6,16 @@ stand beside the traces as columns for the checks and for weights.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analytics.job_options import json_pointer
+
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from analytics.condition_attributes import ConditionAttributes
 
 CONDITION_COLUMNS = {
     "tool_schema": pl.String,
@@ -27,31 +30,6 @@ instructions, the index of the first retrieval, documents per retrieval, the pro
 a trace, in (0, 1], and what the sampler went by."""
 
 _MOST_TOOLS = 64
-
-
-@dataclass(frozen=True)
-class ConditionAttributes:
-    """Attributes of the application's own that tell conditions; each goes before those that instrumentations write.
-
-    Attributes:
-        tool_schema: version or hash of the definitions of tools, on model calls.
-        system_prompt: version or hash of the instructions, on model calls.
-        retrieval_version: version of the index, on retrievals.
-        keep_probability: the probability of being kept, on root spans or model calls.
-        request: attributes of root spans that describe requests, looked at for a different mix of them; empty looks
-            at whatever has few values.
-    """
-
-    tool_schema: str | None = None
-    system_prompt: str | None = None
-    retrieval_version: str | None = None
-    keep_probability: str | None = None
-    request: tuple[str, ...] = ()
-
-
-def json_pointer(attribute: str) -> str:
-    """The JSON pointer (RFC 6901) of one attribute, whatever characters its name has."""
-    return "/" + attribute.replace("~", "~0").replace("/", "~1")
 
 
 def condition_parameters(

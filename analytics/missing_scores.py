@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from math import inf, isnan
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from analytics.cells import cells
@@ -22,7 +23,7 @@ from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind, metric_name
 from analytics.mix import MISSING_TOLERANCE, percent
 from analytics.report import formatting
 from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Verdict
-from analytics.stats.evidence import average, p_value
+from analytics.stats.evidence import average
 
 if TYPE_CHECKING:
     from analytics.evaluator_checks import EvaluatorContext
@@ -131,7 +132,8 @@ def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[Score
     found: list[ScoreLoss] = []
     for (column, name), metric in zip(columns.items(), metrics, strict=True):
         test = metric_test(metric, counted.by_metric[name])
-        p_values = p_value(average(test.evidence.worse, test.evidence.better))
+        # By Ville's inequality the smallest 1/e over the looks is a p-value.
+        p_values = np.exp(-average(test.evidence.worse, test.evidence.better).max(axis=1, initial=0.0))
         found += [
             ScoreLoss(cohort, column.removeprefix(EVALUATION_PREFIX), name, base, candidate, p)
             for cohort, (base, candidate), p in zip(

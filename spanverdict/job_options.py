@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from analytics.chain_rules import ChainRule
-from analytics.conditions import ConditionAttributes
+from analytics.condition_attributes import ConditionAttributes
 from analytics.evaluators import EvaluatorRule
 from analytics.job_options import JobOptions
 from analytics.metrics import MetricOverride, OutcomeRule

@@ -10,7 +10,7 @@ from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
 from analytics.missing_scores import ScoreLoss, score_losses
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
-from analytics.validity.arms import both_arms, sample_ratios
+from analytics.validity.arms import both_arms, sample_ratios, scored_ratios
 from analytics.validity.completeness import incomplete_traces, missing_root, unpriced
 from analytics.validity.order import in_order
 from analytics.validity.sampling import sampling
@@ -76,6 +76,7 @@ def examine(
         if there.status is CheckStatus.PASS:
             comparable[cohort] = frame
     found += sample_ratios(comparable, promotion)
+    found += scored_ratios(comparable, promotion)
     known = context or EvaluatorContext()
     losses = score_losses(pl.concat(comparable.values()), known) if comparable else ()
     found += [loss.check() for loss in losses]
