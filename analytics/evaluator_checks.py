@@ -40,6 +40,20 @@ class EvaluatorContext:
         """How long after a trace's end a score of the evaluator's column is waited for."""
         return self.maturities[column].window if column in self.maturities else timedelta(0)
 
+    def until(self, traces: pl.DataFrame) -> datetime:
+        """The moment the world is looked at; where none is given, one at which every score has had its time.
+
+        Raises:
+            TypeError: ``end_time`` holds no times.
+        """
+        if self.as_of is not None:
+            return self.as_of
+        last = traces["end_time"].max()
+        if not isinstance(last, datetime):
+            raise TypeError(f"end_time holds {traces['end_time'].dtype} and no time")
+        windows = [maturity.window for maturity in self.maturities.values()]
+        return last + max(windows, default=timedelta(0)) + timedelta(microseconds=1)
+
     def old_enough(self, traces: pl.DataFrame, column: str) -> pl.DataFrame:
         """The traces for which the evaluator's usual delay has passed."""
         window = self.window(column)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from math import inf, isnan
 from typing import TYPE_CHECKING
 
@@ -106,8 +105,9 @@ class ScoreLoss:
 def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[ScoreLoss, ...]:
     """Compare the shares of scored traces of every evaluator in every cohort.
 
-    "Missing" is tested as any rate is, in both directions: an e-value of the counts by day, averaged with the normal
-    mixture, valid at every look, at :data:`MISSING_LEVEL` over all evaluators and cohorts together.
+    A trace that failed and has no score is left out: there was no answer to be scored. "Missing" is tested as any rate
+    is, in both directions: an e-value of the counts by day, averaged with the normal mixture, valid at every look, at
+    :data:`MISSING_LEVEL` over all evaluators and cohorts together.
 
     Args:
         traces: the comparison window of the wide traces frame, with ``end_time``; cohorts with both arms.
@@ -122,13 +122,17 @@ def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[Score
     if traces.is_empty() or not columns:
         return ()
     windows = {column: context.window(column) for column in columns}
-    as_of = context.as_of or _last(traces["end_time"]) + max(windows.values())
-    frame = traces.with_columns(pl.col(column).is_null().alias(_MISSING + column) for column in columns)
+    failed = pl.col("error").fill_null(value=False) if "error" in traces.columns else pl.lit(value=False)
+    # A trace that failed has no answer to be scored: without a score it is left out.
+    frame = traces.with_columns(
+        pl.when(pl.col(column).is_not_null() | ~failed).then(pl.col(column).is_null()).alias(_MISSING + column)
+        for column in columns
+    )
     metrics = tuple(
         Metric(name, MetricKind.RATE, _MISSING + column, "rate", None, maturity=windows[column])
         for column, name in columns.items()
     )
-    counted = cells(frame, frame.clear(), metrics, as_of=as_of)
+    counted = cells(frame, frame.clear(), metrics, as_of=context.until(traces))
     found: list[ScoreLoss] = []
     for (column, name), metric in zip(columns.items(), metrics, strict=True):
         test = metric_test(metric, counted.by_metric[name])
@@ -143,13 +147,6 @@ def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[Score
         ]
     level = MISSING_LEVEL / max(1, len(found))
     return tuple(replace(loss, level=level) for loss in found)
-
-
-def _last(times: pl.Series) -> datetime:
-    last = times.max()
-    if not isinstance(last, datetime):
-        raise TypeError(f"end_time holds {times.dtype} and no time")
-    return last + timedelta(microseconds=1)
 
 
 def within_bounds(cohorts: Sequence[CohortResult], losses: Sequence[ScoreLoss]) -> tuple[CohortResult, ...]:

@@ -15,7 +15,7 @@ from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.validity.versions import VERSION_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _UNKNOWN = "(none)"
 _BETWEEN = " / "
@@ -105,9 +105,3 @@ def compare_shared(
     others = [check for check in checks if check.check not in VERSION_COLUMNS]
     cohorts = () if found.traces.is_empty() else tuple(judge(found.traces, others))
     return SharedVersions(cohorts, found.fields, found.kept)
-
-
-def kept_in_words(kept: Mapping[str, float]) -> str:
-    """How much of a cohort remains, as a part of a sentence."""
-    base, candidate = (f"{100 * kept[arm]:.0f} %" for arm in ("base", "candidate"))
-    return f"{base} of base and {candidate} of candidate traces"

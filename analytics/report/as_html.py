@@ -7,13 +7,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analytics.report import formatting
 from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
+    SHARED_TITLE,
     checks_with,
     findings,
     kept_alarms,
     maturing,
     metric_names,
     result_of,
+<<<<<<< HEAD
     shown_exemplars,
+=======
+    shared_cohorts,
+>>>>>>> 5228859 (mix_shift, retrieved_context and novelty)
     undecided,
 )
 from analytics.report.headline import headline
@@ -47,6 +52,8 @@ def render(report: Report) -> str:
         undecided=[found for cohort in report.cohorts for found in undecided(cohort)],
         not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),
         passed=checks_with(report, CheckStatus.PASS),
+        shared=shared_cohorts(report),
+        shared_title=SHARED_TITLE,
         interval_plot=interval_plot,
         plot_width=WIDTH,
         plot_height=HEIGHT,

@@ -12,7 +12,9 @@ from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity.arms import both_arms, sample_ratios, scored_ratios
 from analytics.validity.completeness import incomplete_traces, missing_root, unpriced
+from analytics.validity.mix_shift import request_mix, strata_mix
 from analytics.validity.order import in_order
+from analytics.validity.retrieved_context import retrieved_context
 from analytics.validity.sampling import sampling
 from analytics.validity.versions import instrumentation, versions
 
@@ -47,6 +49,7 @@ def examine(
     promotion: Promotion,
     evaluations: pl.DataFrame | None,
     context: EvaluatorContext | None = None,
+    requests: pl.DataFrame | None = None,
 ) -> Validity:
     """Check cohort by cohort whether the arms may be compared.
 
@@ -56,6 +59,7 @@ def examine(
         evaluations: one row per score, with ``trace_id`` (resolved), ``name`` and what
             :data:`analytics.evaluator_checks.COLUMNS` names; None if no scores are stored.
         context: what else is known of the evaluators.
+        requests: attributes of root spans, ``trace_id``, ``name`` and ``value``; None looks for none.
 
     Returns:
         The checks, failed ones first: a pass or warning that is the same in every cohort is said once, with cohort
@@ -78,11 +82,17 @@ def examine(
     found += sample_ratios(comparable, promotion)
     found += scored_ratios(comparable, promotion)
     known = context or EvaluatorContext()
-    losses = score_losses(pl.concat(comparable.values()), known) if comparable else ()
+    compared = pl.concat(comparable.values()) if comparable else traces.clear()
+    losses = score_losses(compared, known)
     found += [loss.check() for loss in losses]
+    if comparable:
+        found += retrieved_context(compared, known.until(compared))
+        if requests is not None and not promotion.stratify_by:
+            found += request_mix(compared, requests, frozenset({promotion.cohort_by or ""}))
     for cohort, frame in comparable.items():
         found += [check for check in (sampling(cohort, frame),) if check is not None]
         found += versions(cohort, frame)
+        found += [check for check in (strata_mix(cohort, frame),) if check is not None]
         found.append(instrumentation(cohort, frame))
         found += evaluator_checks(cohort, frame, evaluations, known)
         found.append(unpriced(cohort, frame))

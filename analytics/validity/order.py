@@ -15,6 +15,7 @@ NAMES = (
     "system_prompt",
     "tool_schema",
     "retrieval",
+    "retrieved_context",
     "mix_shift",
     "instrumentation",
     "evaluator_version",
