@@ -57,7 +57,8 @@ def request_mix(traces: pl.DataFrame, requests: pl.DataFrame, known: frozenset[s
 
     Args:
         traces: ``trace_id``, ``cohort``, ``arm`` and ``unit``, cohorts with both arms.
-        requests: ``trace_id``, ``name`` and ``value`` of attributes of root spans; without a name the trace was looked at.
+        requests: ``trace_id``, ``name`` and ``value`` of attributes of root spans; one row without a name for each
+            trace that was looked at.
         known: attributes that are looked at elsewhere, such as the one of the cohorts.
 
     Yields:
