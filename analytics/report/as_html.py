@@ -14,11 +14,8 @@ from analytics.report.findings import (
     maturing,
     metric_names,
     result_of,
-<<<<<<< HEAD
-    shown_exemplars,
-=======
     shared_cohorts,
->>>>>>> 5228859 (mix_shift, retrieved_context and novelty)
+    shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline

@@ -18,11 +18,8 @@ from analytics.report.findings import (
     metric_names,
     not_compared,
     result_of,
-<<<<<<< HEAD
-    shown_exemplars,
-=======
     shared_cohorts,
->>>>>>> 5228859 (mix_shift, retrieved_context and novelty)
+    shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline

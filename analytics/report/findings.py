@@ -133,12 +133,12 @@ def result_of(cohort: CohortResult, metric: str) -> MetricResult | None:
     return next((result for result in cohort.metrics if result.metric == metric), None)
 
 
-<<<<<<< HEAD
 def shown_exemplars(result: MetricResult) -> dict[str, list[str]]:
     """The traces to look at: those that show best where a regression begins, else those with the worst values."""
     found = result.attribution.exemplars if result.attribution is not None else {}
     return found if found.get("candidate") else result.exemplars
-=======
+
+
 @dataclass(frozen=True)
 class SharedCohort:
     """One cohort in which a version drifted, on what both arms shared.
@@ -174,7 +174,6 @@ def shared_cohorts(report: Report) -> tuple[SharedCohort, ...]:
         regressed = tuple(r for r in metrics if r.verdict is Verdict.REGRESSED)
         found.append(SharedCohort(cohort, remain, {v: names for v, names in verdicts.items() if names}, regressed))
     return tuple(found)
->>>>>>> 5228859 (mix_shift, retrieved_context and novelty)
 
 
 def checks_with(report: Report, *statuses: CheckStatus) -> tuple[Check, ...]:
