@@ -11,7 +11,7 @@ import polars as pl
 from analytics.evaluators import EvaluatorRule
 from analytics.maturity import Maturity
 from analytics.metrics import EVALUATION_PREFIX, metric_names
-from analytics.mix import MISSING_TOLERANCE, compare_mix, mix_in_words, percent, shares_of
+from analytics.mix import compare_mix, mix_in_words
 from analytics.outcome_names import evaluator_key
 from analytics.report.formatting import instant
 from analytics.report.model import Check, CheckStatus
@@ -36,9 +36,27 @@ class EvaluatorContext:
     maturities: Mapping[str, Maturity] = field(default_factory=dict)
     as_of: datetime | None = None
 
+    def window(self, column: str) -> timedelta:
+        """How long after a trace's end a score of the evaluator's column is waited for."""
+        return self.maturities[column].window if column in self.maturities else timedelta(0)
+
+    def until(self, traces: pl.DataFrame) -> datetime:
+        """The moment the world is looked at; where none is given, one at which every score has had its time.
+
+        Raises:
+            TypeError: ``end_time`` holds no times.
+        """
+        if self.as_of is not None:
+            return self.as_of
+        last = traces["end_time"].max()
+        if not isinstance(last, datetime):
+            raise TypeError(f"end_time holds {traces['end_time'].dtype} and no time")
+        windows = [maturity.window for maturity in self.maturities.values()]
+        return last + max(windows, default=timedelta(0)) + timedelta(microseconds=1)
+
     def old_enough(self, traces: pl.DataFrame, column: str) -> pl.DataFrame:
         """The traces for which the evaluator's usual delay has passed."""
-        window = self.maturities[column].window if column in self.maturities else timedelta(0)
+        window = self.window(column)
         if not window or self.as_of is None:
             return traces
         return traces.filter(pl.col("end_time") + pl.lit(window, dtype=pl.Duration("ns")) <= self.as_of)
@@ -107,7 +125,6 @@ def evaluator_checks(
         if mature.is_empty() or mature[column].null_count() == mature.height:
             continue
         yield from _graded_alike(cohort, evaluator, metric, mature, evaluations, context)
-        yield _missing_scores(cohort, evaluator, metric, mature)
 
 
 def _graded_alike(
@@ -230,21 +247,3 @@ def _values(rows: pl.DataFrame, column: str) -> list[str]:
 def _listed(values: list[str]) -> str:
     shown = ", ".join(values[:_MOST_NAMED])
     return shown if len(values) <= _MOST_NAMED else f"{shown} and {len(values) - _MOST_NAMED:,} more"
-
-
-def _missing_scores(cohort: str, evaluator: str, metric: str, traces: pl.DataFrame) -> Check:
-    """Whether scores are missing alike in both arms, among the traces for which they should have come."""
-    missing = traces.select("arm", "unit", missing=pl.col(f"{EVALUATION_PREFIX}{evaluator}").is_null())
-    if missing["arm"].n_unique() < _ARMS:
-        detail = f"Not checked: no trace of one arm is old enough for the scores of {evaluator}."
-        return Check("missing_scores", cohort, CheckStatus.WARN, detail, (metric,))
-    difference = compare_mix(missing, "missing")
-    if difference.distance <= MISSING_TOLERANCE or not difference.significant:
-        detail = f"Scores of {evaluator} are missing alike in both arms."
-        return Check("missing_scores", cohort, CheckStatus.PASS, detail, (metric,))
-    base, candidate = shares_of(missing, "missing")
-    detail = (
-        f"Scores of {evaluator} are missing on {percent(base)} of base and {percent(candidate)} of "
-        "candidate traces: the missing ones may be the failures, so find out why they were not scored."
-    )
-    return Check("missing_scores", cohort, CheckStatus.FAIL, detail, (metric,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
 from analytics.calibrations import find_calibration
 from analytics.cells import cells
+from analytics.conditions import read_conditions, read_requests, with_conditions
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evaluators import with_passed
@@ -33,19 +34,22 @@ from analytics.label_maturity import maturity_checks, with_maturity
 from analytics.maturity import Maturity, MaturityRules
 from analytics.metrics import Metric, metrics_for
 from analytics.mirrored import read_mirrored
+from analytics.missing_scores import ScoreLoss, within_bounds
+from analytics.novelty import novelty_checks
 from analytics.outcome_names import by_kind
 from analytics.periods import with_periods
 from analytics.pooling import pooled
 from analytics.promotions import BEFORE_AFTER, MIRRORED, PRE_PERIOD, Promotion, find_promotion
 from analytics.report import as_json
 from analytics.report.model import Check, CheckStatus, Report
+from analytics.shared_versions import compare_shared
 from analytics.stats.horizon import Horizon
 from analytics.steps import StepSource
 from analytics.targets import match_targets
 from analytics.traces import trace_frame
 from analytics.unmatched import unmatched_checks
-from analytics.validity import checks
-from analytics.verdict import BETWEEN_ARMS, between_arms_until, judge, overall
+from analytics.validity import Validity, examine
+from analytics.verdict import BETWEEN_ARMS, Judgement, between_arms_until, judge, overall
 from sql import statements
 from sql.access import Access
 
@@ -87,11 +91,18 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
     metrics = report_metrics(promotion, options, window, read.maturities)
+    validity = Validity(())
     if not (promotion.is_paired and window.is_empty()):
         context = EvaluatorContext(pre_period, options.evaluator_rules, read.maturities, as_of)
-        validity = checks(window, promotion=promotion, evaluations=read.evaluations, context=context)
-        read_checks = (*read_checks, *validity, *maturity_checks(window, metrics, as_of=as_of))
-    report = _report(promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now)
+        validity = examine(
+            window, promotion=promotion, evaluations=read.evaluations, context=context, requests=read.requests
+        )
+        matured = maturity_checks(window, metrics, as_of=as_of)
+        changing = () if promotion.is_paired else novelty_checks(window, metrics, at=promotion.at, as_of=as_of)
+        read_checks = (*read_checks, *validity.checks, *matured, *changing)
+    report = _report(
+        promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now, losses=validity.losses
+    )
     cohorts = with_attribution(report.cohorts, window, read.steps, metrics, as_of=as_of)
     named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in cohorts)
     calibration = find_calibration(store, promotion, options, as_of=as_of)
@@ -105,12 +116,21 @@ def _report_by_time(
     found = periods(read.traces, promotion)
     metrics = report_metrics(promotion, options, found.compared, read.maturities)
     context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
-    validity = checks(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
-    asked = (check for check in validity if check.check not in NOT_ASKED)
+    validity = examine(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
+    asked = (check for check in validity.checks if check.check not in NOT_ASKED)
     matured = maturity_checks(found.compared, metrics, as_of=as_of)
     found_checks = (*read.outcome_checks, *asked, *matured, design_check(found, promotion))
     report = _report(
-        promotion, options, found.compared, found.stayed, metrics, found_checks, as_of=as_of, now=now, by_time=found
+        promotion,
+        options,
+        found.compared,
+        found.stayed,
+        metrics,
+        found_checks,
+        as_of=as_of,
+        now=now,
+        by_time=found,
+        losses=validity.losses,
     )
     cohorts = with_attribution(report.cohorts, found.compared, read.steps, metrics, as_of=as_of, by_day=True)
     return replace(report, cohorts=cohorts)
@@ -146,22 +166,33 @@ def _report(
     as_of: datetime,
     now: datetime,
     by_time: Periods | None = None,
+    losses: Sequence[ScoreLoss] = (),
 ) -> Report:
     """Judge a window of traces, given what the checks found."""
     found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
+    shared = None
     if by_time is None:
-        aggregated = cells(window, pre_period, metrics, as_of=as_of)
-        engine = BETWEEN_ARMS
-        if promotion.planned_end is not None:
-            engine = between_arms_until(
-                Horizon.of(aggregated.looks, start=promotion.at, planned_end=promotion.planned_end, as_of=as_of)
+
+        def judged(traces: pl.DataFrame, checks: Sequence[Check]) -> Judgement:
+            aggregated = cells(traces, pre_period, metrics, as_of=as_of)
+            engine = BETWEEN_ARMS
+            if promotion.planned_end is not None:
+                engine = between_arms_until(
+                    Horizon.of(aggregated.looks, start=promotion.at, planned_end=promotion.planned_end, as_of=as_of)
+                )
+            return judge(aggregated, metrics, alpha=options.alpha, checks=checks, engine=engine)
+
+        judgement = judged(window, found_checks)
+        if not promotion.is_paired:
+            shared = compare_shared(
+                window, found_checks, lambda traces, checks: within_bounds(judged(traces, checks).cohorts, losses)
             )
-        judgement = judge(aggregated, metrics, alpha=options.alpha, checks=found_checks, engine=engine)
     else:
         judgement = judge_periods(
             by_time, metrics, promotion=promotion, as_of=as_of, alpha=options.alpha, checks=found_checks
         )
-    cohorts = with_maturity(judgement.cohorts, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
+    bounded = within_bounds(judgement.cohorts, losses)
+    cohorts = with_maturity(bounded, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
     return Report(
         promotion=promotion,
@@ -174,6 +205,7 @@ def _report(
         checks=found_checks,
         cohorts=cohorts,
         watch_list=judgement.watch_list,
+        shared=shared,
     )
 
 
@@ -187,6 +219,7 @@ class ReadTraces:
         maturities: how long each outcome and evaluator is waited for, by column.
         outcome_checks: whether feedback finds its traces.
         steps: what the traces' steps can be found from.
+        requests: what root spans say of requests; None where that is not asked.
     """
 
     evaluations: pl.DataFrame
@@ -194,6 +227,7 @@ class ReadTraces:
     maturities: Mapping[str, Maturity]
     outcome_checks: tuple[Check, ...]
     steps: StepSource
+    requests: pl.DataFrame | None = None
 
 
 def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of: datetime) -> ReadTraces:
@@ -216,6 +250,7 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
             ("feedback", window),
         )
     )
+    conditions = read_conditions(store, promotion, options.conditions, **window)
     evaluations, feedback = by_kind(judgements, told, options.names)
     question = statements.read("report_spans")
     items = said = None
@@ -246,16 +281,18 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
         validation_evaluators=options.validation_evaluators,
         chain_rules=options.chain_rules,
     )
+    traces = with_conditions(framed.traces, conditions)
     stands = pl.col("replaced_at").is_null()
     # A result may name a span, a response or a conversation alone; the checks join by trace.
     judged = with_passed(evaluations.filter(stands), options.evaluator_rules)
     matched = match_targets(judged, spans).with_columns(trace_id="matched_trace_id")
     if items is not None and runs is not None:
-        return ReadTraces(matched, as_pairs(framed.traces, runs, items), framed.maturities, (), framed.steps)
+        return ReadTraces(matched, as_pairs(traces, runs, items), framed.maturities, (), framed.steps)
     outcome_checks = unmatched_checks(
         feedback.filter(stands), spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
     )
-    return ReadTraces(matched, framed.traces, framed.maturities, tuple(outcome_checks), framed.steps)
+    requests = read_requests(store, promotion, options.conditions, until=as_of)
+    return ReadTraces(matched, traces, framed.maturities, tuple(outcome_checks), framed.steps, requests)
 
 
 def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analytics.chain_rules import ChainRule, rule_attributes
+from analytics.condition_attributes import ConditionAttributes
 from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
 from analytics.errors import InputError
 from analytics.evaluators import EvaluatorRule
@@ -35,6 +36,7 @@ class JobOptions:
         item_attributes: where runs say which item of a data set they are of.
         alpha: family-wise error rate of each direction.
         pooling: which small cohorts are taken together.
+        conditions: the application's own attributes for the conditions of a trace.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
@@ -48,6 +50,7 @@ class JobOptions:
     item_attributes: tuple[str, ...] = ITEM_ATTRIBUTES
     alpha: float = 0.05
     pooling: PoolingRules = field(default_factory=PoolingRules)
+    conditions: ConditionAttributes = field(default_factory=ConditionAttributes)
 
     @property
     def names(self) -> OutcomeNames:

@@ -126,6 +126,9 @@ _BUILT_IN = (
     Metric("cost_per_trace", MetricKind.MEAN, "cost_usd", "usd", 0.10, "relative"),
 )
 
+BUILT_IN_METRICS = tuple(metric.name for metric in _BUILT_IN)
+"""The metrics that are read from spans alone."""
+
 
 _DEFAULT_WEIGHTS: Mapping[str, float] = {
     "json_validation_fail_rate": 3.0,

@@ -41,7 +41,7 @@ class MixDifference:
     shares: tuple[Share, ...]
 
 
-def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
+def compare_mix(traces: pl.DataFrame, column: str, level: float = CHANCE_LEVEL) -> MixDifference:
     """Compare a column's mix of values between the arms.
 
     The test of each value's share is a z-test with the cluster variance pooled over both arms (a user's
@@ -55,6 +55,7 @@ def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
     Args:
         traces: one row per trace with ``arm``, ``unit`` and ``column``; both arms must have rows.
         column: the column to compare; null counts as a value of its own.
+        level: of ``significant``, over all values.
 
     Returns:
         The difference.
@@ -84,7 +85,7 @@ def compare_mix(traces: pl.DataFrame, column: str) -> MixDifference:
         .with_columns(pl.col("gain").abs().alias("difference"))
         .sort("difference", "gain", "value", descending=[True, True, False], nulls_last=True)
     )
-    critical = NormalDist().inv_cdf(1 - CHANCE_LEVEL / (2 * max(1, values.height)))
+    critical = NormalDist().inv_cdf(1 - level / (2 * max(1, values.height)))
     spread = 1 / base_total + 1 / candidate_total
     significant = False
     for row in values.iter_rows(named=True):
@@ -114,8 +115,8 @@ def mix_in_words(difference: MixDifference, of: str = "traces") -> str:
 
 
 def shares_of(frame: pl.DataFrame, column: str) -> tuple[float, float]:
-    """Share of traces of each arm (base, candidate) for which a Boolean column is true."""
-    by_arm = dict(frame.group_by("arm").agg(pl.col(column).mean()).iter_rows())
+    """Share of traces of each arm (base, candidate) for which a Boolean column is true, null being not."""
+    by_arm = dict(frame.group_by("arm").agg(pl.col(column).fill_null(value=False).mean()).iter_rows())
     return float(by_arm["base"]), float(by_arm["candidate"])
 
 

@@ -139,7 +139,7 @@ def trace_frame(
         ``trace_id, start_time, end_time, latency_ms, cohort, stratum, arm, unit, user_id, conversation_id, services,
         prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
         output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
-        tool_errors, retries, schema_repairs, fallbacks, missing_root, dropped_attributes``, one
+        tool_errors, retries, schema_repairs, fallbacks, missing_root, orphaned_spans, dropped_attributes``, one
         ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
         1.0 the bad thing, 0.0 not, null unknown or not yet final). With it the maturities of these columns,
         and what the traces' steps can be found from.
@@ -229,6 +229,7 @@ _FRAME_COLUMNS = (
     "schema_repairs",
     "fallbacks",
     "missing_root",
+    "orphaned_spans",
     "dropped_attributes",
 )
 
@@ -318,6 +319,7 @@ def _descriptions(spans: pl.DataFrame) -> pl.DataFrame:
             tool_errors=(pl.col("gen_ai_span_kind").eq("TOOL") & pl.col("status_code").eq("ERROR"))
             .sum()
             .cast(pl.Int64),
+            orphaned_spans=(pl.col("is_top") & pl.col("parent_span_id").is_not_null()).sum().cast(pl.Int64),
             dropped_attributes=pl.col("dropped_attributes_count").cast(pl.Int64).sum(),
         )
         .with_columns(cohort=pl.coalesce("cohort_value", "resource_cohort"))

@@ -97,6 +97,7 @@ Sha256 = Annotated[str, AfterValidator(_check_sha256)]
 Size = Annotated[str, AfterValidator(_check_size)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+Attribute = Annotated[str, Field(min_length=1)]
 MaturityHours = Annotated[FiniteFloat, Field(ge=0, le=LONGEST_MATURITY_HOURS)]
 
 
@@ -217,11 +218,16 @@ class MetricConfig(Section):
 
 
 class ReportConfig(Section):
-    """``[report]``: the error rate, and which evaluators tell that an answer had to be repaired."""
+    """``[report]``: the error rate, and where traces say how an answer fared and under which conditions it was made."""
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     validation_evaluators: tuple[str, ...] = VALIDATION_EVALUATORS
     simulated: bool = False
+    tool_schema_attribute: Attribute | None = None
+    system_prompt_attribute: Attribute | None = None
+    retrieval_version_attribute: Attribute | None = None
+    keep_probability_attribute: Attribute | None = None
+    request_attributes: tuple[Attribute, ...] = ()
 
 
 class CohortsConfig(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from analytics.chain_rules import ChainRule
+from analytics.condition_attributes import ConditionAttributes
 from analytics.evaluators import EvaluatorRule
 from analytics.job_options import JobOptions
 from analytics.metrics import MetricOverride, OutcomeRule
@@ -64,6 +65,13 @@ def job_options(config: Config) -> JobOptions:
         simulated=config.report.simulated,
         item_attributes=config.datasets.item_attributes,
         chain_rules=tuple(ChainRule(**rule.model_dump()) for rule in config.chains.rules),
+        conditions=ConditionAttributes(
+            config.report.tool_schema_attribute,
+            config.report.system_prompt_attribute,
+            config.report.retrieval_version_attribute,
+            config.report.keep_probability_attribute,
+            config.report.request_attributes,
+        ),
         alpha=config.report.alpha,
         pooling=PoolingRules(config.cohorts.pool_below, config.cohorts.parents),
     )

@@ -7,12 +7,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analytics.report import formatting
 from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
+    SHARED_TITLE,
     checks_with,
     findings,
     kept_alarms,
     maturing,
     metric_names,
     result_of,
+    shared_cohorts,
     shown_exemplars,
     undecided,
 )
@@ -47,6 +49,8 @@ def render(report: Report) -> str:
         undecided=[found for cohort in report.cohorts for found in undecided(cohort)],
         not_passed=checks_with(report, CheckStatus.FAIL, CheckStatus.WARN),
         passed=checks_with(report, CheckStatus.PASS),
+        shared=shared_cohorts(report),
+        shared_title=SHARED_TITLE,
         interval_plot=interval_plot,
         plot_width=WIDTH,
         plot_height=HEIGHT,

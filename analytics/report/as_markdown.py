@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from analytics.report import formatting
 from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
+    SHARED_TITLE,
     Finding,
     checks_with,
     findings,
@@ -17,6 +18,7 @@ from analytics.report.findings import (
     metric_names,
     not_compared,
     result_of,
+    shared_cohorts,
     shown_exemplars,
     undecided,
 )
@@ -45,6 +47,7 @@ def render(report: Report) -> str:
         *(_where(found) for found in findings(report, Verdict.REGRESSED)),
         _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)]),
         _section("Watch list", _watch_list(report)),
+        _section(SHARED_TITLE, _shared(report)),
         _section("Not compared", _not_compared(report)),
         _section("Checks that did not pass", _checks(report)),
         _maturing(report),
@@ -89,6 +92,18 @@ def _not_compared(report: Report) -> list[str]:
         everywhere = len(found.cohorts) == len(report.cohorts)
         where = "all cohorts" if everywhere else ", ".join(_code(cohort) for cohort in found.cohorts)
         lines.append(f"- {_code(found.metric)} on {where}: {_escape(sentence(found.reason))}")
+    return lines
+
+
+def _shared(report: Report) -> list[str]:
+    lines = []
+    for found in shared_cohorts(report):
+        lines.append(f"- {_code(found.cohort)}: {found.kept}")
+        lines += [
+            f"  - {formatting.VERDICT_WORDS[verdict]}: {', '.join(map(_code, metrics))}"
+            for verdict, metrics in found.verdicts.items()
+        ]
+        lines += [f"  - {_escape(sentence(result.reason))}" for result in found.regressed]
     return lines
 
 

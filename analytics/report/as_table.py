@@ -16,9 +16,11 @@ from rich.text import Text
 from analytics.report import formatting
 from analytics.report.calibration_words import footnote
 from analytics.report.findings import (
+    SHARED_TITLE,
     Finding,
     Maturing,
     NotCompared,
+    SharedCohort,
     checks_with,
     findings,
     kept_alarms,
@@ -26,6 +28,7 @@ from analytics.report.findings import (
     metric_names,
     not_compared,
     result_of,
+    shared_cohorts,
     shown_exemplars,
     undecided,
 )
@@ -102,6 +105,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section("Improved", [_finding(found) for found in findings(report, Verdict.IMPROVED)])
     yield from _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)])
     yield from _section("Watch list: no alarm, but evidence", [_watched(item) for item in report.watch_list])
+    yield from _section(SHARED_TITLE, [_shared(found) for found in shared_cohorts(report)])
     yield from _section("Not compared", [_not_compared(found, report) for found in not_compared(report)])
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
@@ -257,6 +261,15 @@ def _maturing(found: Sequence[Maturing]) -> list[RenderableType]:
             formatting.next_verdict(each.next_verdict_at),
         )
     return [table]
+
+
+def _shared(found: SharedCohort) -> RenderableType:
+    lines = [
+        f"{formatting.VERDICT_WORDS[verdict]}: {', '.join(map(name, metrics))}"
+        for verdict, metrics in found.verdicts.items()
+    ]
+    reasons = [sentence(result.reason) for result in found.regressed]
+    return _item(Text(name(found.cohort)), found.kept, *lines, *reasons)
 
 
 def _check(check: Check) -> RenderableType:

@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 
+SHARED_TITLE = "On what both arms shared"
+"""The heading of the comparison on shared versions."""
+
 DECIDED = frozenset({Verdict.REGRESSED, Verdict.IMPROVED, Verdict.NO_REGRESSION})
 
 
@@ -134,6 +137,43 @@ def shown_exemplars(result: MetricResult) -> dict[str, list[str]]:
     """The traces to look at: those that show best where a regression begins, else those with the worst values."""
     found = result.attribution.exemplars if result.attribution is not None else {}
     return found if found.get("candidate") else result.exemplars
+
+
+@dataclass(frozen=True)
+class SharedCohort:
+    """One cohort in which a version drifted, on what both arms shared.
+
+    Attributes:
+        cohort: its name.
+        kept: how much of it remains, and of what, as a sentence.
+        verdicts: verdict → the metrics with it; empty where nothing is shared.
+        regressed: the metrics that regressed there.
+    """
+
+    cohort: str
+    kept: str
+    verdicts: dict[Verdict, tuple[str, ...]]
+    regressed: tuple[MetricResult, ...]
+
+
+def shared_cohorts(report: Report) -> tuple[SharedCohort, ...]:
+    """The comparison on shared versions, by cohort; empty where no version drifted."""
+    if report.shared is None:
+        return ()
+    results = {cohort.cohort: cohort.metrics for cohort in report.shared.cohorts}
+    found = []
+    for cohort, kept in sorted(report.shared.kept.items()):
+        metrics = results.get(cohort, ())
+        verdicts = {verdict: tuple(r.metric for r in metrics if r.verdict is verdict) for verdict in Verdict}
+        remain = (
+            "Its versions that 20 users of each arm met are shared: "
+            f"{100 * kept['base']:.0f} % of base and {100 * kept['candidate']:.0f} % of candidate traces remain."
+            if metrics
+            else "No version was met by 20 users of each arm, so nothing can be compared: give both arms the same."
+        )
+        regressed = tuple(r for r in metrics if r.verdict is Verdict.REGRESSED)
+        found.append(SharedCohort(cohort, remain, {v: names for v, names in verdicts.items() if names}, regressed))
+    return tuple(found)
 
 
 def checks_with(report: Report, *statuses: CheckStatus) -> tuple[Check, ...]:

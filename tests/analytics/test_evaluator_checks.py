@@ -103,7 +103,7 @@ def test_a_change_at_the_promotion_is_told(name: str) -> None:
 def test_what_no_score_says_is_not_checked() -> None:
     """Code has no judge: without any word of a trait there is no check of it, but the version is asked for."""
     checks = found(scores(traces()))
-    assert set(checks) == {"evaluator_version", "missing_scores"}
+    assert set(checks) == {"evaluator_version"}
     assert checks["evaluator_version"].detail == "Not checked: the scores of Groundedness carry no evaluator version."
 
 
@@ -136,7 +136,7 @@ def test_runs_that_failed_say_nothing_of_the_evaluator() -> None:
 
 
 def test_traces_too_young_for_the_evaluator_are_no_evidence() -> None:
-    """Within the evaluator's usual delay, neither a missing score nor another version counts against the arms."""
+    """Within the evaluator's usual delay, another version does not count against the arms."""
     late = pl.col("end_time") > START + timedelta(hours=49)
     frame = traces().with_columns(
         pl.when((pl.col("arm") == "base") | ~late).then("evaluation:Groundedness").alias("evaluation:Groundedness")
@@ -150,4 +150,4 @@ def test_traces_too_young_for_the_evaluator_are_no_evidence() -> None:
         check.status for check in found(graded, EvaluatorContext(maturities=waits, as_of=as_of), frame).values()
     } == {PASS}
     unaware = found(graded, None, frame)
-    assert (unaware["missing_scores"].status, unaware["evaluator_version"].status) == (FAIL, FAIL)
+    assert unaware["evaluator_version"].status is FAIL

@@ -40,6 +40,7 @@ def arm_of(arm: str, size: int, *, cohort: str = "eu", users: int | None = None,
         {
             "trace_id": [f"{cohort}-{arm}-{i}" for i in range(size)],
             "start_time": [START + timedelta(minutes=i) for i in range(size)],
+            "end_time": [START + timedelta(minutes=i, seconds=3) for i in range(size)],
             "cohort": cohort,
             "arm": arm,
             "unit": [f"{arm}-user-{i % (users or size)}" for i in range(size)],
@@ -81,7 +82,7 @@ def test_alike_arms_pass_every_check() -> None:
     assert {check.status for check in found} == {PASS}
     assert [check.check for check in found] == [
         "both_arms", "sample_ratio", "prompt_version", "instrumentation",
-        "evaluator_version", "missing_scores", "unpriced", "missing_root",
+        "evaluator_version", "missing_scores", "unpriced", "missing_root", "incomplete_traces",
     ]  # fmt: skip
 
 
@@ -327,8 +328,13 @@ def test_unknown_token_counts_are_not_the_prices_fault() -> None:
 
 
 def test_missing_roots_in_one_arm_warn() -> None:
-    """Roots lost in one arm are told; lost alike in both they are not."""
-    assert one(run(arms(missing_root=[True, *[False] * 9])), "missing_root").status is WARN
+    """Roots lost in one arm are told, many forbid to compare what spans tell; lost alike in both they pass."""
+    assert one(run(arms(missing_root=[True, *[False] * 24])), "missing_root").status is WARN
+    many = one(run(arms(missing_root=[True, *[False] * 9])), "missing_root")
+    assert many.status is FAIL
+    assert "latency_p50" in (many.metrics or ())
+    assert "groundedness_fail_rate" not in (many.metrics or ())
+    assert one(run(arms(20, missing_root=[True, *[False] * 9])), "missing_root").status is WARN
     lost = {"missing_root": [True, *[False] * 9]}
     both = pl.concat([arm_of("base", 200, **lost), arm_of("candidate", 200, **lost)])
     assert one(run(both), "missing_root").status is PASS

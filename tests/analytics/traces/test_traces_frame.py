@@ -66,6 +66,7 @@ def test_columns_and_types(span: Make, evaluation: Make, feedback: Make, frame: 
         "schema_repairs": pl.Int64(),
         "fallbacks": pl.Int64(),
         "missing_root": pl.Boolean(),
+        "orphaned_spans": pl.Int64(),
         "dropped_attributes": pl.Int64(),
         "evaluation:Safety": pl.Float64(),
         "outcome:thumbs_down": pl.Float64(),
