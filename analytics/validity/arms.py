@@ -12,6 +12,7 @@ from analytics.mix import percent
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.stats.sample_ratio import periods_p_value
+from analytics.values import KEEP_PROBABILITY
 
 SAMPLE_RATIO_LEVEL = 0.001
 
@@ -48,7 +49,10 @@ def sample_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
         detail = "Not checked: state the candidate's intended share of users with --candidate-share."
         return [Check("sample_ratio", None, CheckStatus.WARN, detail)]
     shares = ((promotion.at, promotion.candidate_share), *promotion.share_changes)
-    each = [_sample_ratio(cohort, frame, shares) for cohort, frame in comparable.items()]
+    each = [
+        _sampled_apart(cohort) if _kept_unevenly(frame) else _sample_ratio(cohort, frame, shares)
+        for cohort, frame in comparable.items()
+    ]
     passed = [comparable[c.cohort] for c in each if c.cohort is not None and c.status is CheckStatus.PASS]
     if len(passed) > 1:
         together = _sample_ratio(None, pl.concat(passed), shares)
@@ -67,7 +71,7 @@ def scored_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
     shares = ((promotion.at, promotion.candidate_share), *promotion.share_changes)
     found = []
     for cohort, frame in comparable.items():
-        if _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
+        if _kept_unevenly(frame) or _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
             continue
         for column, metric in metric_names(frame.columns).items():
             # Where a part of the traces is scored, how many users have a score depends on how often each asks.
@@ -117,6 +121,19 @@ def _sample_ratio(cohort: str | None, frame: pl.DataFrame, shares: Shares, of: s
         "before reading any metric."
     )
     return Check("sample_ratio", cohort, CheckStatus.FAIL, detail)
+
+
+def _kept_unevenly(frame: pl.DataFrame) -> bool:
+    """Whether traces were kept with different probabilities: then how many users are seen depends on how it went."""
+    return KEEP_PROBABILITY in frame.columns and frame[KEEP_PROBABILITY].fill_null(1.0).n_unique() > 1
+
+
+def _sampled_apart(cohort: str) -> Check:
+    detail = (
+        "Not checked: a sampler kept traces with different probabilities, so that the users who are seen are not those "
+        "who came; compare the arms' users where they are assigned."
+    )
+    return Check("sample_ratio", cohort, CheckStatus.WARN, detail)
 
 
 def _known(column: pl.Series) -> float:

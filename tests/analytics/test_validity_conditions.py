@@ -14,6 +14,7 @@ from analytics.conditions import CONDITION_COLUMNS
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity import checks
+from analytics.validity.arms import sample_ratios
 
 START = datetime(2026, 11, 2)
 PASS, WARN, FAIL = CheckStatus.PASS, CheckStatus.WARN, CheckStatus.FAIL
@@ -208,3 +209,20 @@ def test_no_null_raises(data: st.DataObject) -> None:
     }
     for check in checks(traffic(size, both=told), promotion=PROMOTION, evaluations=None):
         assert check.detail
+
+
+@pytest.mark.parametrize(("kept", "status"), [(0.1, WARN), (1.0, FAIL)])
+def test_users_seen_through_a_sampler_are_no_measure_of_the_split(kept: float, status: CheckStatus) -> None:
+    """Where few of the candidate's traces are kept, few of its users are seen; that is the sampler's doing."""
+    frame = pl.DataFrame(
+        {
+            "cohort": "c",
+            "arm": ["base"] * 400 + ["candidate"] * 100,
+            "unit": [str(number) for number in range(500)],
+            "trace_id": [str(number) for number in range(500)],
+            "start_time": [START] * 500,
+            "keep_probability": [1.0] * 400 + [kept] * 100,
+        }
+    )
+    (found,) = sample_ratios({"c": frame}, PROMOTION)
+    assert found.status is status
