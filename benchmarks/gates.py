@@ -6,9 +6,6 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from analytics.missing_scores import score_losses, within_bounds
-from analytics.shared_versions import shared_traces
-from analytics.validity.versions import versions
 from criteria import Found, Options, percent, spread
 from ordinary_tests import first_look
 from power import LEVEL
@@ -16,11 +13,14 @@ from power import LEVEL
 from analytics.cells import cells
 from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
 from analytics.metric_tests import metric_test
+from analytics.missing_scores import score_losses, within_bounds
 from analytics.report.model import CheckStatus, Verdict
+from analytics.shared_versions import shared_traces
 from analytics.simulation.family import TASKS, FamilySize, draw_family
 from analytics.simulation.family_frame import FIRST_DAY, family_metrics, traces_frame
 from analytics.simulation.scenarios import EVALUATORS, SCENARIOS
 from analytics.stats.sums import BoolArray
+from analytics.validity.versions import versions
 from analytics.verdict import judge
 
 _SEED = 5
