@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import false_alarms
+import gates
 import no_regression
 import power
 import traps
@@ -31,7 +32,9 @@ ROWS: dict[str, Callable[[Options], list[Found]]] = {
     "P9": no_regression.pairs,
     "T1": traps.t1,
     "T2": traps.t2,
+    "T3": gates.t3,
     "T4": traps.t4,
+    "T5": gates.t5,
     "T6": traps.t6,
     "B1": traps.b1,
     "B2": traps.b2,

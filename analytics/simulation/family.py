@@ -26,7 +26,8 @@ LATENCY = "latency_ms"
 COST = "cost_usd"
 COLUMNS = (*RATES, LATENCY, COST)
 
-_HARD_METRIC = "task_completion"
+TASKS = "task_completion"
+"""The metric that hard requests, a stricter evaluator and lost scores are about."""
 _USUAL_MS = 900.0
 _USUAL_USD = 0.01
 _DAYS_A_WEEK = 7
@@ -138,14 +139,16 @@ def draw_family(
     values: dict[str, Floats] = {}
     for column in columns:
         if column in RATES:
-            values[column] = _failures(rng, scenario, column, traces, common, changed, hard)
+            stricter = population.STRICTER_BY * candidate if scenario.drifted_evaluator else 0.0
+            own = population.HARD_LIABILITY * hard + stricter if column == TASKS else 0.0
+            values[column] = _failures(rng, scenario, column, traces, common + own, changed)
         elif column == LATENCY:
             values[column] = _latencies(rng, traces, np.where(changed, scenario.slow_factor, 1.0))
         else:
             values[column] = _costs(rng, traces) * np.where(changed, scenario.token_factor, 1.0)
     lost = np.zeros(len(row), dtype=np.bool_)
     if scenario.lost_scores:
-        lost = candidate & (values[_HARD_METRIC] > 0) & (rng.random(len(row)) < scenario.lost_scores)
+        lost = candidate & (values[TASKS] > 0) & (rng.random(len(row)) < scenario.lost_scores)
     return Drawn(
         cohorts=size.cohorts,
         days=len(days),
@@ -208,18 +211,14 @@ def _failures(
     scenario: Scenario,
     metric: str,
     traces: Arrivals,
-    common: Floats,
+    shared: Floats,
     changed: Bools,
-    hard: Bools,
 ) -> Floats:
-    """1.0 where a trace fails, else 0.0."""
+    """1.0 where a trace fails, else 0.0; ``shared`` is the part of the liability that is not this metric's chance."""
     own = np.sqrt(population.USER_SHARE / 2) * rng.standard_normal(traces.users)
-    rest = np.sqrt(1 - population.USER_SHARE - population.TRACE_SHARE) * rng.standard_normal(len(common))
-    liability = common + own[traces.user] + rest
-    of_base = 0.0
-    if metric == _HARD_METRIC:
-        of_base = scenario.hard_share[0]
-        liability += population.HARD_LIABILITY * hard
+    rest = np.sqrt(1 - population.USER_SHARE - population.TRACE_SHARE) * rng.standard_normal(len(shared))
+    liability = shared + own[traces.user] + rest
+    of_base = scenario.hard_share[0] if metric == TASKS else 0.0
     usual = population.threshold(RATES[metric], of_base)
     added = scenario.added.get(metric)
     changed_to = usual if added is None else population.threshold(RATES[metric] + added, of_base)

@@ -11,7 +11,7 @@ import numpy as np
 
 from analytics.metrics import MetricKind
 from analytics.simulation.draw import MATURITY
-from analytics.simulation.family import COST, LATENCY, Bools, Drawn, Floats, Numbers
+from analytics.simulation.family import COST, LATENCY, TASKS, Bools, Drawn, Floats, Numbers
 from analytics.simulation.scenarios import RATES
 from analytics.stats.contrast import RATIO_SCALES, Contrast, log_ratio, mean_difference, rate_difference
 from analytics.stats.evidence import EXCESS_SCALES, Evidence, mean_evidence, rate_evidence, tail_evidence
@@ -78,7 +78,7 @@ def family_sums(drawn: Drawn, metrics: Sequence[str] = METRICS) -> dict[str, Met
 def _metric_sums(adder: Adder, drawn: Drawn, metric: str) -> MetricSums:
     if metric in RATES:
         maturity = MATURITY.get(metric, timedelta(0))
-        where = ~drawn.lost if metric == "task_completion" and drawn.lost.any() else None
+        where = ~drawn.lost if metric == TASKS and drawn.lost.any() else None
         sums = adder.sums(drawn.values[metric], where=where, late=maturity.days)
         return MetricSums(MetricKind.RATE, sums, (sums.base.y, sums.candidate.y), maturity=maturity)
     if metric == COST_PER_TRACE:

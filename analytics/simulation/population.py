@@ -28,6 +28,9 @@ points to a rate of 8 %, which a comparison that does not see them takes for a r
 DRIFTED_LIABILITY = 0.5
 """How much another version of the prompt, or of what else drifts, adds to every liability."""
 
+STRICTER_BY = 0.3
+"""How much a stricter evaluator adds to the liability to be told that a task was left undone."""
+
 LATENCY_SPREAD = 0.55
 """Standard deviation of the logarithm of a usual latency."""
 
