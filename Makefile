@@ -62,6 +62,7 @@ bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/queries.py --spans 500000 --queries 50
 	$(BIN)/python benchmarks/otlp_json.py
 	$(BIN)/python benchmarks/redaction.py
+	$(BIN)/python benchmarks/detection.py --rows S1
 
 samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
 	$(BIN)/python -m sample_traces.generate

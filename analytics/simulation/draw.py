@@ -17,6 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from analytics.simulation.population import (
+    ACTIVITY_SHAPE,
+    DRIFTED_LIABILITY,
+    SLOW_TAIL,
+    STRICTER_BY,
+    TRACE_SHARE,
+    TRACES_PER_USER,
+    USER_SHARE,
+    WEEKDAYS,
+    Kinds,
+    beyond,
+    threshold,
+)
 from analytics.simulation.scenarios import EVALUATORS, OUTCOMES, RATES, SLOW_PATH, Scenario
 
 COHORTS = (
@@ -51,21 +64,14 @@ MATURITY = {"thumbs_down": timedelta(days=1), "escalated": timedelta(days=1), "r
 MOST_DOCUMENTS = 3
 """How many documents a search finds at most."""
 
-_TRACES_PER_USER = 4
-_ACTIVITY_SHAPE = 0.7
-_USER_SHARE = 0.15
-_TRACE_SHARE = 0.15
 _SHARED_BY_MODELS = 0.6
 """Correlation of what two models make of one request: 15 % is the user, 45 % the request."""
 _HARD_LIABILITY = 0.8
 _EMPTY_LIABILITY = 1.2
-_DRIFTED_LIABILITY = 0.5
-_STRICTER_BY = 0.3
 _COHORT_SPREAD = 0.15
 _USUAL_MS = 900.0
 _LATENCY_SPREAD = 0.45
 _SLOW_MS = 2500.0
-_SLOW_TAIL = 2.5
 _OUTPUT_TOKENS = 220.0
 _OUTPUT_SPREAD = 1.1
 _INPUT_TOKENS = 800.0
@@ -73,7 +79,6 @@ _INPUT_SPREAD = 0.3
 _EMPTY_SEARCHES = 0.05
 _FAILED_TOOLS = 0.01
 _TIMED_OUT = 30_000.0
-_WEEKDAYS = np.array((1.2, 1.15, 1.1, 1.05, 1.0, 0.8, 0.7))
 _NORMAL = NormalDist()
 
 Floats = npt.NDArray[np.float64]
@@ -155,8 +160,8 @@ def candidate_rate(scenario: Scenario, metric: str, row: int) -> float:
     """The candidate's rate of a binary metric in a cohort that it changes, at the base arm's mix of requests."""
     usual = base_rate(metric, row)
     if metric == "task_completion" and scenario.empty_searches:
-        threshold = _threshold(usual, _kinds(scenario, metric, _EMPTY_SEARCHES))
-        return _beyond(threshold, _kinds(scenario, metric, _EMPTY_SEARCHES + scenario.empty_searches))
+        limit = threshold(usual, _kinds(scenario, metric, _EMPTY_SEARCHES))
+        return beyond(limit, _kinds(scenario, metric, _EMPTY_SEARCHES + scenario.empty_searches))
     return usual + scenario.added.get(metric, 0.0)
 
 
@@ -175,8 +180,8 @@ def _per_day(scenario: Scenario, row: int, size: Size) -> float:
 
 
 def _draw_users(scenario: Scenario, rng: np.random.Generator, row: int, size: Size) -> _Users:
-    count = max(2, round(_per_day(scenario, row, size) * size.days / _TRACES_PER_USER))
-    activity = rng.gamma(_ACTIVITY_SHAPE, size=count)
+    count = max(2, round(_per_day(scenario, row, size) * size.days / TRACES_PER_USER))
+    activity = rng.gamma(ACTIVITY_SHAPE, size=count)
     return _Users(
         weights=activity / activity.sum(),
         common=rng.standard_normal(count),
@@ -189,7 +194,7 @@ def _draw_day(
     scenario: Scenario, rng: np.random.Generator, users: _Users, row: int, day: int, shock: float, size: Size
 ) -> pl.DataFrame:
     start_of_day = PROMOTED_AT + timedelta(days=day)
-    count = int(rng.poisson(_per_day(scenario, row, size) * _WEEKDAYS[start_of_day.weekday()]))
+    count = int(rng.poisson(_per_day(scenario, row, size) * WEEKDAYS[start_of_day.weekday()]))
     who = rng.choice(len(users.weights), size=count, p=users.weights)
     candidate = _arms(scenario, rng, users.places[who], day)
     if scenario.is_control(row, size.cohorts):
@@ -201,15 +206,15 @@ def _draw_day(
     stricter = candidate & scenario.drifted_evaluator
     steps = _steps(scenario, rng, changed) if scenario.steps else {}
     trace = rng.standard_normal(count)
-    common = np.sqrt(_USER_SHARE / 2) * users.common[who] + np.sqrt(_TRACE_SHARE) * trace + shock
+    common = np.sqrt(USER_SHARE / 2) * users.common[who] + np.sqrt(TRACE_SHARE) * trace + shock
 
     failed, liabilities = {}, {}
     for metric in RATES:
-        own = np.sqrt(_USER_SHARE / 2) * users.own[metric][who]
-        noise = np.sqrt(1 - _USER_SHARE - _TRACE_SHARE) * rng.standard_normal(count)
-        liability = common + own + noise + _DRIFTED_LIABILITY * drifted
+        own = np.sqrt(USER_SHARE / 2) * users.own[metric][who]
+        noise = np.sqrt(1 - USER_SHARE - TRACE_SHARE) * rng.standard_normal(count)
+        liability = common + own + noise + DRIFTED_LIABILITY * drifted
         if metric == "task_completion":
-            liability = liability + _HARD_LIABILITY * hard + _STRICTER_BY * stricter
+            liability = liability + _HARD_LIABILITY * hard + STRICTER_BY * stricter
             if steps:
                 liability = liability + _EMPTY_LIABILITY * (steps["documents"] == 0)
         liabilities[metric] = liability
@@ -218,7 +223,7 @@ def _draw_day(
         failed[metric] = liability > _thresholds(rates, _kinds(scenario, metric, _EMPTY_SEARCHES if steps else 0.0))
 
     pace, length = (
-        np.sqrt(_USER_SHARE) * users.own[what][who] + np.sqrt(1 - _USER_SHARE) * rng.standard_normal(count)
+        np.sqrt(USER_SHARE) * users.own[what][who] + np.sqrt(1 - USER_SHARE) * rng.standard_normal(count)
         for what in ("latency", "tokens")
     )
     midnight = int(start_of_day.timestamp()) * 10**9
@@ -269,7 +274,7 @@ def _arms(scenario: Scenario, rng: np.random.Generator, places: Floats, day: int
 def _latency(rng: np.random.Generator, pace: Floats, slow_factor: Floats) -> Floats:
     """Milliseconds, given each trace's place among the usual ones as a standard normal."""
     slow = rng.random(len(pace)) < slow_factor * SLOW_PATH
-    tail = _SLOW_MS * (1 + rng.pareto(_SLOW_TAIL, len(pace)))
+    tail = _SLOW_MS * (1 + rng.pareto(SLOW_TAIL, len(pace)))
     return np.where(slow, tail, _USUAL_MS * np.exp(_LATENCY_SPREAD * pace))
 
 
@@ -326,11 +331,7 @@ def _mirrored(
     )
 
 
-_Kinds = tuple[tuple[float, float], ...]
-"""Kinds of requests: (share, what the kind adds to the liability)."""
-
-
-def _kinds(scenario: Scenario, metric: str, empty: float) -> _Kinds:
+def _kinds(scenario: Scenario, metric: str, empty: float) -> Kinds:
     """The kinds of the base arm's requests that matter for a metric."""
     if metric != "task_completion":
         return ((1.0, 0.0),)
@@ -343,24 +344,11 @@ def _kinds(scenario: Scenario, metric: str, empty: float) -> _Kinds:
     )
 
 
-def _thresholds(rates: Floats, kinds: _Kinds) -> Floats:
+def _thresholds(rates: Floats, kinds: Kinds) -> Floats:
     """The liability beyond which a trace fails: with the base arm's kinds of requests it has the stated rate."""
     distinct, places = np.unique(rates, return_inverse=True)
-    found = np.array([_threshold(float(rate), kinds) for rate in distinct])
+    found = np.array([threshold(float(rate), kinds) for rate in distinct])
     return found[places]
-
-
-def _threshold(rate: float, kinds: _Kinds) -> float:
-    low, high = -10.0, 10.0
-    while high - low > 1e-9:  # noqa: PLR2004 (far below what any number of traces can tell)
-        middle = (low + high) / 2
-        low, high = (middle, high) if _beyond(middle, kinds) > rate else (low, middle)
-    return low
-
-
-def _beyond(threshold: float, kinds: _Kinds) -> float:
-    """The rate of requests whose liability is above a threshold."""
-    return sum(share * (1 - _NORMAL.cdf(threshold - added)) for share, added in kinds)
 
 
 def _delays(scenario: Scenario, rng: np.random.Generator, count: int, within: timedelta) -> Floats:
