@@ -76,7 +76,10 @@ found AS NOT MATERIALIZED (
 retrievals AS (
     SELECT
         trace_id,
-        arg_min(coalesce(told[1], told[2], told[3], told[4], told[5]), (start_time, span_id)) AS retrieval_version,
+        -- A source keeps its name when the collection behind it is a new one: all that is said together is the version.
+        arg_min(
+            coalesce(told[1], nullif(concat_ws(' / ', told[2], told[3], told[4], told[5]), '')), (start_time, span_id)
+        ) AS retrieval_version,
         avg(CASE
             WHEN json_valid(told[6]) THEN json_array_length(told[6])
             WHEN told[7] IS NOT NULL OR told[8] IS NOT NULL THEN len(list_distinct(list_transform(
