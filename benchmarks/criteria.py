@@ -48,6 +48,11 @@ class Found:
     reached: bool | None
 
 
+def parts(runs: int, at_a_time: int) -> list[tuple[int, int]]:
+    """Number and size of the parts in which runs are drawn."""
+    return [(number, min(at_a_time, runs - first)) for number, first in enumerate(range(0, runs, at_a_time))]
+
+
 def spread(function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> list[Result]:
     """The function of each task, in order, in so many processes."""
     if jobs == 1:

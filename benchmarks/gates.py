@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from criteria import Found, Options, percent, spread
+from criteria import Found, Options, parts, percent, spread
 from ordinary_tests import first_look
 from power import LEVEL
 
@@ -32,10 +32,6 @@ def _frame(scenario: str, task: tuple[int, int]) -> pl.DataFrame:
     number, runs = task
     size = FamilySize(per_day=(500,), families=runs, days=_DAYS)
     return traces_frame(draw_family(SCENARIOS[scenario], [_SEED, number], size, (TASKS,))).drop("stratum")
-
-
-def _parts(runs: int) -> list[tuple[int, int]]:
-    return [(number, min(_AT_A_TIME, runs - first)) for number, first in enumerate(range(0, runs, _AT_A_TIME))]
 
 
 def _called_worse(frame: pl.DataFrame) -> BoolArray:
@@ -77,8 +73,8 @@ def _evaluators(task: tuple[int, int]) -> tuple[int, int]:
 
 def t3(options: Options) -> list[Found]:
     """Another prompt, and another evaluator, in the candidate's arm."""
-    fired, raw, shared = np.sum(spread(_prompts, _parts(options.runs), options.jobs), axis=0) / options.runs
-    noticed, would = np.sum(spread(_evaluators, _parts(options.runs), options.jobs), axis=0) / options.runs
+    fired, raw, shared = np.sum(spread(_prompts, parts(options.runs, _AT_A_TIME), options.jobs), axis=0) / options.runs
+    noticed, would = np.sum(spread(_evaluators, parts(options.runs, _AT_A_TIME), options.jobs), axis=0) / options.runs
     return [
         Found(
             "T3",
@@ -121,8 +117,8 @@ def _lost(task: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def t5(options: Options) -> list[Found]:
     """A regression whose failing scores get lost."""
-    parts = spread(_lost, _parts(options.runs), options.jobs)
-    fired, good, plain, worse = np.sum(parts, axis=0)
+    found = spread(_lost, parts(options.runs, _AT_A_TIME), options.jobs)
+    fired, good, plain, worse = np.sum(found, axis=0)
     return [
         Found(
             "T5",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
 import numpy as np
-from criteria import Found, Options, markdown, percent
+from criteria import Found, Options, markdown, parts, percent
 from ordinary_tests import first_look, naive_z
 from power import LEVEL, shown
 
@@ -100,12 +100,6 @@ def _rate(metric: str, added: float, task: tuple[int, int], per_day: float, days
     return family_sums(draw_family(scenario, [_SEED, number], size, (metric,)), (metric,))[metric].sums
 
 
-def _tasks(runs: int) -> list[tuple[int, int]]:
-    return [
-        (number, min(_RUNS_AT_A_TIME, runs - first)) for number, first in enumerate(range(0, runs, _RUNS_AT_A_TIME))
-    ]
-
-
 _TOLD: dict[Options, list[tuple[str, float, int, FloatArray, FloatArray]]] = {}
 
 
@@ -119,7 +113,10 @@ def _told(options: Options) -> list[tuple[str, float, int, FloatArray, FloatArra
                 per_day,
                 *(
                     np.concatenate(
-                        [_first_within(_rate(metric, added, task, per_day), margin) for task in _tasks(runs)]
+                        [
+                            _first_within(_rate(metric, added, task, per_day), margin)
+                            for task in parts(runs, _RUNS_AT_A_TIME)
+                        ]
                     )
                     for added, runs in ((margin, 4 * options.runs), (0.0, options.runs))
                 ),
@@ -168,7 +165,7 @@ def n1(options: Options) -> list[Found]:
     """Whether the traces that a report asks for suffice, half the time."""
     reached, asked, beyond = 0, 0, 0
     for metric, margin in _FORECASTS.items():
-        for task in _tasks(options.runs):
+        for task in parts(options.runs, _RUNS_AT_A_TIME):
             sums = _rate(metric, 0.0, task, _PER_LOOK, _LOOKS)
             every: IndexArray = np.arange(len(sums.base.n))
             early = _assessed(sums.at(every[:, None], np.arange(_FIRST + 1)[None, :]), margin)

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import our_tests
-from criteria import Found, Options, markdown, spread
+from criteria import Found, Options, markdown, parts, spread
 from ordinary_tests import Fixed, first_look, pooled_z
 
 from analytics.simulation.family import COST, LATENCY, FamilySize, draw_family
@@ -84,9 +84,8 @@ def looks_found(regression: Regression, runs: int, jobs: int) -> Mapping[str, Fl
     """Per method, the look at which each run was found."""
     traces = regression.per_day / (1 - regression.share) * _DAYS
     at_a_time = max(1, int(_TRACES_AT_A_TIME / traces))
-    tasks = [(number, min(at_a_time, runs - first)) for number, first in enumerate(range(0, runs, at_a_time))]
-    parts = spread(partial(_part, regression), tasks, jobs)
-    return {method: np.concatenate([part[method] for part in parts]) for method in parts[0]}
+    found = spread(partial(_part, regression), parts(runs, at_a_time), jobs)
+    return {method: np.concatenate([part[method] for part in found]) for method in found[0]}
 
 
 def shown(looks: FloatArray) -> str:

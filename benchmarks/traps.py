@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import polars as pl
-from criteria import Found, Options, percent, spread
+from criteria import Found, Options, parts, percent, spread
 from ordinary_tests import first_look, naive_z
 from power import LEVEL, shown
 from scipy.special import ndtri
@@ -45,11 +45,6 @@ def _shown(log_e: FloatArray) -> FloatArray:
     return first_look(log_e >= -np.log(LEVEL))
 
 
-def _parts(runs: int, at_a_time: int) -> list[tuple[int, int]]:
-    """Number and size of the parts in which runs are drawn."""
-    return [(number, min(at_a_time, runs - first)) for number, first in enumerate(range(0, runs, at_a_time))]
-
-
 _WORSE_BY = 0.03
 
 
@@ -77,7 +72,7 @@ def _worse_in_each_stratum(drawn: Drawn, rng: np.random.Generator) -> Drawn:
 
 
 def _strata(scenario: Scenario, options: Options) -> tuple[FloatArray, FloatArray]:
-    found = spread(partial(_strata_part, scenario), _parts(options.runs, 25), options.jobs)
+    found = spread(partial(_strata_part, scenario), parts(options.runs, 25), options.jobs)
     return np.concatenate([raw for raw, _ in found]), np.concatenate([within for _, within in found])
 
 
@@ -178,8 +173,8 @@ def _sampled_part(task: tuple[int, int]) -> tuple[Bools, Bools]:
 
 def t6(options: Options) -> list[Found]:
     """Tail sampling in one arm."""
-    parts = spread(_sampled_part, _parts(options.runs, 4), options.jobs)
-    plain, weighted = (float(np.concatenate([part[side] for part in parts]).mean()) for side in (0, 1))
+    found = spread(_sampled_part, parts(options.runs, 4), options.jobs)
+    plain, weighted = (float(np.concatenate([part[side] for part in found]).mean()) for side in (0, 1))
     return [
         Found(
             "T6",
