@@ -19,7 +19,7 @@ import polars as pl
 from analytics.cells import cells
 from analytics.metric_tests import metric_test
 from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind, metric_names
-from analytics.mix import MISSING_TOLERANCE, percent
+from analytics.mix import CHANCE_LEVEL, MISSING_TOLERANCE, compare_mix, percent
 from analytics.report import formatting
 from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Verdict
 from analytics.stats.evidence import average
@@ -34,6 +34,8 @@ DOUBT_LEVEL = 0.05
 """The same of one evaluator in one cohort, from which on a verdict has to stand within bounds."""
 
 _MISSING = "missing:"
+# Arms that served on different days hold no evidence by day. So much lost is no chance of days.
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,17 @@ def score_losses(traces: pl.DataFrame, context: EvaluatorContext) -> tuple[Score
             if base > 0 or candidate > 0
         ]
     level = MISSING_LEVEL / max(1, len(found))
-    return tuple(replace(loss, level=level) for loss in found)
+    return tuple(_plain(replace(loss, level=level), frame, context) for loss in found)
+
+
+def _plain(loss: ScoreLoss, frame: pl.DataFrame, context: EvaluatorContext) -> ScoreLoss:
+    """A loss of half of an arm's scores is judged by the arms' totals, if the days say nothing."""
+    if isnan(loss.base) or isnan(loss.candidate) or loss.lost < _HALF or loss.too_much:
+        return loss
+    column = f"{EVALUATION_PREFIX}{loss.evaluator}"
+    traces = context.old_enough(frame.filter(pl.col("cohort") == loss.cohort), column).drop_nulls(_MISSING + column)
+    difference = compare_mix(traces, _MISSING + column, level=min(loss.level, CHANCE_LEVEL))
+    return replace(loss, p_value=0.0) if difference.significant else loss
 
 
 def within_bounds(cohorts: Sequence[CohortResult], losses: Sequence[ScoreLoss]) -> tuple[CohortResult, ...]:

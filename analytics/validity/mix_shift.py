@@ -22,7 +22,7 @@ MOST_VALUES = 20
 
 PASSED_OVER = (
     r"^(gen_ai|llm|ai|openinference|traceloop|langfuse|mlflow|openlit|pydantic_ai|logfire|agentcc|gcp|input|output|request_data"
-    r"|response_data|embedding|retrieval|reranker|tool|error|exception|status|otel|telemetry|thread|code|process|sampl\w*|meta"
+    r"|response_data|embedding|retrieval|reranker|tool|annotations|evaluations|trace|error|exception|status|otel|telemetry|thread|code|process|sampl\w*|meta"
     r"|_dd|feature_flag|session|user|enduser|http\.response|http\.status_code|rpc\.\w+\.status_code)([.:_]|$)"
     r"|(^|[._])(id|model)$|^SampleRate$"
 )

@@ -19,6 +19,7 @@ MIX_TOLERANCE = 0.02
 
 # Texts that mostly one user met each are no versions.
 _MOST_OF_ONE_UNIT = 0.5
+_HASH_SHOWN = 8
 _MAY_BE_CHANCE = "so few traces can differ by chance, look again with more."
 
 
@@ -114,7 +115,9 @@ def _version(cohort: str, frame: pl.DataFrame, field: _Field) -> Check:
             "_attribute names."
         )
         return Check(field.check, cohort, CheckStatus.WARN, detail)
-    difference = compare_mix(frame, field.column)
+    # A person needs no more of a hash to tell it from another.
+    shown = pl.col(field.column).str.head(_HASH_SHOWN) if field.by_content else pl.col(field.column)
+    difference = compare_mix(frame.with_columns(shown), field.column)
     status = differs(difference)
     words = mix_in_words(difference)
     detail = {

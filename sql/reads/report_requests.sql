@@ -4,7 +4,7 @@ WITH roots AS (
     SELECT trace_id, attributes
     FROM spans
     WHERE
-        parent_span_id IS NULL
+        parent_span_id IS NULL AND gen_ai_span_kind IS DISTINCT FROM 'EVALUATOR'
         AND start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
     ORDER BY md5(trace_id)
     LIMIT $traces::BIGINT

@@ -195,7 +195,7 @@ def test_no_verdict_hides_a_regression_whose_failing_scores_were_lost(
         checks = [loss.check() for loss in losses]
         metrics = metrics_of(so_far)
         judged = judge(cells(so_far, so_far.clear(), metrics, as_of=as_of), metrics, checks=checks)
-        for cohort in within_bounds(judged, losses):
+        for cohort in within_bounds(judged.cohorts, losses):
             if cohort.metrics[0].verdict in (Verdict.IMPROVED, Verdict.NO_REGRESSION):
                 wrong.add(cohort.cohort)
         fired |= {loss.cohort for loss in losses if loss.beyond_chance}
