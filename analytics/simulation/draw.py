@@ -20,6 +20,7 @@ import polars as pl
 from analytics.simulation.population import (
     ACTIVITY_SHAPE,
     DRIFTED_LIABILITY,
+    HARD_LIABILITY,
     SLOW_TAIL,
     STRICTER_BY,
     TRACE_SHARE,
@@ -66,7 +67,6 @@ MOST_DOCUMENTS = 3
 
 _SHARED_BY_MODELS = 0.6
 """Correlation of what two models make of one request: 15 % is the user, 45 % the request."""
-_HARD_LIABILITY = 0.8
 _EMPTY_LIABILITY = 1.2
 _COHORT_SPREAD = 0.15
 _USUAL_MS = 900.0
@@ -214,7 +214,7 @@ def _draw_day(
         noise = np.sqrt(1 - USER_SHARE - TRACE_SHARE) * rng.standard_normal(count)
         liability = common + own + noise + DRIFTED_LIABILITY * drifted
         if metric == "task_completion":
-            liability = liability + _HARD_LIABILITY * hard + STRICTER_BY * stricter
+            liability = liability + HARD_LIABILITY * hard + STRICTER_BY * stricter
             if steps:
                 liability = liability + _EMPTY_LIABILITY * (steps["documents"] == 0)
         liabilities[metric] = liability
@@ -338,7 +338,7 @@ def _kinds(scenario: Scenario, metric: str, empty: float) -> Kinds:
     hard = scenario.hard_share[0]
     return tuple(
         (a * b, difficulty + nothing)
-        for a, difficulty in ((1 - hard, 0.0), (hard, _HARD_LIABILITY))
+        for a, difficulty in ((1 - hard, 0.0), (hard, HARD_LIABILITY))
         for b, nothing in ((1 - empty, 0.0), (empty, _EMPTY_LIABILITY))
         if a * b
     )

@@ -28,9 +28,6 @@ COLUMNS = (*RATES, LATENCY, COST)
 
 TASKS = "task_completion"
 """The metric that hard requests, a stricter evaluator and lost scores are about."""
-HARD_LIABILITY = 1.1
-"""How much a hard request adds to the liability to leave its task undone: 55 % of them instead of 30 % then add 4
-points to a rate of 8 %, which a comparison that does not see them takes for a regression nearly always."""
 
 LATENCY_SPREAD = 0.55
 """Standard deviation of the logarithm of a usual latency."""
@@ -154,7 +151,7 @@ def draw_family(
     for column in columns:
         if column in RATES:
             stricter = population.STRICTER_BY * candidate if scenario.drifted_evaluator else 0.0
-            own = HARD_LIABILITY * hard + stricter if column == TASKS else 0.0
+            own = population.HARD_LIABILITY * hard + stricter if column == TASKS else 0.0
             values[column] = _failures(rng, scenario, column, traces, common + own, changed)
         elif column == LATENCY:
             values[column] = _latencies(rng, traces, np.where(changed, scenario.slow_factor, 1.0))
@@ -233,7 +230,7 @@ def _failures(
     rest = np.sqrt(1 - population.USER_SHARE - population.TRACE_SHARE) * rng.standard_normal(len(shared))
     liability = shared + own[traces.user] + rest
     hard = scenario.hard_share[0] if metric == TASKS else 0.0
-    kinds = ((1 - hard, 0.0), (hard, HARD_LIABILITY))
+    kinds = ((1 - hard, 0.0), (hard, population.HARD_LIABILITY))
     usual = population.threshold(RATES[metric], kinds)
     added = scenario.added.get(metric)
     changed_to = usual if added is None else population.threshold(RATES[metric] + added, kinds)
