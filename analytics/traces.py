@@ -20,10 +20,10 @@ from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.evaluators import EvaluatorRule, with_passed
 from analytics.maturity import Maturity, MaturityRules, maturities
 from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_words
-from analytics.pricing import usd
 from analytics.span_tree import SpanTree
 from analytics.steps import STEP_COLUMNS, StepSource
 from analytics.strata import with_strata
+from analytics.trace_calls import listed, models, usage, versioned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -168,8 +168,8 @@ def trace_frame(
 
     parts = (
         _descriptions(spans),
-        _models(calls, promotion),
-        _usage(calls),
+        models(calls, promotion),
+        usage(calls),
         chain_counts(calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))),
     )
     for part in parts:
@@ -325,78 +325,6 @@ def _descriptions(spans: pl.DataFrame) -> pl.DataFrame:
         .with_columns(cohort=pl.coalesce("cohort_value", "resource_cohort"))
         .drop("cohort_value", "resource_cohort")
     )
-    services = _listed(work, "services", pl.col("service_name"))
-    prompts = _listed(work, "prompt_version", _versioned("prompt_name", "prompt_version"))
+    services = listed(work, "services", pl.col("service_name"))
+    prompts = listed(work, "prompt_version", versioned("prompt_name", "prompt_version"))
     return spoken.join(services, on="trace_id", how="left").join(prompts, on="trace_id", how="left")
-
-
-def _models(calls: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
-    """The arm of each trace, its first and last model, and its number of LLM calls.
-
-    The arm is that of the earliest call for one of the two models, whether it succeeded or not; an agent
-    that alone reports usage speaks for its calls.
-    """
-    asked = pl.col("request_model")
-    arm = asked.replace_strict({promotion.candidate: "candidate", promotion.base: "base"}, default=None)
-    model = pl.coalesce("request_model", "response_model")
-    llm = pl.col("is_call")
-    return (
-        calls.filter(pl.col("gen_ai_span_kind").ne_missing("EMBEDDING"))
-        .sort("start_time", "span_id")
-        .group_by("trace_id")
-        .agg(
-            arm=arm.first(ignore_nulls=True),
-            first_model=model.filter(llm).first(ignore_nulls=True),
-            last_model=model.filter(llm).last(ignore_nulls=True),
-            llm_calls=llm.sum().cast(pl.Int64),
-        )
-    )
-
-
-def _usage(calls: pl.DataFrame) -> pl.DataFrame:
-    """Tokens and cost of each trace that made a call: null where a counted call's are not known.
-
-    A trace in which every call was rejected used nothing, and that is known.
-    """
-    counted = pl.col("is_counted")
-    sums = calls.group_by("trace_id").agg(
-        *(
-            pl.when(~(counted & pl.col(name).is_null()).any()).then(pl.col(name).filter(counted).sum()).alias(name)
-            for name in ("input_tokens", "output_tokens", "cost_usd")
-        ),
-        pl.col("priced_tokens", "unpriced_tokens").filter(counted).sum(),
-        unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),
-    )
-    sums = sums.with_columns(usd(pl.col("cost_usd")))
-    read = calls.filter(counted)
-    emitters = read.filter(pl.col("gen_ai_span_kind") == "LLM")
-    instrumentation = _listed(emitters, "instrumentation", _versioned("scope_name", "scope_version"))
-    rules = _listed(read, "token_rules", pl.col("token_rule"))
-    # A call whose tokens were not told has no cost either, but that is not its price's fault.
-    told = pl.all_horizontal(pl.col("input_tokens", "output_tokens").is_not_null())
-    unpriced = _listed(
-        read.filter(told & pl.col("cost_usd").is_null()),
-        "unpriced_models",
-        pl.coalesce("request_model", "response_model", pl.lit("(no model)")),
-    )
-    for part in (instrumentation, rules, unpriced):
-        sums = sums.join(part, on="trace_id", how="left")
-    return sums
-
-
-def _listed(frame: pl.DataFrame, name: str, value: pl.Expr) -> pl.DataFrame:
-    """The distinct values of each trace, sorted and joined by commas."""
-    return (
-        frame.select("trace_id", value.alias(name))
-        .drop_nulls()
-        .unique()
-        .sort("trace_id", name)
-        .group_by("trace_id")
-        .agg(pl.col(name).str.join(","))
-    )
-
-
-def _versioned(name: str, version: str) -> pl.Expr:
-    """Write a name and its version as "name@version", or whichever of the two is known."""
-    both = pl.concat_str(name, version, separator="@")
-    return pl.coalesce(both, name, pl.lit("@") + pl.col(version))
