@@ -46,8 +46,8 @@ def best_look(log_e: FloatArray) -> IndexArray:
 
 
 def enough_units(sums: TwoArmSums) -> BoolArray:
-    """Where both arms have enough units for the normal approximation."""
-    return np.minimum(sums.base.units, sums.candidate.units) >= MINIMUM_UNITS
+    """Where both arms have enough units for the normal approximation, as far as blocks make use of them."""
+    return np.minimum(sums.base.units, sums.candidate.units) * sums.coverage >= MINIMUM_UNITS
 
 
 def hybrid_ready(sums: TwoArmSums) -> BoolArray:

@@ -130,10 +130,11 @@ class Strata:
 class BlockSums:
     """Sums of comparisons within blocks, such as a day of a stratum (Mantel & Haenszel 1959; Greenland & Robins 1985).
 
-    In a block with n_a and n_b traces in the arms the information is h = n_a n_b / (n_a + n_b). Weighing the base
-    arm's traces by pi = n_b / (n_a + n_b) and the candidate's by 1 - pi gives both arms the same mix of blocks, with
-    the total weight H = sum h. A unit's residual in an arm is E_k = sum of its values, each less the mean of its block
-    over both arms.
+    In a block with n_a and n_b of n traces in the arms the information is h = n_a n_b / n. Weighing the base arm's
+    traces by pi = n_b / n and the candidate's by 1 - pi gives both arms the same mix of blocks, with the total weight
+    H = sum h. A unit's residual in an arm is E_k = sum of its values, each less the mean of its block over both arms
+    and times the root of pi (1 - pi): a block counts for the variance as it does for the difference, and one that has
+    traces of one arm only for neither.
 
     Attributes:
         information: H.
@@ -142,8 +143,8 @@ class BlockSums:
         base_squares: sum over the units of E_k squared in the base arm.
         candidate_squares: the same of the candidate arm.
         products: sum over the units in both arms of E_ak E_bk.
-        spread: sum over blocks of n r (1 - r), with r the block's mean: what independent 0/1 values would vary.
-        blocks: number of blocks with traces.
+        spread: sum over blocks of h r (1 - r), with r the block's mean: what independent 0/1 values would vary.
+        lost: sum over blocks of h over the number of traces: the part of H that the blocks' own means have taken.
     """
 
     information: FloatArray
@@ -153,7 +154,7 @@ class BlockSums:
     candidate_squares: FloatArray
     products: FloatArray
     spread: FloatArray
-    blocks: FloatArray
+    lost: FloatArray
 
     def at(self, cells: IndexArray, looks: IndexArray) -> BlockSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
@@ -247,13 +248,24 @@ class TwoArmSums:
     def sizes(self) -> tuple[FloatArray, FloatArray]:
         """Traces of base and candidate, at least 1, so scaled that 1/n_a + 1/n_b is 1/H where there are blocks."""
         base, candidate = np.maximum(self.base.n, 1), np.maximum(self.candidate.n, 1)
+        coverage = self.coverage
+        return base * coverage, candidate * coverage
+
+    @property
+    def coverage(self) -> FloatArray:
+        """Which part of the arms' traces the blocks make use of, in (0, 1]: H (n_a + n_b) / (n_a n_b); 1 without."""
+        base, candidate = np.maximum(self.base.n, 1), np.maximum(self.candidate.n, 1)
         if self.blocks is None:
-            return base, candidate
-        scale = np.maximum(self.blocks.information, 1e-9) * (base + candidate) / (base * candidate)
-        return base * scale, candidate * scale
+            return np.ones_like(base)
+        whole = (base + candidate) / (base * candidate)
+        return np.asarray(np.minimum(np.maximum(self.blocks.information, 1e-9) * whole, 1.0), dtype=np.float64)
 
     @property
     def pooled(self) -> FloatArray:
-        """Value per trace over both arms, R0; 0 without traces."""
+        """Value per trace over both arms, R0, at the blocks' common mix where there are blocks; 0 without traces."""
         n = self.base.n + self.candidate.n
-        return np.divide(self.base.y + self.candidate.y, n, out=np.zeros_like(n), where=n > 0)
+        total = self.base.y + self.candidate.y
+        if self.blocks is not None:
+            base, candidate = self.means
+            total = self.base.n * base + self.candidate.n * candidate
+        return np.divide(total, n, out=np.zeros_like(n), where=n > 0)
