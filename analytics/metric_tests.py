@@ -137,7 +137,10 @@ def metric_test(metric: Metric, data: MetricCells, horizon: Horizon | None = Non
     """
 
     def oriented(sums: TwoArmSums) -> TwoArmSums:
-        return sums if metric.higher_is == "worse" else sums.swapped()
+        if metric.higher_is == "worse":
+            return sums
+        # What is rare of a rate are its failures, so that it is they that are counted.
+        return sums.complement() if metric.kind is MetricKind.RATE else sums.swapped()
 
     sums = oriented(data.sums)
     if metric.kind is MetricKind.RATE:

@@ -153,14 +153,24 @@ def family_of(
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
-    """Cells that e-BH discovers and no alarm names; it looks at all cells, also those with an alarm."""
+    """Cells without an alarm that e-BH discovers.
+
+    The e-value of a cell that has an alarm, or that is INVALID, is taken as 0, which keeps it one: what is listed has
+    the false discovery rate by itself, and strong evidence elsewhere does not let weak evidence in.
+    """
     today = np.array([test.evidence.worse[:, -1] for test in tests])
-    found = e_bh(today.ravel(), WATCH_LEVEL).reshape(today.shape)
+    open_still = np.array(
+        [
+            [result.alert_raised_on is None and result.verdict is not Verdict.INVALID for result in cohort.metrics]
+            for cohort in results
+        ]
+    ).T
+    found = e_bh(np.where(open_still, today, -np.inf).ravel(), WATCH_LEVEL).reshape(today.shape)
     items = [
         WatchItem(cohort.cohort, result.metric, float(np.exp(min(today[column, row], _LARGEST_LOG_E))))
         for row, cohort in enumerate(results)
         for column, result in enumerate(cohort.metrics)
-        if found[column, row] and result.verdict not in (Verdict.REGRESSED, Verdict.INVALID)
+        if found[column, row]
     ]
     return tuple(sorted(items, key=lambda item: (-item.e_value, item.cohort, item.metric)))
 

@@ -44,6 +44,10 @@ class ArmSums:
         """Sum over the units of (Y_k - rate N_k) squared."""
         return np.maximum(self.yy - 2 * rate * self.yn + rate**2 * self.nn, 0.0)
 
+    def complement(self) -> ArmSums:
+        """The same of 1 less each value."""
+        return replace(self, y=self.n - self.y, yn=self.nn - self.yn, yy=self.nn - 2 * self.yn + self.yy)
+
     @property
     def effective_units(self) -> FloatArray:
         """Kish's effective number of units, S_n^2 / S_nn; 0 without units."""
@@ -75,6 +79,11 @@ class CrossSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return CrossSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
 
+    def complement(self) -> CrossSums:
+        """The same of 1 less each value."""
+        yy = self.nn - self.yn - self.ny + self.yy
+        return CrossSums(yy, self.nn - self.yn, self.nn - self.ny, self.nn)
+
     def residual_products(self, rate: FloatArray) -> FloatArray:
         """Sum over the units of (Y_ak - rate N_ak)(Y_bk - rate N_bk)."""
         return self.yy - rate * (self.yn + self.ny) + rate**2 * self.nn
@@ -100,6 +109,10 @@ class PairSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return PairSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
 
+    def swapped(self) -> PairSums:
+        """The same with the arms' roles exchanged, or of 1 less each value."""
+        return replace(self, higher=self.lower, lower=self.higher)
+
 
 @dataclass(frozen=True)
 class Strata:
@@ -124,6 +137,10 @@ class Strata:
     def swapped(self) -> Strata:
         """The same with the arms' roles exchanged."""
         return Strata(self.candidate_n, self.candidate_y, self.base_n, self.base_y)
+
+    def complement(self) -> Strata:
+        """The same of 1 less each value."""
+        return replace(self, base_y=self.base_n - self.base_y, candidate_y=self.candidate_n - self.candidate_y)
 
 
 @dataclass(frozen=True)
@@ -170,6 +187,12 @@ class BlockSums:
             candidate_squares=self.base_squares,
         )
 
+    def complement(self) -> BlockSums:
+        """The same of 1 less each value; residuals only change sign."""
+        return replace(
+            self, base_y=self.information - self.base_y, candidate_y=self.information - self.candidate_y
+        )
+
 
 @dataclass(frozen=True)
 class TwoArmSums:
@@ -212,17 +235,25 @@ class TwoArmSums:
 
     def swapped(self) -> TwoArmSums:
         """The same data with the arms' roles exchanged."""
-        cross = CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn)
-        pairs = self.pairs
-        if pairs is not None:
-            pairs = PairSums(pairs.n, pairs.lower, pairs.higher, pairs.squares)
         return TwoArmSums(
             self.candidate,
             self.base,
-            cross,
-            pairs,
+            CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn),
+            None if self.pairs is None else self.pairs.swapped(),
             None if self.blocks is None else self.blocks.swapped(),
             None if self.strata is None else self.strata.swapped(),
+            self.dilution,
+        )
+
+    def complement(self) -> TwoArmSums:
+        """The same of 1 less each value: of failures where the values were successes."""
+        return TwoArmSums(
+            self.base.complement(),
+            self.candidate.complement(),
+            self.cross.complement(),
+            None if self.pairs is None else self.pairs.swapped(),
+            None if self.blocks is None else self.blocks.complement(),
+            None if self.strata is None else self.strata.complement(),
             self.dilution,
         )
 
