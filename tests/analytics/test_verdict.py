@@ -197,6 +197,16 @@ def test_too_little_traffic_says_how_much_more() -> None:
         assert "more trace" in found.reason
 
 
+def test_more_traces_are_those_that_are_kept() -> None:
+    """A tenth of the traffic, kept at random, asks for as many more traces with its probability stated as without."""
+    frame = traffic(60)
+    for metric in (GROUNDEDNESS, COST, P95):
+        plain = result(frame, metric).more_traces_needed
+        sampled = result(frame.with_columns(keep_probability=pl.lit(0.1)), metric).more_traces_needed
+        assert plain is not None
+        assert sampled == pytest.approx(plain, rel=0.05)
+
+
 def test_an_alarm_is_kept() -> None:
     """A regression found in the first week stays found when the second week's data dilute it."""
     bad, good = traffic(500, rates=(0.08, 0.15)), traffic(500, rates=(0.08, 0.07), seed=2)
