@@ -225,6 +225,7 @@ def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
         Failure.NO_DATA: not base and not candidate,
         Failure.NO_BASE: not base,
         Failure.NO_CANDIDATE: not candidate,
+        Failure.NO_SHARED_STRATA: not test.sums.both_arms[row, -1],
         Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
         Failure.NO_RATIO: constant and not np.isclose(*test.data.values[row]),
         Failure.NO_VARIATION: constant,

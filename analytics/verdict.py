@@ -45,10 +45,13 @@ _NOT_JUDGED = {
     Failure.NO_DATA: "no trace has a value yet",
     Failure.NO_BASE: "no trace of the base arm has a value yet, so there is nothing to compare with",
     Failure.NO_CANDIDATE: "no trace of the candidate arm has a value yet, so there is nothing to compare",
+    Failure.NO_SHARED_STRATA: "in no stratum have both arms values of the same day, so nothing can be compared",
     Failure.NO_RATIO: "the values of one arm are zero throughout, so no ratio of the arms can be tested",
     Failure.NO_VARIATION: "no value differs between the arms, so there is nothing to test",
 }
 
+_WITHOUT_TEST = (Failure.NO_RATIO, Failure.NO_VARIATION)
+"""There is a difference, if of 0, but no test of it."""
 
 WATCH_LEVEL = 0.10
 """False discovery rate of the watch list."""
@@ -242,7 +245,7 @@ def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, f
         reason=_reason(test, verdict, base, candidate, found, failed),
         base=base,
         candidate=candidate,
-        effect=None if base.value is None or candidate.value is None else found.effect,
+        effect=found.effect if estimated or found.failure in _WITHOUT_TEST else None,
         interval=interval if bounded else None,
         margin=found.margin if isfinite(found.margin) else None,
         unit=metric.unit,

@@ -189,9 +189,7 @@ class BlockSums:
 
     def complement(self) -> BlockSums:
         """The same of 1 less each value; residuals only change sign."""
-        return replace(
-            self, base_y=self.information - self.base_y, candidate_y=self.information - self.candidate_y
-        )
+        return replace(self, base_y=self.information - self.base_y, candidate_y=self.information - self.candidate_y)
 
 
 @dataclass(frozen=True)

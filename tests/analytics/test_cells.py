@@ -189,7 +189,9 @@ def test_blocks_are_what_each_days_strata_give_by_hand() -> None:
     residuals = (
         capped.with_columns(by_block[1])
         .join(each, on=["stratum", "day"])
-        .with_columns(e=(pl.col("y") - pl.col("mean")) * (pl.col("a") * pl.col("b")).sqrt() / (pl.col("a") + pl.col("b")))
+        .with_columns(
+            e=(pl.col("y") - pl.col("mean")) * (pl.col("a") * pl.col("b")).sqrt() / (pl.col("a") + pl.col("b"))
+        )
     )
     units = residuals.filter(ours).group_by("unit").agg(pl.col("e").sum())
     assert blocks.candidate_squares[0, -1] == pytest.approx((units["e"] ** 2).sum())

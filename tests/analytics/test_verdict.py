@@ -157,7 +157,7 @@ def test_a_metric_where_higher_is_better() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "stratified", "sampled", "paired"])
 def test_rare_failures_are_what_counts_of_successes(kind: str) -> None:
-    """A success rate of 95 % has the evidence, the interval and the forecast of its failures, in every way to compare."""
+    """A success rate of 95 % has the evidence, interval and forecast of its failures, in every way to compare."""
     rng = np.random.default_rng(7)
     frame = traffic(100, rates=(0.05, 0.09)).with_columns(solved=1 - pl.col("failed"))
     if kind == "stratified":
@@ -273,6 +273,23 @@ def test_no_data_is_never_a_pass() -> None:
     assert cohort.decision is Decision.HOLD
     assert judged(frame.clear()) == ()
     assert overall(()) is Verdict.INVALID
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_strata_that_no_arm_shares_are_never_a_pass(factor: float) -> None:
+    """Where each stratum met one model only nothing is compared, equal values or not, and the reason says so."""
+    frame = traffic(300).with_columns(
+        stratum=pl.when(pl.col("arm") == "base").then(pl.lit("easy")).otherwise(pl.lit("hard")),
+        constant=pl.when(pl.col("arm") == "base").then(1.0).otherwise(factor),
+    )
+    constant = replace(COST, name="constant", column="constant")
+    (cohort,) = judged(frame, *ALL, constant)
+    for found in cohort.metrics:
+        assert found.verdict is Verdict.INVALID
+        assert "in no stratum have both arms values" in found.reason
+        assert found.interval is None
+        assert all(isfinite(value) for value in values_of(found))
+    assert cohort.decision is Decision.HOLD
 
 
 def test_a_constant_is_invalid_without_blocking() -> None:
