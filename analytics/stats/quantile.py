@@ -53,9 +53,9 @@ class QuantileSample:
         if self.weights is not None:
             shares = np.cumsum(self.weights) / self.size
             below, above = np.searchsorted(shares, [probability - reach, probability + reach])
-            if probability - reach <= 0 or above >= n:
+            if below < 1 or above + 1 >= n:
                 return None
-            return float(self.values[below]), float(self.values[above])
+            return float(self.values[below - 1]), float(self.values[above + 1])
         low, high = floor(n * (probability - reach)), ceil(n * (probability + reach))
         if low < 1 or high >= n:
             return None
