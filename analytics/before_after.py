@@ -29,7 +29,7 @@ from analytics.stats.before_after import (
     control_series,
     steps,
 )
-from analytics.stats.evidence import MINIMUM_EVENTS, Evidence
+from analytics.stats.evidence import MINIMUM_EVENTS, Evidence, known_from
 from analytics.stats.failure import Failure
 from analytics.values import shown_quantile, tail_share
 from analytics.verdict import Engine, Judgement, judge
@@ -229,7 +229,8 @@ class _StepTest:
         if self.steps is None:
             return [self._nothing_yet(test, float(margin), row) for row, margin in enumerate(accepted)]
         scaled, after = scaled_margins(test, accepted), np.maximum(self.series.traces_after[: len(accepted)], 1)
-        at_margin, ready = np.zeros_like(scaled), self.steps.days[:, -1]
+        at_margin = np.zeros_like(scaled)
+        ready = self.steps.days[:, -1] & known_from(test.data.first_look, test.sums)[:, -1]
         if test.metric.kind is MetricKind.RATE:
             usual = self.series.usual[: len(accepted)]
             failing = usual if test.sign > 0 else 1 - usual
@@ -331,6 +332,7 @@ class _StepTest:
             Failure.NO_DATA: not base and not candidate,
             Failure.NO_BASE: not base,
             Failure.NO_CANDIDATE: not candidate,
+            Failure.NO_THRESHOLD: test.data.first_look[row] >= test.sums.base.n.shape[1],
             Failure.TOO_FEW_DAYS: few,
             Failure.NO_VARIATION: not found.varies[row] and found.contrast.effect[row, -1] == 0,
             Failure.TOO_FEW_EVENTS: not is_ready,

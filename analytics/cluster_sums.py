@@ -88,14 +88,14 @@ def two_arm_sums(rows: pl.DataFrame, column: str, axes: Axes, *, within_one: boo
         )
 
     cross = CrossSums(product(a_y, b_y), product(a_y, b_n), product(a_n, b_y), product(a_n, b_n))
+    arms = arm_sums(a_n, a_y, ~candidate), arm_sums(b_n, b_y, candidate)
     paired = rows[PAIR].null_count() < rows.height
     pairs = None
     if paired and within_one:
         pairs = pair_sums(rows, y, table.row_places, table.cumulative)
     blocks = strata = None
     if not paired and table.labels > 1:
-        blocks, strata = _block_sums(table)
-    arms = arm_sums(a_n, a_y, ~candidate), arm_sums(b_n, b_y, candidate)
+        blocks, strata = _block_sums(table, TwoArmSums(*arms, cross))
     return TwoArmSums(*arms, cross, pairs, blocks, strata, _dilution(rows, table))
 
 
@@ -193,8 +193,12 @@ def _dilution(rows: pl.DataFrame, table: _Table) -> FloatArray | None:
     return np.maximum(ratio(table.candidate), ratio(~table.candidate))
 
 
-def _block_sums(table: _Table) -> tuple[BlockSums, Strata]:
-    """Sums of comparisons within each day of each stratum and period."""
+def _block_sums(table: _Table, whole: TwoArmSums) -> tuple[BlockSums, Strata]:
+    """Sums of comparisons within each day of each stratum and period.
+
+    Until a cohort has a second stratum or period it is one block, as it would be if none ever came: what was seen at a
+    look does not depend on what comes later.
+    """
     size = table.shape[0] * table.shape[1]
     block = table.label * size + table.row_places
 
@@ -206,25 +210,45 @@ def _block_sums(table: _Table) -> tuple[BlockSums, Strata]:
     a_y, b_y = blocked(np.where(candidate, 0.0, table.value)), blocked(np.where(candidate, table.value, 0.0))
     traces = blocked(table.traces)
     n = a_n + b_n
-    some = n > 0
-    safe = np.where(some, n, 1.0)
+    safe = np.where(n > 0, n, 1.0)
     share, mean = b_n / safe, (a_y + b_y) / safe
+    information = a_n * share
 
     def cumulative(values: FloatArray) -> FloatArray:
         return np.cumsum(values.reshape(table.labels, *table.shape).sum(axis=0), axis=1)
 
-    residual = table.value - mean[block] * table.weight
+    residual = np.sqrt(share * (1 - share))[block] * (table.value - mean[block] * table.weight)
     a_e = table.totals(np.where(candidate, 0.0, residual))
     b_e = table.totals(np.where(candidate, residual, 0.0))
-    sums = BlockSums(
-        information=cumulative(a_n * share),
+    within = BlockSums(
+        information=cumulative(information),
         base_y=cumulative(share * a_y),
         candidate_y=cumulative((1 - share) * b_y),
         base_squares=table.product(a_e, a_e),
         candidate_squares=table.product(b_e, b_e),
         products=table.product(a_e, b_e),
-        spread=cumulative(np.maximum(n * mean * (1 - mean), 0.0)),
-        blocks=cumulative(np.where(some, n / np.maximum(traces, 1.0), 0.0)),
+        spread=cumulative(np.maximum(information * mean * (1 - mean), 0.0)),
+        lost=cumulative(information / np.maximum(traces, 1.0)),
     )
-    through = (np.cumsum(of.reshape(table.labels, *table.shape), axis=2) for of in (a_n, a_y, b_n, b_y))
-    return sums, Strata(*through)
+    through = [np.cumsum(of.reshape(table.labels, *table.shape), axis=2) for of in (a_n, a_y, b_n, b_y)]
+    is_one = ((through[0] + through[2]) > 0).sum(axis=0) < 2  # noqa: PLR2004 (a comparison within takes two)
+    one = _one_block(whole)
+    sums = (np.where(is_one, getattr(one, field.name), getattr(within, field.name)) for field in fields(BlockSums))
+    return BlockSums(*sums), Strata(*through)
+
+
+def _one_block(whole: TwoArmSums) -> BlockSums:
+    """All traffic so far as one block, which compares the arms as wholes."""
+    n = np.maximum(whole.base.n + whole.candidate.n, 1.0)
+    share, mean = whole.candidate.n / n, whole.pooled
+    both = share * (1 - share)
+    return BlockSums(
+        information=both * n,
+        base_y=share * whole.base.y,
+        candidate_y=(1 - share) * whole.candidate.y,
+        base_squares=both * whole.base.residual_squares(mean),
+        candidate_squares=both * whole.candidate.residual_squares(mean),
+        products=both * whole.cross.residual_products(mean),
+        spread=np.maximum(both * n * mean * (1 - mean), 0.0),
+        lost=np.zeros_like(n),
+    )

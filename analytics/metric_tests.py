@@ -137,7 +137,10 @@ def metric_test(metric: Metric, data: MetricCells, horizon: Horizon | None = Non
     """
 
     def oriented(sums: TwoArmSums) -> TwoArmSums:
-        return sums if metric.higher_is == "worse" else sums.swapped()
+        if metric.higher_is == "worse":
+            return sums
+        # What is rare of a rate are its failures, so that it is they that are counted.
+        return sums.complement() if metric.kind is MetricKind.RATE else sums.swapped()
 
     sums = oriented(data.sums)
     if metric.kind is MetricKind.RATE:
@@ -222,6 +225,7 @@ def _failure(test: MetricTest, found: Assessment, row: int) -> Failure | None:
         Failure.NO_DATA: not base and not candidate,
         Failure.NO_BASE: not base,
         Failure.NO_CANDIDATE: not candidate,
+        Failure.NO_SHARED_STRATA: not test.sums.both_arms[row, -1],
         Failure.NO_THRESHOLD: test.data.first_look[row] >= test.evidence.worse.shape[1],
         Failure.NO_RATIO: constant and not np.isclose(*test.data.values[row]),
         Failure.NO_VARIATION: constant,
@@ -260,7 +264,7 @@ def _mean_finding(
         interval=interval,
         alone=in_unit(float(found.low_alone[row]), float(found.high_alone[row])),
         margin=sign * margin,
-        needed=float(found.needed[row]),
+        needed=_as_kept(test, float(found.needed[row]), row),
         detectable=detectable,
         worse=bool(tested.worse[row]) and agrees > 0,
         better=bool(tested.better[row]) and agrees < 0,
@@ -270,6 +274,12 @@ def _mean_finding(
         among="" if test.sums.blocks is None else "among like traces",
         moved_by_few=test.metric.kind is MetricKind.MEAN and effect in interval,
     )
+
+
+def _as_kept(test: MetricTest, traces: float, row: int) -> float:
+    """How many traces have to be kept, at the sampling so far, to stand for so many."""
+    stand_for = float(test.sums.base.n[row, -1] + test.sums.candidate.n[row, -1])
+    return ceil(traces * int(test.data.counts[row].sum()) / stand_for) if isfinite(traces) and stand_for else traces
 
 
 def _tail_finding(
@@ -322,6 +332,6 @@ def _tail_traces_needed(
     variance = (reach / critical) ** 2 if isfinite(reach) else contrast.variance
     last = test.sums.at(np.array([row]), np.array([test.sums.base.n.shape[1] - 1]))
     oriented = replace(contrast, effect=test.sign * contrast.effect, variance=variance)
-    needed = float(traces_needed(oriented, last, np.array([margin]), alpha)[0])
+    needed = _as_kept(test, float(traces_needed(oriented, last, np.array([margin]), alpha)[0]), row)
     factor = bounding_factor(*samples, test.metric.quantile or 0.0, float(critical[0]))
     return max(needed, ceil((factor - 1) * int(test.data.counts[row].sum())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -14,6 +15,7 @@ SMALL_COHORTS = "(small cohorts)"
 """Where a small cohort goes that has no parent of its own."""
 
 _BETWEEN = " / "
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def pooled(window: pl.DataFrame, pre_period: pl.DataFrame, rules: PoolingRules) 
     """Take small cohorts together.
 
     Whether a cohort is small is decided once, by its base traces a day before the comparison, or by the traces of its
-    first day where there were none before; not by how it went. In the pooled cohort the arms are compared within the
+    first 24 hours where there were none before; not by how it went. A cohort that was there before counts among the
+    small ones also while nothing has come of it since, so that what is taken together stays so. In the pooled cohort the arms are compared within the
     cohorts that make it up, so that a different mix of them is no effect.
 
     Args:
@@ -77,12 +80,9 @@ def pooled(window: pl.DataFrame, pre_period: pl.DataFrame, rules: PoolingRules) 
 
 
 def _expected(window: pl.DataFrame, pre_period: pl.DataFrame) -> dict[str, float]:
-    """Traces a day of each cohort, as known when the comparison began, or on the cohort's first day."""
-    day = pl.col("start_time").dt.date()
-    first = window.filter(day == day.min().over("cohort")).group_by("cohort").len()
-    expected = {cohort: float(count) for cohort, count in first.rows()}
-    days = pre_period.select(day.n_unique()).item()
-    for cohort, count in pre_period.group_by("cohort").len().rows():
-        if cohort in expected:
-            expected[cohort] = count / days
-    return expected
+    """Traces a day of each cohort, as known when the comparison began, or in the cohort's first 24 hours."""
+    start = pl.col("start_time")
+    first = window.filter(start < start.min().over("cohort") + _DAY).group_by("cohort").len()
+    days = pre_period.select(start.dt.date().n_unique()).item()
+    before = {cohort: count / days for cohort, count in pre_period.group_by("cohort").len().rows()}
+    return {cohort: float(count) for cohort, count in first.rows()} | before

@@ -35,13 +35,16 @@ def shown_quantiles(level: LevelOne, axes: Axes) -> FloatArray:
 def quantile_samples(level: LevelOne, axes: Axes, strata: Sequence[Sequence[StratumSums]]) -> tuple[_Samples, ...]:
     """The arms' values of each cohort, with the design effect of "above the arm's own quantile".
 
-    Where there are strata each value is weighted so that both arms have the common mix of them.
+    Where there are strata each value is weighted so that both arms have the common mix of them; None where they share
+    none.
     """
     probability = shown_quantile(level.metric)
     samples: dict[tuple[str, str], QuantileSample] = {}
     for cohort, arm, rows in _parts(level):
         factors = _common_mix(strata[axes.cohorts.index(cohort)], ARMS.index(arm))
         weights = _weights(rows, factors)
+        if weights is not None and not weights.any():
+            continue
         values = rows["value"].to_numpy()
         above = values > QuantileSample(values, 1.0, 0.0, weights).quantile(probability)
         samples[cohort, arm] = _sample(rows, values, weights, above)

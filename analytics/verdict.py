@@ -45,10 +45,13 @@ _NOT_JUDGED = {
     Failure.NO_DATA: "no trace has a value yet",
     Failure.NO_BASE: "no trace of the base arm has a value yet, so there is nothing to compare with",
     Failure.NO_CANDIDATE: "no trace of the candidate arm has a value yet, so there is nothing to compare",
+    Failure.NO_SHARED_STRATA: "in no stratum have both arms values of the same day, so nothing can be compared",
     Failure.NO_RATIO: "the values of one arm are zero throughout, so no ratio of the arms can be tested",
     Failure.NO_VARIATION: "no value differs between the arms, so there is nothing to test",
 }
 
+_WITHOUT_TEST = (Failure.NO_RATIO, Failure.NO_VARIATION)
+"""There is a difference, if of 0, but no test of it."""
 
 WATCH_LEVEL = 0.10
 """False discovery rate of the watch list."""
@@ -153,14 +156,24 @@ def family_of(
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
-    """Cells that e-BH discovers and no alarm names; it looks at all cells, also those with an alarm."""
+    """Cells without an alarm that e-BH discovers.
+
+    The e-value of a cell that has an alarm, or that is INVALID, is taken as 0, which keeps it one: what is listed has
+    the false discovery rate by itself, and strong evidence elsewhere does not let weak evidence in.
+    """
     today = np.array([test.evidence.worse[:, -1] for test in tests])
-    found = e_bh(today.ravel(), WATCH_LEVEL).reshape(today.shape)
+    open_still = np.array(
+        [
+            [result.alert_raised_on is None and result.verdict is not Verdict.INVALID for result in cohort.metrics]
+            for cohort in results
+        ]
+    ).T
+    found = e_bh(np.where(open_still, today, -np.inf).ravel(), WATCH_LEVEL).reshape(today.shape)
     items = [
         WatchItem(cohort.cohort, result.metric, float(np.exp(min(today[column, row], _LARGEST_LOG_E))))
         for row, cohort in enumerate(results)
         for column, result in enumerate(cohort.metrics)
-        if found[column, row] and result.verdict not in (Verdict.REGRESSED, Verdict.INVALID)
+        if found[column, row]
     ]
     return tuple(sorted(items, key=lambda item: (-item.e_value, item.cohort, item.metric)))
 
@@ -232,7 +245,7 @@ def _result(test: MetricTest, row: int, cohort: str, found: Finding, p: float, f
         reason=_reason(test, verdict, base, candidate, found, failed),
         base=base,
         candidate=candidate,
-        effect=None if base.value is None or candidate.value is None else found.effect,
+        effect=found.effect if estimated or found.failure in _WITHOUT_TEST else None,
         interval=interval if bounded else None,
         margin=found.margin if isfinite(found.margin) else None,
         unit=metric.unit,

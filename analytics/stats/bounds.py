@@ -99,7 +99,8 @@ def rejected_rate_bound(sums: TwoArmSums, cells: IndexArray, looks: IndexArray, 
 def traces_needed(contrast: Contrast, sums: TwoArmSums, margin: FloatArray, alpha: float) -> FloatArray:
     """Further traces (both arms) until the upper end falls below the margin, if the estimate stays as it is.
 
-    The smallest k with E2((margin - d) / (se / sqrt k), se / sqrt k) >= 1/alpha gives (k - 1) N.
+    The smallest k with E2((margin - d) / (se / sqrt k), se / sqrt k) >= 1/alpha gives (k - 1) N. Sampled traces count
+    for what they stand for, as in ``sums``.
 
     Returns:
         Shape (cells,); infinite where no amount would do.
@@ -121,7 +122,8 @@ def traces_needed(contrast: Contrast, sums: TwoArmSums, margin: FloatArray, alph
     units = np.maximum(np.minimum(sums.base.units, sums.candidate.units), 1)
     times = np.maximum(np.exp(log_k), MINIMUM_UNITS / units)
     if contrast.rates is not None:
-        times = np.maximum(times, MINIMUM_EVENTS / np.maximum(expected_at(contrast, margin), 1e-9))
+        events = MINIMUM_EVENTS if sums.dilution is None else MINIMUM_EVENTS * sums.dilution
+        times = np.maximum(times, events / np.maximum(expected_at(contrast, margin), 1e-9))
     total = sums.base.n + sums.candidate.n
     return np.where(possible, np.maximum(np.ceil((times - 1) * total), 1.0), np.inf)
 

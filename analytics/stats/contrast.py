@@ -96,13 +96,16 @@ def _spread(sums: TwoArmSums) -> FloatArray:
     residuals give.
     """
     base, candidate = _squares(sums)
-    n = sums.base.n + sums.candidate.n
-    lost = np.zeros_like(n) if sums.blocks is None else np.minimum(sums.blocks.blocks, n / 2)
-    spread = np.divide(base + candidate, n - lost, out=np.zeros_like(n), where=n > 0)
+    if sums.blocks is None:
+        weight = left = sums.base.n + sums.candidate.n
+    else:
+        weight = sums.blocks.information
+        left = weight - np.minimum(sums.blocks.lost, weight / 2)
+    spread = np.divide(base + candidate, left, out=np.zeros_like(left), where=left > 0)
     if sums.dilution is None:
         return spread
     n_a, n_b = np.maximum(sums.base.n, 1), np.maximum(sums.candidate.n, 1)
-    own = (base / n_a**2 + candidate / n_b**2) / (1 / n_a + 1 / n_b)
+    own = np.divide(base * n_b / n_a + candidate * n_a / n_b, weight, out=np.zeros_like(weight), where=weight > 0)
     return np.asarray(np.maximum(spread, own), dtype=np.float64)
 
 
@@ -110,8 +113,8 @@ def _binomial(sums: TwoArmSums) -> FloatArray:
     """Variance of one independent 0/1 value: R0 (1 - R0), or its mean over the blocks."""
     if sums.blocks is None:
         return sums.pooled * (1 - sums.pooled)
-    n = sums.base.n + sums.candidate.n
-    return np.divide(sums.blocks.spread, n, out=np.zeros_like(n), where=n > 0)
+    weight = sums.blocks.information
+    return np.divide(sums.blocks.spread, weight, out=np.zeros_like(weight), where=weight > 0)
 
 
 def _per_trace(sums: TwoArmSums) -> FloatArray:
@@ -122,7 +125,7 @@ def _per_trace(sums: TwoArmSums) -> FloatArray:
 
 def _degrees(sums: TwoArmSums) -> FloatArray:
     effective = np.minimum(sums.base.effective_units, sums.candidate.effective_units)
-    return np.asarray(effective - 1, dtype=np.float64)
+    return np.asarray(effective * sums.coverage - 1, dtype=np.float64)
 
 
 def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
@@ -131,8 +134,7 @@ def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
         products = sums.cross.residual_products(sums.pooled)
         covariance = products / (np.maximum(sums.base.n, 1) * np.maximum(sums.candidate.n, 1))
     else:
-        total = np.maximum(sums.base.n + sums.candidate.n, 1)
-        covariance = sums.blocks.products * _per_trace(sums) / total
+        covariance = sums.blocks.products * _per_trace(sums) ** 2
     variance = spread * _per_trace(sums) - 2 * covariance
     return np.asarray(np.maximum(variance, 0.0), dtype=np.float64)
 

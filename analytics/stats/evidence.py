@@ -46,21 +46,25 @@ def best_look(log_e: FloatArray) -> IndexArray:
 
 
 def enough_units(sums: TwoArmSums) -> BoolArray:
-    """Where both arms have enough units for the normal approximation."""
-    return np.minimum(sums.base.units, sums.candidate.units) >= MINIMUM_UNITS
+    """Where both arms have enough units for the normal approximation, as far as blocks make use of them."""
+    return np.minimum(sums.base.units, sums.candidate.units) * sums.coverage >= MINIMUM_UNITS
 
 
 def hybrid_ready(sums: TwoArmSums) -> BoolArray:
-    """Where a rate's normal e-value joins that of the counts: the smaller arm expects enough events.
+    """Where a rate's normal e-value joins that of the counts: the smaller arm expects enough events, and non-events.
 
     Pairs of 0/1 values need no help; pairs of averages do.
     """
     if sums.pairs is not None:
         return averages_ready(sums, sums.pairs)
-    expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
-    if sums.dilution is not None:
-        expected = expected / sums.dilution
-    return enough_units(sums) & (expected >= HYBRID_EVENTS)
+    return enough_units(sums) & (expected_events(sums) >= HYBRID_EVENTS)
+
+
+def expected_events(sums: TwoArmSums) -> FloatArray:
+    """Events, or non-events where those are fewer, that the smaller arm expects, as many as independent traces have."""
+    rarer = np.minimum(sums.pooled, 1 - sums.pooled)
+    expected = rarer * np.minimum(*sums.sizes)
+    return np.asarray(expected if sums.dilution is None else expected / sums.dilution, dtype=np.float64)
 
 
 def average(first: FloatArray, second: FloatArray, share: float = 0.5) -> FloatArray:

@@ -11,6 +11,7 @@ class Failure(StrEnum):
     NO_DATA = "no_data"
     NO_BASE = "no_base"
     NO_CANDIDATE = "no_candidate"
+    NO_SHARED_STRATA = "no_shared_strata"
     NO_VARIATION = "no_variation"
     NO_RATIO = "no_ratio"
     NO_THRESHOLD = "no_threshold"

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import betainc, ndtri
 
 from analytics.stats.contrast import design_effect
-from analytics.stats.evidence import enough_units, known_from
+from analytics.stats.evidence import enough_units, expected_events, known_from
 from analytics.stats.mixture import t_to_z, z_to_t
 from analytics.stats.pairs import pair_design
 from analytics.stats.spending import Boundaries
@@ -230,10 +230,7 @@ def _enough_events(sums: TwoArmSums) -> BoolArray:
     if sums.pairs is not None:
         differing = (sums.pairs.higher + sums.pairs.lower) / pair_design(sums, sums.pairs)
         return np.asarray(differing >= MINIMUM_EXPECTED_EVENTS, dtype=np.bool_)
-    expected = sums.pooled * np.minimum(sums.base.n, sums.candidate.n)
-    if sums.dilution is not None:
-        expected = expected / sums.dilution
-    return np.asarray(expected >= MINIMUM_EXPECTED_EVENTS, dtype=np.bool_)
+    return np.asarray(expected_events(sums) >= MINIMUM_EXPECTED_EVENTS, dtype=np.bool_)
 
 
 def _concentration(sums: TwoArmSums, usable: BoolArray, horizon: Horizon, maturity: timedelta) -> IndexArray:
@@ -272,7 +269,7 @@ def _skewed(z: FloatArray, sums: TwoArmSums) -> FloatArray:
     n_a, n_b = sums.sizes
     share = n_b / (n_a + n_b)
     variance_factor = design_effect(sums) * np.maximum(1 - sums.pooled, _LEAST_COMPLEMENT)
-    events = (sums.base.y + sums.candidate.y) / variance_factor
+    events = sums.pooled * (n_a + n_b) / variance_factor
     successes = events * share + z * np.sqrt(events * share * (1 - share)) + 0.5
     tail = _binomial_tail(np.minimum(successes, events), events, share)
     return np.asarray(np.minimum(z, -ndtri(np.clip(tail, _LEAST_TAIL, 1.0))), dtype=np.float64)

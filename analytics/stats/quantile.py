@@ -53,9 +53,9 @@ class QuantileSample:
         if self.weights is not None:
             shares = np.cumsum(self.weights) / self.size
             below, above = np.searchsorted(shares, [probability - reach, probability + reach])
-            if probability - reach <= 0 or above >= n:
+            if below < 1 or above + 1 >= n:
                 return None
-            return float(self.values[below]), float(self.values[above])
+            return float(self.values[below - 1]), float(self.values[above + 1])
         low, high = floor(n * (probability - reach)), ceil(n * (probability + reach))
         if low < 1 or high >= n:
             return None
@@ -113,12 +113,14 @@ def difference_interval(
 def bounding_factor(base: QuantileSample, candidate: QuantileSample, probability: float, z: float) -> float:
     """How many times the traffic it takes until enough values lie beyond the quantile in both arms, at least 1.
 
-    One value must lie beyond the upper end: n (1 - p) - z sqrt(design p (1 - p) n) >= 1, a quadratic in sqrt(n).
+    One value must lie beyond the upper end: n (1 - p) - z sqrt(design p (1 - p) n) >= 1, a quadratic in sqrt(n); where
+    values are weighted n is their weight, and 1 that of one value.
     """
     beyond = 1 - probability
 
     def needed(arm: QuantileSample) -> float:
         spread = z * sqrt(arm.design * probability * beyond)
-        return ((spread + sqrt(spread**2 + 4 * beyond)) / (2 * beyond)) ** 2 / arm.size
+        one = arm.size / len(arm.values)
+        return ((spread + sqrt(spread**2 + 4 * beyond * one)) / (2 * beyond)) ** 2 / arm.size
 
     return max(1.0, needed(base), needed(candidate))

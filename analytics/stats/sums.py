@@ -44,6 +44,10 @@ class ArmSums:
         """Sum over the units of (Y_k - rate N_k) squared."""
         return np.maximum(self.yy - 2 * rate * self.yn + rate**2 * self.nn, 0.0)
 
+    def complement(self) -> ArmSums:
+        """The same of 1 less each value."""
+        return replace(self, y=self.n - self.y, yn=self.nn - self.yn, yy=self.nn - 2 * self.yn + self.yy)
+
     @property
     def effective_units(self) -> FloatArray:
         """Kish's effective number of units, S_n^2 / S_nn; 0 without units."""
@@ -75,6 +79,11 @@ class CrossSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return CrossSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
 
+    def complement(self) -> CrossSums:
+        """The same of 1 less each value."""
+        yy = self.nn - self.yn - self.ny + self.yy
+        return CrossSums(yy, self.nn - self.yn, self.nn - self.ny, self.nn)
+
     def residual_products(self, rate: FloatArray) -> FloatArray:
         """Sum over the units of (Y_ak - rate N_ak)(Y_bk - rate N_bk)."""
         return self.yy - rate * (self.yn + self.ny) + rate**2 * self.nn
@@ -99,6 +108,10 @@ class PairSums:
     def at(self, cells: IndexArray, looks: IndexArray) -> PairSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
         return PairSums(*(getattr(self, f.name)[cells, looks] for f in fields(self)))
+
+    def swapped(self) -> PairSums:
+        """The same with the arms' roles exchanged, or of 1 less each value."""
+        return replace(self, higher=self.lower, lower=self.higher)
 
 
 @dataclass(frozen=True)
@@ -125,15 +138,20 @@ class Strata:
         """The same with the arms' roles exchanged."""
         return Strata(self.candidate_n, self.candidate_y, self.base_n, self.base_y)
 
+    def complement(self) -> Strata:
+        """The same of 1 less each value."""
+        return replace(self, base_y=self.base_n - self.base_y, candidate_y=self.candidate_n - self.candidate_y)
+
 
 @dataclass(frozen=True)
 class BlockSums:
     """Sums of comparisons within blocks, such as a day of a stratum (Mantel & Haenszel 1959; Greenland & Robins 1985).
 
-    In a block with n_a and n_b traces in the arms the information is h = n_a n_b / (n_a + n_b). Weighing the base
-    arm's traces by pi = n_b / (n_a + n_b) and the candidate's by 1 - pi gives both arms the same mix of blocks, with
-    the total weight H = sum h. A unit's residual in an arm is E_k = sum of its values, each less the mean of its block
-    over both arms.
+    In a block with n_a and n_b of n traces in the arms the information is h = n_a n_b / n. Weighing the base arm's
+    traces by pi = n_b / n and the candidate's by 1 - pi gives both arms the same mix of blocks, with the total weight
+    H = sum h. A unit's residual in an arm is E_k = sum of its values, each less the mean of its block over both arms
+    and times the root of pi (1 - pi): a block counts for the variance as it does for the difference, and one that has
+    traces of one arm only for neither.
 
     Attributes:
         information: H.
@@ -142,8 +160,8 @@ class BlockSums:
         base_squares: sum over the units of E_k squared in the base arm.
         candidate_squares: the same of the candidate arm.
         products: sum over the units in both arms of E_ak E_bk.
-        spread: sum over blocks of n r (1 - r), with r the block's mean: what independent 0/1 values would vary.
-        blocks: number of blocks with traces.
+        spread: sum over blocks of h r (1 - r), with r the block's mean: what independent 0/1 values would vary.
+        lost: sum over blocks of h over the number of traces: the part of H that the blocks' own means have taken.
     """
 
     information: FloatArray
@@ -153,7 +171,7 @@ class BlockSums:
     candidate_squares: FloatArray
     products: FloatArray
     spread: FloatArray
-    blocks: FloatArray
+    lost: FloatArray
 
     def at(self, cells: IndexArray, looks: IndexArray) -> BlockSums:
         """The sums of each chosen cell at one look, shape (chosen,)."""
@@ -168,6 +186,10 @@ class BlockSums:
             base_squares=self.candidate_squares,
             candidate_squares=self.base_squares,
         )
+
+    def complement(self) -> BlockSums:
+        """The same of 1 less each value; residuals only change sign."""
+        return replace(self, base_y=self.information - self.base_y, candidate_y=self.information - self.candidate_y)
 
 
 @dataclass(frozen=True)
@@ -211,17 +233,25 @@ class TwoArmSums:
 
     def swapped(self) -> TwoArmSums:
         """The same data with the arms' roles exchanged."""
-        cross = CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn)
-        pairs = self.pairs
-        if pairs is not None:
-            pairs = PairSums(pairs.n, pairs.lower, pairs.higher, pairs.squares)
         return TwoArmSums(
             self.candidate,
             self.base,
-            cross,
-            pairs,
+            CrossSums(self.cross.yy, self.cross.ny, self.cross.yn, self.cross.nn),
+            None if self.pairs is None else self.pairs.swapped(),
             None if self.blocks is None else self.blocks.swapped(),
             None if self.strata is None else self.strata.swapped(),
+            self.dilution,
+        )
+
+    def complement(self) -> TwoArmSums:
+        """The same of 1 less each value: of failures where the values were successes."""
+        return TwoArmSums(
+            self.base.complement(),
+            self.candidate.complement(),
+            self.cross.complement(),
+            None if self.pairs is None else self.pairs.swapped(),
+            None if self.blocks is None else self.blocks.complement(),
+            None if self.strata is None else self.strata.complement(),
             self.dilution,
         )
 
@@ -247,13 +277,24 @@ class TwoArmSums:
     def sizes(self) -> tuple[FloatArray, FloatArray]:
         """Traces of base and candidate, at least 1, so scaled that 1/n_a + 1/n_b is 1/H where there are blocks."""
         base, candidate = np.maximum(self.base.n, 1), np.maximum(self.candidate.n, 1)
+        coverage = self.coverage
+        return base * coverage, candidate * coverage
+
+    @property
+    def coverage(self) -> FloatArray:
+        """Which part of the arms' traces the blocks make use of, in (0, 1]: H (n_a + n_b) / (n_a n_b); 1 without."""
+        base, candidate = np.maximum(self.base.n, 1), np.maximum(self.candidate.n, 1)
         if self.blocks is None:
-            return base, candidate
-        scale = np.maximum(self.blocks.information, 1e-9) * (base + candidate) / (base * candidate)
-        return base * scale, candidate * scale
+            return np.ones_like(base)
+        whole = (base + candidate) / (base * candidate)
+        return np.asarray(np.minimum(np.maximum(self.blocks.information, 1e-9) * whole, 1.0), dtype=np.float64)
 
     @property
     def pooled(self) -> FloatArray:
-        """Value per trace over both arms, R0; 0 without traces."""
+        """Value per trace over both arms, R0, at the blocks' common mix where there are blocks; 0 without traces."""
         n = self.base.n + self.candidate.n
-        return np.divide(self.base.y + self.candidate.y, n, out=np.zeros_like(n), where=n > 0)
+        total = self.base.y + self.candidate.y
+        if self.blocks is not None:
+            base, candidate = self.means
+            total = self.base.n * base + self.candidate.n * candidate
+        return np.divide(total, n, out=np.zeros_like(n), where=n > 0)

@@ -237,6 +237,15 @@ def test_too_few_days() -> None:
     assert "and one after it" in early.reason
 
 
+def test_a_tail_waits_for_its_threshold() -> None:
+    """With fewer than a hundred traces there is no tail to look at: that is no pass, and the reason says so."""
+    traces = World({"refunds": 0.0}, before=12, after=10, per_day=4).traces(14)
+    found = judged(traces, AT + 10 * DAY, P99)["refunds latency_p99"]
+    assert found.base.n + found.candidate.n < 100
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "a comparison begins at 100" in found.reason
+
+
 def test_no_data_is_never_a_pass() -> None:
     """A cohort that never met the candidate has no result of its own, and a metric without values is invalid."""
     traces = World().traces(12).with_columns(error=pl.lit(None, dtype=pl.Boolean))

@@ -14,10 +14,13 @@ import pytest
 
 from analytics.cells import Cells, cells, finished, freeze, partial_cells
 from analytics.metrics import Metric, MetricKind
-from analytics.stats.contrast import rate_difference
+from analytics.stats.contrast import Contrast, log_ratio, rate_difference
+from analytics.stats.evidence import rate_evidence
 
 if TYPE_CHECKING:
-    from analytics.stats.sums import ArmSums, FloatArray
+    from collections.abc import Callable
+
+    from analytics.stats.sums import ArmSums, FloatArray, TwoArmSums
 
 START = datetime(2026, 3, 1)
 AS_OF = START + timedelta(days=10)
@@ -184,10 +187,65 @@ def test_blocks_are_what_each_days_strata_give_by_hand() -> None:
     )
     assert blocks.information[0, -1] == pytest.approx((each["a"] * each["b"] / (each["a"] + each["b"])).sum())
     residuals = (
-        capped.with_columns(by_block[1]).join(each, on=["stratum", "day"]).with_columns(e=pl.col("y") - pl.col("mean"))
+        capped.with_columns(by_block[1])
+        .join(each, on=["stratum", "day"])
+        .with_columns(
+            e=(pl.col("y") - pl.col("mean")) * (pl.col("a") * pl.col("b")).sqrt() / (pl.col("a") + pl.col("b"))
+        )
     )
     units = residuals.filter(ours).group_by("unit").agg(pl.col("e").sum())
     assert blocks.candidate_squares[0, -1] == pytest.approx((units["e"] ** 2).sum())
+
+
+@pytest.mark.parametrize(("metric", "contrast_of"), [(FAILED, rate_difference), (COST, log_ratio)])
+def test_a_stratum_of_one_arm_alone_is_no_certainty(
+    metric: Metric, contrast_of: Callable[[TwoArmSums], Contrast]
+) -> None:
+    """Where nearly all of the traffic meets the base, and hardly fails, the standard error is that of the rest."""
+    rng = np.random.default_rng(11)
+    n, cohorts = 2_000, 80
+    hard = rng.random(n * cohorts) < 0.1
+    ours = rng.random(n * cohorts) < np.where(hard, 0.5, 0.02)
+    second = rng.integers(0, 5 * 86_400, n * cohorts)
+    frame = pl.DataFrame(
+        {
+            "trace_id": [f"{i:08x}" for i in range(n * cohorts)],
+            "end_time": np.datetime64(START, "ns") + (second * 10**9).astype("timedelta64[ns]"),
+            "cohort": np.repeat([f"{i:02}" for i in range(cohorts)], n),
+            "arm": np.where(ours, "candidate", "base"),
+            "stratum": np.where(hard, "hard", "easy"),
+            "failed": (rng.random(n * cohorts) < np.where(hard, 0.3, 0.002)).astype(float),
+            "cost": rng.lognormal(0.0, 0.7, n * cohorts) * np.where(hard, 1.0, 30.0),
+        }
+    ).with_columns(unit="trace_id")
+    contrast = contrast_of(aggregate(frame, metric).by_metric[metric.name].sums)
+    claimed = np.sqrt(contrast.variance[:, -1].mean())
+    assert 0.8 < contrast.effect[:, -1].std() / claimed < 1.25
+
+
+def test_one_block_is_no_block() -> None:
+    """A cohort of one stratum is compared as a whole, whatever strata another one has."""
+    frame = traffic()
+    strata = frame.with_columns(
+        stratum=pl.when(pl.col("cohort") == "right").then(pl.col("unit").str.slice(0, 1)).otherwise(pl.lit("a"))
+    )
+    for metric, contrast_of in ((FAILED, rate_difference), (COST, log_ratio)):
+        whole, within = (contrast_of(aggregate(each, metric).by_metric[metric.name].sums) for each in (frame, strata))
+        assert within.effect[0] == pytest.approx(whole.effect[0])
+        assert within.variance[0] == pytest.approx(whole.variance[0])
+        assert within.effect[1, -1] != pytest.approx(whole.effect[1, -1])
+
+
+def test_what_comes_later_changes_no_look_before() -> None:
+    """A period that begins on the seventh day leaves the evidence of the days before it as it was."""
+    frame = traffic()
+    seventh = pl.col("end_time") >= START + timedelta(days=6)
+    stepped = frame.with_columns(period=seventh.cast(pl.Int32))
+    before, after = (aggregate(each, FAILED).by_metric["failed_rate"].sums for each in (frame, stepped))
+    one, other = rate_evidence(before), rate_evidence(after)
+    assert other.worse[:, :6] == pytest.approx(one.worse[:, :6])
+    assert other.better[:, :6] == pytest.approx(one.better[:, :6])
+    assert other.worse[:, 6:] != pytest.approx(one.worse[:, 6:])
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

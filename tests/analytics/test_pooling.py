@@ -50,6 +50,25 @@ def test_a_new_cohort_is_judged_by_its_first_day() -> None:
     assert dict(found.members) == {SMALL_COHORTS: ("new", "newer")}
 
 
+def test_a_comparison_that_begins_late_in_a_day_has_no_small_first_day() -> None:
+    """The first 24 hours of a new cohort decide, not what is left of the day on which it came."""
+    evening = traces({"new": 4, "other": 4}, 1, AT + timedelta(hours=22))
+    window = pl.concat([evening, traces({"new": 50, "other": 1}, 1, AT + timedelta(days=1))])
+    found = pooled(window, window.clear(), PoolingRules(below=10, parents={"other": "new"}))
+    assert dict(found.members) == {"new": ("new", "other")}
+    assert not pooled(window, window.clear(), PoolingRules(below=5)).members
+
+
+def test_what_is_taken_together_stays_so() -> None:
+    """A small cohort of before that comes back late belongs from the start, so that no day before changes."""
+    before = traces({"small": 3, "tiny": 1, "late": 2}, 10, AT - timedelta(days=10))
+    window = pl.concat([traces({"small": 3, "tiny": 1}, 4), traces({"late": 2}, 2, AT + timedelta(days=2))])
+    early, all_of_it = (pooled(each, before, PoolingRules(below=10)) for each in (window.head(8), window))
+    assert early.members == all_of_it.members
+    assert early.pre_period.equals(all_of_it.pre_period)
+    assert early.pre_period["cohort"].unique().to_list() == [SMALL_COHORTS]
+
+
 def test_parents_are_named_and_may_have_traffic_of_their_own() -> None:
     """A parent with traces is a stratum beside its children."""
     window = traces({"gift_card": 2, "payments": 60, "lone": 3}, 2, stratum="hard")

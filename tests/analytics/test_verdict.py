@@ -155,6 +155,28 @@ def test_a_metric_where_higher_is_better() -> None:
     assert result(traffic(800, rates=(0.13, 0.20)), SOLVED).verdict is Verdict.IMPROVED
 
 
+@pytest.mark.parametrize("kind", ["plain", "stratified", "sampled", "paired"])
+def test_rare_failures_are_what_counts_of_successes(kind: str) -> None:
+    """A success rate of 95 % has the evidence, interval and forecast of its failures, in every way to compare."""
+    rng = np.random.default_rng(7)
+    frame = traffic(100, rates=(0.05, 0.09)).with_columns(solved=1 - pl.col("failed"))
+    if kind == "stratified":
+        frame = frame.with_columns(stratum=pl.Series(rng.choice(["easy", "hard"], frame.height)))
+    elif kind == "sampled":
+        frame = frame.with_columns(keep_probability=pl.Series(rng.choice([1.0, 0.4], frame.height)))
+    elif kind == "paired":
+        frame = frame.with_columns(pl.col("end_time").alias("start_time")).with_columns(
+            pair=pl.int_range(pl.len()).over("arm")
+        )
+    fails, solves = result(frame, GROUNDEDNESS), result(frame, replace(SOLVED, column="solved"))
+    assert solves.verdict is fails.verdict
+    assert (solves.p_value, solves.smallest_detectable) == pytest.approx((fails.p_value, fails.smallest_detectable))
+    assert solves.more_traces_needed == fails.more_traces_needed
+    assert fails.interval is not None
+    assert solves.interval == pytest.approx((-fails.interval[1], -fails.interval[0]))
+    assert solves.effect == pytest.approx(-(fails.effect or 0.0))
+
+
 def test_worse_but_within_the_margin() -> None:
     """A difference that is certain and small is no regression, and the reason says so."""
     wide = replace(GROUNDEDNESS, margin=0.05)
@@ -175,6 +197,17 @@ def test_too_little_traffic_says_how_much_more() -> None:
         assert "more trace" in found.reason
 
 
+def test_more_traces_are_those_that_are_kept() -> None:
+    """A tenth of the traffic, kept at random, asks for as many more traces with its probability stated as without."""
+    frame = traffic(60)
+    for metric in (GROUNDEDNESS, P95):
+        plain = result(frame, metric).more_traces_needed
+        sampled = result(frame.with_columns(keep_probability=pl.lit(0.1)), metric).more_traces_needed
+        assert plain is not None
+        assert sampled is not None
+        assert 0.5 < sampled / plain < 2
+
+
 def test_an_alarm_is_kept() -> None:
     """A regression found in the first week stays found when the second week's data dilute it."""
     bad, good = traffic(500, rates=(0.08, 0.15)), traffic(500, rates=(0.08, 0.07), seed=2)
@@ -186,6 +219,27 @@ def test_an_alarm_is_kept() -> None:
     assert early.verdict is late.verdict is Verdict.REGRESSED
     assert late.interval is not None
     assert late.interval[0] > 0
+
+
+def test_the_watch_list_stands_by_itself() -> None:
+    """Cohorts that have an alarm, or are not comparable, do not help a weak one onto the list.
+
+    Of thirty cells e-BH lists one from an e-value of 300 on; with nine strong ones it would any from 30 on.
+    """
+    equal = [traffic(100, seed=seed, cohort=f"equal-{seed}") for seed in range(20)]
+    strong = [traffic(300, rates=(0.05, 0.15), seed=seed, cohort=f"strong-{seed}") for seed in range(9)]
+    drifted = tuple(Check("prompt_version", f"strong-{seed}", CheckStatus.FAIL, "Drift.") for seed in range(4))
+    listed = {}
+    for seed in (14, 2):
+        frame = pl.concat([*equal, *strong, traffic(100, rates=(0.05, 0.09), seed=seed)])
+        found = cells(frame, frame.clear(), (GROUNDEDNESS,), as_of=START + timedelta(days=DAYS))
+        judgement = judge(found, (GROUNDEDNESS,), checks=drifted)
+        last = {cohort.cohort: cohort.metrics[0] for cohort in judgement.cohorts}
+        assert last["strong-0"].verdict is Verdict.INVALID
+        assert last["strong-8"].verdict is Verdict.REGRESSED
+        assert last["chargeback"].alert_raised_on is None
+        listed[seed] = [item.cohort for item in judgement.watch_list]
+    assert listed == {14: ["chargeback"], 2: []}
 
 
 def test_a_failed_check_invalidates_what_it_names() -> None:
@@ -220,6 +274,23 @@ def test_no_data_is_never_a_pass() -> None:
     assert cohort.decision is Decision.HOLD
     assert judged(frame.clear()) == ()
     assert overall(()) is Verdict.INVALID
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_strata_that_no_arm_shares_are_never_a_pass(factor: float) -> None:
+    """Where each stratum met one model only nothing is compared, equal values or not, and the reason says so."""
+    frame = traffic(300).with_columns(
+        stratum=pl.when(pl.col("arm") == "base").then(pl.lit("easy")).otherwise(pl.lit("hard")),
+        constant=pl.when(pl.col("arm") == "base").then(1.0).otherwise(factor),
+    )
+    constant = replace(COST, name="constant", column="constant")
+    (cohort,) = judged(frame, *ALL, constant)
+    for found in cohort.metrics:
+        assert found.verdict is Verdict.INVALID
+        assert "in no stratum have both arms values" in found.reason
+        assert found.interval is None
+        assert all(isfinite(value) for value in values_of(found))
+    assert cohort.decision is Decision.HOLD
 
 
 def test_a_constant_is_invalid_without_blocking() -> None:

@@ -69,3 +69,13 @@ def test_bounding_factor_says_when_an_interval_will_exist() -> None:
     assert factor == pytest.approx(1_082 / 300, rel=1e-3)
     assert sample(rng.lognormal(size=int(300 * factor * 1.05))).interval(0.99, 3.0) is not None
     assert sample(rng.lognormal(size=int(300 * factor * 0.9))).interval(0.99, 3.0) is None
+
+
+@pytest.mark.parametrize("z", [0.5, 1.0, 2.3, 3.1])
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.99])
+def test_equal_weights_leave_the_interval_as_it_is(probability: float, z: float) -> None:
+    """Values that each stand for three are as many as they are: with their design effect of three nothing changes."""
+    values = np.sort(np.random.default_rng(2).lognormal(6.0, 0.7, 457))
+    plain = QuantileSample(values, 1.2, 457.0)
+    weighted = QuantileSample(values, 3.6, 457.0, np.full(457, 3.0))
+    assert weighted.interval(probability, z) == plain.interval(probability, z)
