@@ -297,7 +297,7 @@ def _summary(
     """One sentence for a person."""
     carried = parts.in_words()
     if origin is None:
-        why = "no step of the trace that differs beyond chance accounts for it"
+        why = "no step that differs beyond chance accounts for it"
         if steps is None or not steps.stages:
             why = "there are no steps of traces to look into"
         return "; ".join([f"In {fit(cohort)} {why}", *carried]) + "."

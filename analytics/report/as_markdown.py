@@ -91,7 +91,8 @@ def _not_compared(report: Report) -> list[str]:
     for found in not_compared(report):
         everywhere = len(found.cohorts) == len(report.cohorts)
         where = "all cohorts" if everywhere else ", ".join(_code(cohort) for cohort in found.cohorts)
-        lines.append(f"- {_code(found.metric)} on {where}: {_escape(sentence(found.reason))}")
+        what = "all metrics" if found.everything else ", ".join(map(_code, found.metrics))
+        lines.append(f"- {what} on {where}: {_escape(sentence(found.reason))}")
     return lines
 
 

@@ -221,9 +221,8 @@ def _watched(item: WatchItem) -> RenderableType:
 def _not_compared(found: NotCompared, report: Report) -> RenderableType:
     everywhere = len(found.cohorts) == len(report.cohorts)
     where = "all cohorts" if everywhere else ", ".join(name(cohort) for cohort in found.cohorts)
-    title = Text.assemble(
-        (formatting.VERDICT_WORDS[Verdict.INVALID], _STYLES[Verdict.INVALID]), f"  {name(found.metric)} on {where}"
-    )
+    what = "all metrics" if found.everything else ", ".join(map(name, found.metrics))
+    title = Text.assemble((formatting.VERDICT_WORDS[Verdict.INVALID], _STYLES[Verdict.INVALID]), f"  {what} on {where}")
     return _item(title, sentence(found.reason))
 
 

@@ -90,7 +90,7 @@ def test_nothing_is_named_where_nothing_differs(begun: Callable[..., Attribution
     found = begun(task_failures)
     assert found.begins_at is None
     assert not found.steps
-    assert "no step of the trace that differs beyond chance accounts for it" in found.summary
+    assert "no step that differs beyond chance accounts for it" in found.summary
 
 
 def test_difference_of_another_kind_is_not_the_beginning(
