@@ -26,7 +26,7 @@ from analytics.report.model import (
 from analytics.stats.before_after import FEWEST_DAYS_BEFORE
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
-from analytics.stats.family import NEVER, family_of_p_values
+from analytics.stats.family import NEVER, family
 from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, freeze_pooled
 
@@ -149,7 +149,7 @@ def family_of(
     *of_metrics, absent = members(cells, metrics)
     nothing = np.ones((len(absent.weight), len(cells.looks)))
     worse, better = zip(*p_values, (nothing, nothing), strict=True)
-    return family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
+    return family(worse, better, [*of_metrics, absent], alpha)[:-1]
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:

@@ -177,7 +177,7 @@ def _finding(found: Finding) -> str:
         f"{formatting.both_arms(result)}."
     )
     line += _spaced(formatting.mix(result), formatting.raised(result))
-    if result.verdict is Verdict.REGRESSED and result.attribution is not None:
+    if result.verdict is Verdict.REGRESSED and result.attribution is not None and result.attribution.summary:
         line += f" {_escape(sentence(result.attribution.summary))}"
     exemplars = shown_exemplars(result).get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:

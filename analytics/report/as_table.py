@@ -43,6 +43,7 @@ from analytics.report.model import (
     Verdict,
     WatchItem,
 )
+from analytics.report.pages import pages
 from analytics.report.text import name, sentence, visible
 
 _STYLES = {
@@ -149,17 +150,9 @@ def _pages(report: Report, width: int) -> Iterator[list[CohortResult]]:
     """Split the cohorts so that each grid fits the width with no word cut."""
     words = max(len(word) for word in formatting.VERDICT_WORDS.values())
     room = width - max((cell_len(name(metric)) for metric in metric_names(report)), default=0)
-    page: list[CohortResult] = []
-    used = 0
-    for cohort in report.cohorts:
-        needed = max(words, cell_len(_short(cohort))) + _COLUMN_GAP
-        if page and used + needed > room:
-            yield page
-            page, used = [], 0
-        page.append(cohort)
-        used += needed
-    if page:
-        yield page
+    widths = [max(words, cell_len(_short(cohort))) + _COLUMN_GAP for cohort in report.cohorts]
+    for page in pages(widths, room):
+        yield [report.cohorts[place] for place in page]
 
 
 def _grid(report: Report, cohorts: Sequence[CohortResult]) -> Table:
