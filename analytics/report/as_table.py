@@ -223,6 +223,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    # Where the moment is known it says what the days do, and both would not fit on a line.
     foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
     for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
         numbers = title in {"smallest visible", "more traces"}
@@ -232,7 +233,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
             Text(visible(each.cohort, _COHORT_LIMIT)),
             Text(name(each.result.metric)),
             formatting.visible_from(each.result),
-            formatting.more_traces(each.result),
+            formatting.more_traces(each.result, days=not foreseen),
             *([formatting.next_verdict_of(each.result)] if foreseen else []),
         )
     return [table]
