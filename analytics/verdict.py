@@ -345,7 +345,8 @@ def _cohort(cohort: str, cells: Cells, results: Sequence[MetricResult], *, block
     if regressed := by_verdict[Verdict.REGRESSED]:
         decision, reason = Decision.ROLL_BACK, f"worse: {', '.join(regressed)}."
     elif not good:
-        decision, reason = Decision.HOLD, "nothing is decided yet."
+        comparable = len(by_verdict[Verdict.INVALID]) < len(results)
+        decision, reason = Decision.HOLD, "nothing is decided yet." if comparable else "nothing can be compared."
     elif undecided := by_verdict[Verdict.INCONCLUSIVE]:
         decision, reason = Decision.HOLD, f"not decided yet: {', '.join(undecided)}."
     elif blocked:

@@ -71,13 +71,19 @@ class NotCompared:
 
 
 def not_compared(report: Report) -> tuple[NotCompared, ...]:
-    """The invalid metrics; those of one reason are said once, and so are cohorts in which it meets the same metrics."""
+    """The invalid metrics; those of one reason are said once, and so are cohorts in which it meets the same metrics.
+
+    Of a failed check the name is reason enough: what it saw stands with the checks.
+    """
+    checks = {f"the check {check.check} failed: {check.detail}": check.check for check in report.checks}
     where: dict[tuple[str, tuple[str, ...], bool], list[str]] = {}
     for cohort in report.cohorts:
         reasons: dict[str, list[str]] = {}
         for result in cohort.metrics:
             if result.verdict is Verdict.INVALID:
                 why = result.reason.removeprefix(f"{metric_label(result.metric)}: ")
+                if why in checks:
+                    why = f"the check {checks[why]} failed: see below."
                 reasons.setdefault(f"{why[:1].upper()}{why[1:]}", []).append(result.metric)
         for why, metrics in reasons.items():
             everything = 1 < len(metrics) == len(cohort.metrics)
