@@ -294,13 +294,13 @@ def _summary(
     amounts: dict[str, _Amount],
     parts: Parts,
 ) -> str:
-    """One sentence for a person."""
+    """One sentence for a person; empty where there is nothing to say, as of traces without steps."""
     carried = parts.in_words()
     if origin is None:
-        why = "no step of the trace that differs beyond chance accounts for it"
-        if steps is None or not steps.stages:
-            why = "there are no steps of traces to look into"
-        return "; ".join([f"In {fit(cohort)} {why}", *carried]) + "."
+        looked_into = steps is not None and bool(steps.stages)
+        said = ["no step that differs beyond chance accounts for it"] if looked_into else []
+        said += carried
+        return f"In {fit(cohort)} {'; '.join(said)}." if said else ""
     base, candidate, _ = _values(origin, amounts, cell)
     written = {"base": formatting.value(base, origin.unit), "candidate": formatting.value(candidate, origin.unit)}
     said = [f"In {fit(cohort)} it begins at {_called(origin.step)}, which {origin.phrase.format(**written)}"]

@@ -26,7 +26,7 @@ from analytics.report.model import (
 from analytics.stats.before_after import FEWEST_DAYS_BEFORE
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure
-from analytics.stats.family import NEVER, family_of_p_values
+from analytics.stats.family import NEVER, family
 from analytics.stats.multiplicity import e_bh
 from analytics.values import ARMS, freeze_pooled
 
@@ -152,7 +152,7 @@ def family_of(
     *of_metrics, absent = members(cells, metrics)
     nothing = np.ones((len(absent.weight), len(cells.looks)))
     worse, better = zip(*p_values, (nothing, nothing), strict=True)
-    return family_of_p_values(worse, better, [*of_metrics, absent], alpha)[:-1]
+    return family(worse, better, [*of_metrics, absent], alpha)[:-1]
 
 
 def _watch_list(results: Sequence[CohortResult], tests: Sequence[MetricTest]) -> tuple[WatchItem, ...]:
@@ -358,7 +358,8 @@ def _cohort(cohort: str, cells: Cells, results: Sequence[MetricResult], *, block
     if regressed := by_verdict[Verdict.REGRESSED]:
         decision, reason = Decision.ROLL_BACK, f"worse: {', '.join(regressed)}."
     elif not good:
-        decision, reason = Decision.HOLD, "nothing is decided yet."
+        comparable = len(by_verdict[Verdict.INVALID]) < len(results)
+        decision, reason = Decision.HOLD, "nothing is decided yet." if comparable else "nothing can be compared."
     elif undecided := by_verdict[Verdict.INCONCLUSIVE]:
         decision, reason = Decision.HOLD, f"not decided yet: {', '.join(undecided)}."
     elif blocked:

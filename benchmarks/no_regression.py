@@ -20,7 +20,7 @@ from analytics.simulation.scenarios import RATES, SCENARIOS, Scenario
 from analytics.stats.assessment import Assessment, assess
 from analytics.stats.contrast import rate_difference
 from analytics.stats.evidence import Evidence, rate_evidence
-from analytics.stats.family import NEVER, Members, Tested, family
+from analytics.stats.family import NEVER, Members, Tested, anytime_p_values, family
 from analytics.stats.sums import ArmSums, CrossSums, FloatArray, IndexArray, TwoArmSums
 
 ALPHA = 0.05
@@ -215,7 +215,7 @@ def s1(options: Options) -> list[Found]:
     for _ in range(max(3, min(7, options.runs))):
         started = time.process_time()
         evidence = metric.evidence
-        (tested,) = family([evidence], [whole], ALPHA)
+        (tested,) = family([anytime_p_values(evidence.worse)], [anytime_p_values(evidence.better)], [whole], ALPHA)
         assess(
             metric.sums,
             rate_difference,

@@ -32,7 +32,7 @@ from spanverdict.evaluation_records import export_request
 from spanverdict.evaluators import build, chosen, spends
 from spanverdict.export_requests import Destination, open_destination
 from spanverdict.job_options import job_options
-from spanverdict.options import Settings, Time, store_options
+from spanverdict.options import Number, Settings, Time, store_options
 from spanverdict.output import printable
 from sql.access import Access, connect
 from sql.errors import StoreError, StoreUnavailableError
@@ -69,12 +69,12 @@ class _Wanted:
 @click.option(
     "--cohort", "cohorts", multiple=True, help="Only traces of this cohort of the promotion; may be repeated."
 )
-@click.option("--sample", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
+@click.option("--sample", type=Number(0, 1, min_open=True), default=1.0, show_default=True,
               help="Share of traces to judge: always the same ones, alike in both arms.")  # fmt: skip
 @click.option("--limit", type=_COUNT, help="Judge at most so many, per evaluator.")
 @click.option("--budget-calls", type=_COUNT, help="Send at most so many requests to models.")
 @click.option("--budget-tokens", type=_COUNT, help="Use at most so many tokens of models.")
-@click.option("--budget-usd", type=click.FloatRange(0, min_open=True), help="Spend at most so much on models.")
+@click.option("--budget-usd", type=Number(0, min_open=True), help="Spend at most so much on models.")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=100, show_default=True,
               help="How many are judged before their results are stored.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be judged; judge and store nothing.")

@@ -1,8 +1,9 @@
-"""What every command shares: the configuration and store options, times, and errors as one sentence and a status."""
+"""What every command shares: configuration and store options, times and numbers, errors as a sentence and a status."""
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -111,3 +112,14 @@ class Time(click.ParamType[datetime]):
         if not _EARLIEST <= moment < _LATEST:
             self.fail(f"{value!r} is not a time between 1970 and 2262, which is what the store holds.", param, ctx)
         return moment
+
+
+class Number(click.FloatRange):
+    """A number within bounds, which "nan" is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Parse the text of an option."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number

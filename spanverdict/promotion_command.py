@@ -18,13 +18,13 @@ from analytics.promotions import (
     share_row,
 )
 from analytics.report.formatting import scope
-from spanverdict.options import Settings, Time, store_options
+from spanverdict.options import Number, Settings, Time, store_options
 from spanverdict.output import FORMATS, write_rows
 from sql import statements
 from sql.access import open_store
 from sql.clock import utc_now
 
-_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_SHARE = Number(0, 1, min_open=True, max_open=True)
 
 
 @click.group("promotion")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import Progress
 from analytics.simulation.draw import COHORTS, Size
 from analytics.simulation.files import MIRROR, OTLP, PROMOTION, promotion_of, write_scenario
 from analytics.simulation.scenarios import SCENARIOS, Scenario
+from spanverdict.options import Number
 
 _OPTIONS = ("base", "candidate", "at", "design", "cohort_by", "candidate_share", "planned_end")
 
@@ -24,7 +26,7 @@ _OPTIONS = ("base", "candidate", "at", "design", "cohort_by", "candidate_share",
 @click.option("--days", type=click.IntRange(1, 60), default=14, show_default=True, help="Days after the promotion.")
 @click.option("--cohorts", type=click.IntRange(1, len(COHORTS)), default=len(COHORTS), show_default=True,
               help="How many cohorts; they differ in traffic.")  # fmt: skip
-@click.option("--scale", type=click.FloatRange(0.01, 10), default=1.0, show_default=True,
+@click.option("--scale", type=Number(0.01, 10), default=1.0, show_default=True,
               help="What the traffic is multiplied by.")  # fmt: skip
 @click.option("--list", "listed", is_flag=True, help="List the scenarios and stop.")
 def simulate_command(
@@ -51,16 +53,20 @@ def simulate_command(
 
 
 def _next_commands(scenario: Scenario, size: Size, out: Path) -> Iterator[str]:
-    """What leads from the files to a report."""
+    """What leads from the files to a report, for a shell."""
+
+    def path(of: str) -> str:
+        return shlex.quote(str(out / of))
+
     promotion: dict[str, Any] = promotion_of(scenario, size)
-    yield f"spanverdict import {out / OTLP}"
-    yield f"spanverdict feedback import {out / 'feedback.csv'}"
+    yield f"spanverdict import {path(OTLP)}"
+    yield f"spanverdict feedback import {path('feedback.csv')}"
     if scenario.split == "mirrored":
-        yield f"spanverdict mirror import {out / MIRROR}"
+        yield f"spanverdict mirror import {path(MIRROR)}"
     options = [f"--{name.replace('_', '-')} {promotion[name]}" for name in _OPTIONS if promotion[name] is not None]
     options += [f"--stratify-by {attribute}" for attribute in promotion["stratify_by"]]
     yield f"spanverdict promotion add {PROMOTION} {' '.join(options)}"
     for change in promotion["share_changes"]:
         share, since = change["candidate_share"], change["since"]
         yield f"spanverdict promotion share {PROMOTION} --candidate-share {share} --at {since}"
-    yield f"spanverdict report {PROMOTION} --config {out / 'spanverdict.toml'}"
+    yield f"spanverdict report {PROMOTION} --config {path('spanverdict.toml')}"

@@ -91,7 +91,8 @@ def _not_compared(report: Report) -> list[str]:
     for found in not_compared(report):
         everywhere = len(found.cohorts) == len(report.cohorts)
         where = "all cohorts" if everywhere else ", ".join(_code(cohort) for cohort in found.cohorts)
-        lines.append(f"- {_code(found.metric)} on {where}: {_escape(sentence(found.reason))}")
+        what = "all metrics" if found.everything else ", ".join(map(_code, found.metrics))
+        lines.append(f"- {what} on {where}: {_escape(sentence(found.reason))}")
     return lines
 
 
@@ -176,7 +177,7 @@ def _finding(found: Finding) -> str:
         f"{formatting.both_arms(result)}."
     )
     line += _spaced(formatting.mix(result), formatting.raised(result))
-    if result.verdict is Verdict.REGRESSED and result.attribution is not None:
+    if result.verdict is Verdict.REGRESSED and result.attribution is not None and result.attribution.summary:
         line += f" {_escape(sentence(result.attribution.summary))}"
     exemplars = shown_exemplars(result).get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:

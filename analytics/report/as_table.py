@@ -43,6 +43,7 @@ from analytics.report.model import (
     Verdict,
     WatchItem,
 )
+from analytics.report.pages import pages
 from analytics.report.text import name, sentence, visible
 
 _STYLES = {
@@ -149,17 +150,9 @@ def _pages(report: Report, width: int) -> Iterator[list[CohortResult]]:
     """Split the cohorts so that each grid fits the width with no word cut."""
     words = max(len(word) for word in formatting.VERDICT_WORDS.values())
     room = width - max((cell_len(name(metric)) for metric in metric_names(report)), default=0)
-    page: list[CohortResult] = []
-    used = 0
-    for cohort in report.cohorts:
-        needed = max(words, cell_len(_short(cohort))) + _COLUMN_GAP
-        if page and used + needed > room:
-            yield page
-            page, used = [], 0
-        page.append(cohort)
-        used += needed
-    if page:
-        yield page
+    widths = [max(words, cell_len(_short(cohort))) + _COLUMN_GAP for cohort in report.cohorts]
+    for page in pages(widths, room):
+        yield [report.cohorts[place] for place in page]
 
 
 def _grid(report: Report, cohorts: Sequence[CohortResult]) -> Table:
@@ -221,9 +214,8 @@ def _watched(item: WatchItem) -> RenderableType:
 def _not_compared(found: NotCompared, report: Report) -> RenderableType:
     everywhere = len(found.cohorts) == len(report.cohorts)
     where = "all cohorts" if everywhere else ", ".join(name(cohort) for cohort in found.cohorts)
-    title = Text.assemble(
-        (formatting.VERDICT_WORDS[Verdict.INVALID], _STYLES[Verdict.INVALID]), f"  {name(found.metric)} on {where}"
-    )
+    what = "all metrics" if found.everything else ", ".join(map(name, found.metrics))
+    title = Text.assemble((formatting.VERDICT_WORDS[Verdict.INVALID], _STYLES[Verdict.INVALID]), f"  {what} on {where}")
     return _item(title, sentence(found.reason))
 
 
@@ -231,6 +223,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     if not found:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    # Where the moment is known it says what the days do, and both would not fit on a line.
     foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
     for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
         numbers = title in {"smallest visible", "more traces"}
@@ -240,7 +233,7 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
             Text(visible(each.cohort, _COHORT_LIMIT)),
             Text(name(each.result.metric)),
             formatting.visible_from(each.result),
-            formatting.more_traces(each.result),
+            formatting.more_traces(each.result, days=not foreseen),
             *([formatting.next_verdict_of(each.result)] if foreseen else []),
         )
     return [table]

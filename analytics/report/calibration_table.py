@@ -14,6 +14,7 @@ from rich.text import Text
 from analytics.report import formatting
 from analytics.report.calibration_words import NOTHING, day_of, percent, share_of, size_of, times, traffic_of
 from analytics.report.model import Calibration, CalibrationCell, CalibrationRow
+from analytics.report.pages import pages
 from analytics.report.text import name, visible
 
 _COHORT_LIMIT = 16
@@ -92,17 +93,10 @@ def _pages(rows: Sequence[CalibrationRow], width: int) -> Iterator[list[int]]:
     """The cohorts' places, those with the most traffic first, so many at a time as fit the width."""
     cohorts = rows[0].cohorts if rows else ()
     room = width - max((cell_len(name(row.metric)) for row in rows), default=0)
-    page: list[int] = []
-    used = 0
-    for place in sorted(range(len(cohorts)), key=lambda place: -cohorts[place].traces_per_day):
-        needed = max(len("100 %"), cell_len(_short(cohorts[place]))) + _COLUMN_GAP
-        if page and used + needed > room:
-            yield page
-            page, used = [], 0
-        page.append(place)
-        used += needed
-    if page:
-        yield page
+    order = sorted(range(len(cohorts)), key=lambda place: -cohorts[place].traces_per_day)
+    widths = [max(len("100 %"), cell_len(_short(cohorts[place]))) + _COLUMN_GAP for place in order]
+    for page in pages(widths, room):
+        yield [order[place] for place in page]
 
 
 def _by_cohort(rows: Sequence[CalibrationRow], places: Sequence[int]) -> Table:

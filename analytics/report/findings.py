@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from analytics.report.formatting import metric_label
 from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
 
 SHARED_TITLE = "On what both arms shared"
@@ -54,21 +55,42 @@ def kept_alarms(report: Report) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A metric that could not be compared, why, and where."""
+    """Metrics that could not be compared, why, and where.
 
-    metric: str
-    reason: str
+    Attributes:
+        metrics: their names.
+        cohorts: the cohorts in which just these metrics could not be compared for this reason.
+        reason: why, as one sentence.
+        everything: whether these are all metrics of the cohorts.
+    """
+
+    metrics: tuple[str, ...]
     cohorts: tuple[str, ...]
+    reason: str
+    everything: bool
 
 
 def not_compared(report: Report) -> tuple[NotCompared, ...]:
-    """The invalid metrics, those with one reason in several cohorts said once."""
-    where: dict[tuple[str, str], list[str]] = {}
+    """The invalid metrics; those of one reason are said once, and so are cohorts in which it meets the same metrics.
+
+    Of a failed check the name is reason enough: what it saw stands with the checks.
+    """
+    checks = {f"the check {check.check} failed: {check.detail}": check.check for check in report.checks}
+    where: dict[tuple[str, tuple[str, ...], bool], list[str]] = {}
     for cohort in report.cohorts:
+        reasons: dict[str, list[str]] = {}
         for result in cohort.metrics:
             if result.verdict is Verdict.INVALID:
-                where.setdefault((result.metric, result.reason), []).append(cohort.cohort)
-    return tuple(NotCompared(metric, reason, tuple(cohorts)) for (metric, reason), cohorts in where.items())
+                why = result.reason.removeprefix(f"{metric_label(result.metric)}: ")
+                if why in checks:
+                    why = f"the check {checks[why]} failed: see below."
+                reasons.setdefault(f"{why[:1].upper()}{why[1:]}", []).append(result.metric)
+        for why, metrics in reasons.items():
+            everything = 1 < len(metrics) == len(cohort.metrics)
+            where.setdefault((why, tuple(metrics), everything), []).append(cohort.cohort)
+    return tuple(
+        NotCompared(metrics, tuple(cohorts), why, everything) for (why, metrics, everything), cohorts in where.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -198,13 +198,13 @@ def next_verdict_of(result: MetricResult) -> str:
     return next_verdict(None if result.maturity is None else result.maturity.next_verdict_at)
 
 
-def more_traces(result: MetricResult) -> str:
-    """Write how much more traffic would settle an undecided metric."""
+def more_traces(result: MetricResult, *, days: bool = True) -> str:
+    """Write how much more traffic would settle an undecided metric, and in how many days that comes."""
     if result.more_traces_needed is None:
         return "no amount"
     # Two digits are all that such a forecast is good for.
     traces = f"about {int(float(f'{result.more_traces_needed:.1e}')):,}"
-    return traces if result.days_needed is None else f"{traces} ({count(result.days_needed, 'day')})"
+    return traces if result.days_needed is None or not days else f"{traces} ({count(result.days_needed, 'day')})"
 
 
 def raised(result: MetricResult) -> str:

@@ -72,6 +72,8 @@ def change(finding: Finding) -> str:
         f"{name(formatting.metric_label(result.metric))} on {name(finding.cohort)} "
         f"{_verb(result)} from {before} to {after}"
     )
+    if result.composition is not None:
+        said += f", {formatting.difference(result.effect, unit)} among like traces"
     if result.interval is not None:
         said += f" ({formatting.interval(result.interval, unit)})"
     if result.margin is not None:

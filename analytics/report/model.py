@@ -131,7 +131,7 @@ class Attribution:
             trace.
         strata: the strata, the one with the largest share of the difference first.
         exemplars: arm → trace ids: of the candidate those that show it best, of the base one that went well for each.
-        summary: one sentence for a person.
+        summary: one sentence for a person; empty where there is nothing to say.
     """
 
     begins_at: StepDifference | None

@@ -6,6 +6,7 @@ integers as strings), one export request a line as the OpenTelemetry Collector's
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def write_scenario(
     """Write a scenario's files into a folder.
 
     Args:
-        out: the folder, made if absent; what to import is in its folder ``otlp``. Files of the same names are replaced.
+        out: the folder, made if absent; what to import is in its folder ``otlp``.
         scenario: what to draw.
         seed: the same seed gives the same files, byte for byte.
         size: how much.
@@ -66,10 +67,12 @@ def write_scenario(
         How many traces were written.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, or another simulation's files are there, with which these would mix.
     """
     otlp = out / OTLP
     otlp.mkdir(parents=True, exist_ok=True)
+    if any(otlp.iterdir()):
+        raise FileExistsError(errno.EEXIST, "There are files already, name a new folder with --out", str(otlp))
     said: list[pl.DataFrame] = []
     mirrored: list[pl.Series] = []
     total = 0

@@ -12,7 +12,6 @@ from analytics.stats.multiplicity import holm
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analytics.stats.evidence import Evidence
     from analytics.stats.sums import BoolArray, FloatArray, IndexArray
 
 RESERVE = 0.1
@@ -63,27 +62,21 @@ def anytime_p_values(log_e: FloatArray) -> FloatArray:
     return np.asarray(np.exp(-highest), dtype=np.float64)
 
 
-def family(evidence: Sequence[Evidence], members: Sequence[Members], alpha: float) -> list[Tested]:
+def family(
+    worse: Sequence[FloatArray], better: Sequence[FloatArray], members: Sequence[Members], alpha: float
+) -> list[Tested]:
     """Weighted Holm over the cells of all metrics, one family for each direction.
 
-    With anytime-valid p-values the error is held over all looks at once, whatever depends on what. A p-value only ever
-    falls and a batch never grows, so what was once shown stays shown. Cells known from the start share 1 - RESERVE of
-    alpha; the n-th later batch gets RESERVE / 2^n of it, so that spent error is never spent again.
+    With p-values that hold at every look the error is held over all looks at once, whatever depends on what. A p-value
+    only ever falls and a batch never grows, so what was once shown stays shown. Cells known from the start share
+    1 - RESERVE of alpha; the n-th later batch gets RESERVE / 2^n of it, so that spent error is never spent again.
 
     Args:
-        evidence: per metric.
+        worse: p-values of "the candidate is worse" per metric, (cells, looks), each never above the one before it.
+        better: of "the candidate is better".
         members: per metric.
         alpha: level of each family.
     """
-    worse = [anytime_p_values(each.worse) for each in evidence]
-    better = [anytime_p_values(each.better) for each in evidence]
-    return family_of_p_values(worse, better, members, alpha)
-
-
-def family_of_p_values(
-    worse: Sequence[FloatArray], better: Sequence[FloatArray], members: Sequence[Members], alpha: float
-) -> list[Tested]:
-    """The same for p-values that are at hand, (cells, looks) per metric, each never above the one before it."""
     ends = np.cumsum([len(each.included) for each in members])[:-1]
     together = Members(
         *(np.concatenate([getattr(each, name) for each in members]) for name in ("included", "weight", "batch"))

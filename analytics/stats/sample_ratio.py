@@ -53,30 +53,6 @@ def log_bayes_factor(counts: Sequence[int], shares: Sequence[float], concentrati
     )
 
 
-def sample_ratio_p_value(
-    counts: Sequence[int],
-    shares: Sequence[float],
-    concentrations: Sequence[float] = DEFAULT_CONCENTRATIONS,
-) -> float:
-    """Anytime-valid p-value of "the users arrive in the intended proportion", at the present look.
-
-    The reciprocal of the mean Bayes factor over ``concentrations``: by Ville's inequality the probability
-    that it ever falls to alpha, at any look, is at most alpha.
-
-    Args:
-        counts: users per arm so far, shape (arms,).
-        shares: intended share of users per arm, shape (arms,), positive, summing to 1.
-        concentrations: prior weights to mix, in users.
-
-    Returns:
-        A p-value in [0, 1].
-
-    Raises:
-        ValueError: if the shares are not proportions or do not match the counts.
-    """
-    return periods_p_value([counts], [shares], concentrations)
-
-
 def periods_p_value(
     counts_by_period: Sequence[Sequence[int]],
     shares_by_period: Sequence[Sequence[float]],

@@ -22,7 +22,7 @@ from analytics.simulation.family import COST, LATENCY, FamilySize, draw_family
 from analytics.simulation.family_frame import FIRST_DAY, family_metrics, traces_frame
 from analytics.simulation.family_sums import COST_PER_TRACE, LATENCY_P50, LATENCY_P99, METRICS
 from analytics.simulation.scenarios import SCENARIOS, Scenario
-from analytics.stats.family import family
+from analytics.stats.family import anytime_p_values, family
 from analytics.verdict import judge
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def alarms(found: Cells, metrics: tuple[Metric, ...]) -> tuple[bool, bool]:
     """Whether any look of any cell alarmed, as regressed and as improved."""
     tests = [metric_test(metric, found.by_metric[metric.name]) for metric in metrics]
     *of_metrics, _ = members(found, metrics)
-    tested = family([t.evidence for t in tests], of_metrics, ALPHA)
+    tested = family(
+        [anytime_p_values(t.evidence.worse) for t in tests], [anytime_p_values(t.evidence.better) for t in tests],
+        of_metrics, ALPHA,
+    )  # fmt: skip
     return any(bool(t.worse.any()) for t in tested), any(bool(t.better.any()) for t in tested)
 
 

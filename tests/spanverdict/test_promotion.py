@@ -69,6 +69,7 @@ def test_nothing_is_declared_unless_it_is_said(cli: Cli) -> None:
             "--at is missing: --planned-end says how long the comparison lasts, from its beginning on.",
         ),
         ((*PRODUCTION, "--planned-end", "soon"), "'soon' is not an ISO 8601 time"),
+        ((*PRODUCTION, "--candidate-share", "nan"), "'nan' is not a number."),
         ((*PRODUCTION, "--stratify-by", " "), "--stratify-by is empty."),
         (
             (*PRODUCTION, "--stratify-by", "a", "--stratify-by", "b", "--stratify-by", "a"),

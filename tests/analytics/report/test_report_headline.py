@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analytics.report import exit_status, headline
-from analytics.report.model import ArmValue, Check, CheckStatus, Decision, Report, Verdict
+from analytics.report.model import ArmValue, Check, CheckStatus, Composition, Decision, Report, Verdict
 
 
 def test_names_the_gravest_regression(report: Report) -> None:
@@ -92,6 +92,17 @@ def test_reads_no_direction_off_values_that_the_adjusted_effect_opposes(build: A
     """Raw values may fall while the adjusted effect rises: then the metric "went"."""
     turned = build.metric("error_rate", Verdict.REGRESSED, candidate=ArmValue(100, 0.08))
     assert "on eu went from 10.0 % to 8.0 %" in headline(build.report(build.cohort("eu", Decision.HOLD, turned)))
+
+
+def test_says_the_effect_where_it_is_not_the_difference_of_the_values(build: Any) -> None:
+    """Within strata the effect differs from what the raw values say: both are told."""
+    parts = Composition(raw=0.006, within=0.037, mix=-0.031, reversed=False)
+    stratified = build.metric(
+        "error_rate", Verdict.REGRESSED, candidate=ArmValue(100, 0.106), effect=0.037, composition=parts
+    )
+    assert "on eu rose from 10.0 % to 10.6 %, +3.7 points among like traces (" in headline(
+        build.report(build.cohort("eu", Decision.HOLD, stratified))
+    )
 
 
 @pytest.mark.parametrize(

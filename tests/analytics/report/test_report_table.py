@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analytics.report import render
-from analytics.report.model import Decision, Report, Verdict
+from analytics.report.model import Check, CheckStatus, Decision, Report, Verdict
 
 
 def test_without_colour_there_is_no_escape_sequence(report: Report) -> None:
@@ -54,3 +54,25 @@ def test_an_empty_report_is_short(build: Any) -> None:
     rendered = render(build.report(overall=Verdict.INVALID), "table", width=100)
     assert rendered.startswith("No verdict on refunds-v2")
     assert "Regressed" not in rendered
+
+
+def test_what_one_check_forbids_is_said_once(build: Any) -> None:
+    """Metrics and cohorts that one check makes incomparable stand in one item; another reason in its own."""
+    check = Check("sample_ratio", None, CheckStatus.FAIL, "users are lost")
+    why = "the check sample_ratio failed: users are lost"
+    errors = build.metric("error_rate", Verdict.INVALID, reason=f"error rate: {why}")
+    tokens = build.metric("input_tokens", Verdict.INVALID, reason=f"input tokens per trace: {why}")
+    cost = build.metric("cost_per_trace", Verdict.INVALID, reason="cost per trace: no values")
+    fine = build.metric("latency_p50", Verdict.NO_REGRESSION)
+    held = (Decision.HOLD,)
+    report = build.report(
+        build.cohort("eu", *held, errors, tokens), build.cohort("uk", *held, errors, tokens),
+        build.cohort("us", *held, errors, tokens, cost, fine), checks=(check,),
+    )  # fmt: skip
+    told = render(report, "table", width=100).split("Not compared\n")[1].split("\n\n")[0]
+    assert [line.strip() for line in told.splitlines()] == [
+        "invalid  all metrics on eu, uk", "The check sample_ratio failed: see below.",
+        "invalid  error_rate, input_tokens on us", "The check sample_ratio failed: see below.",
+        "invalid  cost_per_trace on us", "No values",
+    ]  # fmt: skip
+    assert "- all metrics on `eu`, `uk`: The check" in render(report, "md")

@@ -11,7 +11,7 @@ from analytics.stats.assessment import DeclaredEnd, assess
 from analytics.stats.bounds import bound, smallest_detectable, traces_needed
 from analytics.stats.contrast import Contrast, rate_difference
 from analytics.stats.evidence import rate_evidence
-from analytics.stats.family import Members, anytime_p_values, family, family_of_p_values
+from analytics.stats.family import Members, anytime_p_values, family
 from analytics.stats.horizon import Horizon, split_p_value
 from analytics.stats.sums import ArmSums, CrossSums, FloatArray, TwoArmSums
 
@@ -121,7 +121,7 @@ def test_interval_and_verdict_agree_in_every_cell() -> None:
     sums = random_cells(400, 10)
     evidence = rate_evidence(sums)
     alike = Members(np.ones(400, dtype=np.bool_), np.ones(400), np.zeros(400, dtype=np.intp))
-    (tested,) = family([evidence], [alike], 0.05)
+    (tested,) = family([anytime_p_values(evidence.worse)], [anytime_p_values(evidence.better)], [alike], 0.05)
     found = assess(
         sums,
         rate_difference,
@@ -158,7 +158,7 @@ def test_with_a_declared_end_interval_and_verdict_agree_but_for_rare_events() ->
     worse = split_p_value(anytime_p_values(evidence.worse), spent.worse)
     better = split_p_value(anytime_p_values(evidence.better), spent.better)
     alike = Members(np.ones(cells, dtype=np.bool_), np.ones(cells), np.zeros(cells, dtype=np.intp))
-    (tested,) = family_of_p_values([worse], [better], [alike], 0.05)
+    (tested,) = family([worse], [better], [alike], 0.05)
     margin = np.full(cells, 0.01)
     found = assess(
         sums, rate_difference, evidence, tested, margin=margin, first_look=first, alpha=0.05, declared=declared

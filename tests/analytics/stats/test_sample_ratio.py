@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analytics.stats.sample_ratio import log_bayes_factor, periods_p_value, sample_ratio_p_value
+from analytics.stats.sample_ratio import log_bayes_factor, periods_p_value
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "reference_numbers" / "published_reference_numbers.json"
+
+
+def p_value(counts: list[int], shares: list[float], *concentrations: list[float]) -> float:
+    """The p-value where the share never changed."""
+    return periods_p_value([counts], [shares], *concentrations)
 
 
 def test_agrees_with_the_reference_implementation() -> None:
@@ -20,14 +25,14 @@ def test_agrees_with_the_reference_implementation() -> None:
         pytest.skip(f"the published reference numbers are not at {REFERENCE}")
     known = json.loads(REFERENCE.read_text())["srm_anytime"]
     looks = np.cumsum(known["counts"], axis=0).tolist()
-    p_values = [sample_ratio_p_value(look, known["p0"], [known["dirichlet_concentration"]]) for look in looks]
+    p_values = [p_value(look, known["p0"], [known["dirichlet_concentration"]]) for look in looks]
     assert p_values == pytest.approx(known["p"], rel=1e-9)
 
 
 @pytest.mark.parametrize(("counts", "expected"), [([100_000, 98_500], 0.1549), ([821_588, 815_482], 0.001456)])
 def test_published_splits(counts: list[int], expected: float) -> None:
     """Two splits known from the literature give their p-values at concentration 100."""
-    assert sample_ratio_p_value(counts, [0.5, 0.5], [100.0]) == pytest.approx(expected, rel=1e-3)
+    assert p_value(counts, [0.5, 0.5], [100.0]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_equals_the_integral_over_the_prior() -> None:
@@ -39,12 +44,12 @@ def test_equals_the_integral_over_the_prior() -> None:
 
 def test_no_users_is_no_evidence() -> None:
     """Before the first user the p-value is 1."""
-    assert sample_ratio_p_value([0, 0], [0.9, 0.1]) == 1.0
+    assert p_value([0, 0], [0.9, 0.1]) == 1.0
 
 
 def test_gross_mismatch_among_few_users_is_seen() -> None:
     """Two hundred users against one hundred fail the intended halves at p < .001."""
-    assert sample_ratio_p_value([200, 100], [0.5, 0.5]) < 0.001
+    assert p_value([200, 100], [0.5, 0.5]) < 0.001
 
 
 def test_daily_looks_keep_the_error_rate() -> None:
@@ -55,7 +60,7 @@ def test_daily_looks_keep_the_error_rate() -> None:
     totals = 60 * np.arange(1, 41)
     alarms = sum(
         any(
-            sample_ratio_p_value([int(total - count), int(count)], [0.9, 0.1]) < 0.05
+            p_value([int(total - count), int(count)], [0.9, 0.1]) < 0.05
             for total, count in zip(totals, row, strict=True)
         )
         for row in candidates
@@ -66,11 +71,10 @@ def test_daily_looks_keep_the_error_rate() -> None:
 STEPS = [[0.95, 0.05], [0.75, 0.25], [0.5, 0.5]]
 
 
-def test_one_period_is_the_plain_test() -> None:
-    """Without a change of shares the p-value is that of the one proportion, and no period is no evidence."""
-    assert periods_p_value([[200, 100]], [[0.5, 0.5]]) == sample_ratio_p_value([200, 100], [0.5, 0.5])
+def test_periods_without_users_say_nothing() -> None:
+    """No period is no evidence, and one that nobody was first seen in changes nothing."""
     assert periods_p_value([], []) == 1.0
-    assert periods_p_value([[900, 90], [0, 0]], [[0.9, 0.1], [0.5, 0.5]]) == sample_ratio_p_value([900, 90], [0.9, 0.1])
+    assert periods_p_value([[900, 90], [0, 0]], [[0.9, 0.1], [0.5, 0.5]]) == p_value([900, 90], [0.9, 0.1])
 
 
 def test_periods_multiply() -> None:
@@ -85,7 +89,7 @@ def test_intended_steps_of_a_canary_are_no_mismatch() -> None:
     counts = [[9_500, 500], [7_500, 2_500], [5_000, 5_000]]
     assert periods_p_value(counts, STEPS) > 0.9
     totals = np.sum(counts, axis=0).tolist()
-    assert all(sample_ratio_p_value(totals, shares) < 0.001 for shares in STEPS)
+    assert all(p_value(totals, shares) < 0.001 for shares in STEPS)
 
 
 def test_a_step_that_was_not_taken_is_seen() -> None:
@@ -129,4 +133,4 @@ def test_each_period_has_its_shares() -> None:
 def test_says_what_is_wrong_with_its_input(counts: list[int], shares: list[float], message: str) -> None:
     """Shares that are no proportions are refused with one clear sentence."""
     with pytest.raises(ValueError, match=message):
-        sample_ratio_p_value(counts, shares)
+        p_value(counts, shares)
