@@ -100,13 +100,29 @@ class Store:
             StoreUnavailableError: it cannot be opened now.
         """
         with self._write_lock:
-            self._connection.close()
             deadline = time.monotonic() + REOPEN_SECONDS
+            self._close_by(deadline)
             while self._reading and time.monotonic() < deadline:
                 # The failed instance lives until the last cursor on it is closed.
                 self.interrupt_readers()
                 time.sleep(WATCH_SECONDS / 10)
             self._open()
+
+    def _close_by(self, deadline: float) -> None:
+        """Close the connection, which refuses while a reader takes its cursor from it.
+
+        Raises:
+            StoreUnavailableError: it refused until the deadline.
+        """
+        while True:
+            try:
+                self._connection.close()
+            except duckdb.Error as error:
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailableError(_opening_message(self.path, error)) from error
+                time.sleep(WATCH_SECONDS / 10)
+            else:
+                return
 
     def __enter__(self) -> Self:
         return self
@@ -115,9 +131,13 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Checkpoint what is in the write-ahead log and close the file."""
+        """Checkpoint what is in the write-ahead log and close the file.
+
+        Raises:
+            StoreUnavailableError: readers keep it busy.
+        """
         with self._write_lock:
-            self._connection.close()
+            self._close_by(time.monotonic() + REOPEN_SECONDS)
 
     def _prepare(self, *, read_only: bool) -> None:
         known = statements.migrations()
@@ -289,7 +309,10 @@ class Store:
 
         Rows that are ``given`` are there as the table ``incoming``.
         """
-        cursor = self._connection.cursor()
+        try:
+            cursor = self._connection.cursor()
+        except duckdb.Error as error:
+            raise StoreUnavailableError(f"{self.path} is being opened anew; ask again.") from error
         done = threading.Event()
         deadline = time.monotonic() + self._query_seconds
 
@@ -301,10 +324,13 @@ class Store:
                         cursor.interrupt()
 
         try:
-            check_read_only(cursor, query)
-            if given is not None:
-                cursor.register("incoming", given)
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            try:
+                check_read_only(cursor, query)
+                if given is not None:
+                    cursor.register("incoming", given)
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+            except duckdb.Error as error:
+                raise QueryError(first_line(error)) from error
             self._reading.add(cursor)
             threading.Thread(target=watch, name="query-watch", daemon=True).start()
             yield cursor
@@ -316,7 +342,9 @@ class Store:
     def interrupt_readers(self) -> None:
         """Stop every query that runs."""
         for cursor in list(self._reading):
-            cursor.interrupt()
+            # One that the store has closed meanwhile has stopped.
+            with contextlib.suppress(duckdb.Error):
+                cursor.interrupt()
 
 
 def _write(cursor: duckdb.DuckDBPyConnection, name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -311,3 +312,29 @@ def test_the_files_and_the_registry_agree() -> None:
     root = Path(statements.__file__).parent
     assert {path.stem for path in (root / "views").glob("*.sql")} == set(statements.VIEWS)
     assert {path.stem for path in (root / "writes").glob("*.sql")} == set(statements.WRITES)
+
+
+def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> None:
+    """Reads that run meanwhile end with a clear error or an answer, and the store answers afterwards."""
+    stop, seen = threading.Event(), list[str]()
+
+    def read(store: Store) -> None:
+        while not stop.is_set():
+            try:
+                store.read("SELECT count(*) FROM spans")
+            except StoreError:
+                seen.append("refused")
+            except duckdb.Error as error:
+                seen.append(repr(error))
+
+    with Store(tmp_path / "s.duckdb") as store:
+        readers = [threading.Thread(target=read, args=(store,)) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        for _ in range(15):
+            store.reopen()
+        stop.set()
+        for reader in readers:
+            reader.join()
+        assert set(seen) <= {"refused"}
+        assert store.read("SELECT count(*) FROM spans").num_rows == 1
