@@ -44,8 +44,8 @@ def pooled(window: pl.DataFrame, pre_period: pl.DataFrame, rules: PoolingRules) 
 
     Whether a cohort is small is decided once, by its base traces a day before the comparison, or by the traces of its
     first 24 hours where there were none before; not by how it went. A cohort that was there before counts among the
-    small ones also while nothing has come of it since, so that what is taken together stays so. In the pooled cohort the arms are compared within the
-    cohorts that make it up, so that a different mix of them is no effect.
+    small ones also while nothing has come of it since, so that what is taken together stays so. In the pooled cohort
+    the arms are compared within the cohorts that make it up, so that a different mix of them is no effect.
 
     Args:
         window: the comparison's traces: ``cohort``, ``stratum`` and ``start_time``.
