@@ -20,7 +20,7 @@ from analytics.exemplars import by_cohort
 from analytics.level_one import ONE, LevelOne, level_one
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, one_row_per_arm
-from analytics.quantile_samples import quantile_samples, shown_quantiles
+from analytics.quantile_samples import quantile_samples, shown_quantiles, weighted_quantile
 from analytics.stats.quantile import QuantileSample
 from analytics.stats.sums import FloatArray, IndexArray, TwoArmSums
 from analytics.values import ARMS, FREEZE_BEFORE, metric_values, prepared, shown_quantile, thresholds
@@ -173,10 +173,7 @@ def freeze(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Met
         values = metric_values(window, metric, as_of)
         return FrozenMetric(
             thresholds(values, before, metric),
-            before.group_by("cohort")
-            .agg(pl.len(), value=_shown(metric))
-            .filter(pl.col("len") >= FREEZE_BEFORE)
-            .select("cohort", "value"),
+            _shown(before, metric),
             not before.is_empty(),
         )
 
@@ -267,11 +264,15 @@ def _observed(level: LevelOne, axes: Axes) -> FloatArray:
     return axes.per_arm(means, "value")
 
 
-def _shown(metric: Metric) -> pl.Expr:
-    """The same from the values themselves."""
+def _shown(before: pl.DataFrame, metric: Metric) -> pl.DataFrame:
+    """The same of the values before the comparison, ``cohort`` and ``value``, where there are enough."""
+    enough = before.filter(pl.len().over("cohort") >= FREEZE_BEFORE).sort("cohort", "value")
     if metric.kind in (MetricKind.RATE, MetricKind.MEAN):
-        return (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
-    return pl.col("value").quantile(shown_quantile(metric), interpolation="linear")
+        value = (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
+        return enough.group_by("cohort", maintain_order=True).agg(value=value)
+    by_cohort = enough.group_by("cohort", maintain_order=True)
+    rows = [(cohort, weighted_quantile(of, shown_quantile(metric))) for (cohort,), of in by_cohort]
+    return pl.DataFrame(rows, schema={"cohort": pl.String, "value": pl.Float64}, orient="row")
 
 
 def _strata(level: LevelOne, axes: Axes) -> tuple[tuple[StratumSums, ...], ...]:

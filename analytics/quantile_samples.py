@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 _Samples = tuple[QuantileSample | None, QuantileSample | None]
 
 
+def weighted_quantile(rows: pl.DataFrame, probability: float) -> float:
+    """The quantile of what the traces stand for; ``rows`` have ``value``, ascending, and ``weight``."""
+    return QuantileSample(rows["value"].to_numpy(), 1.0, 0.0, _weights(rows, {})).quantile(probability)
+
+
 def shown_quantiles(level: LevelOne, axes: Axes) -> FloatArray:
     """The quantile of each cohort's arms as observed, (cohorts, arms); NaN without traces."""
     probability = shown_quantile(level.metric)
     result = np.full((len(axes.cohorts), len(ARMS)), np.nan)
     for cohort, arm, rows in _parts(level):
-        weights = _weights(rows, {})
-        sample = QuantileSample(rows["value"].to_numpy(), 1.0, 0.0, weights)
-        result[axes.cohorts.index(cohort), ARMS.index(arm)] = sample.quantile(probability)
+        result[axes.cohorts.index(cohort), ARMS.index(arm)] = weighted_quantile(rows, probability)
     return result
 
 

@@ -12,7 +12,7 @@ from analytics.simulation.draw import TRACES_PER_DAY
 from analytics.simulation.family_frame import FIRST_DAY, family_metrics
 from analytics.simulation.family_sums import METRICS, MetricSums
 from analytics.stats.evidence import Evidence
-from analytics.stats.family import Members, anytime_p_values, family_of_p_values
+from analytics.stats.family import Members, anytime_p_values, family
 from analytics.stats.horizon import Horizon, horizon_p_values, split_p_value
 from analytics.stats.multiplicity import e_bh
 from analytics.stats.sums import FloatArray
@@ -65,7 +65,7 @@ def members() -> list[Members]:
 def alarms(of_metrics: Sequence[PValues], alpha: float) -> tuple[bool, bool]:
     """Whether any cell of a family is called worse, and better, at any look."""
     worse, better = zip(*of_metrics, strict=True)
-    tested = family_of_p_values(worse, better, members(), alpha)
+    tested = family(worse, better, members(), alpha)
     return any(bool(one.worse.any()) for one in tested), any(bool(one.better.any()) for one in tested)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
 from analytics.missing_scores import ScoreLoss, score_losses
-from analytics.promotions import Promotion
+from analytics.promotions import BEFORE_AFTER, Promotion
 from analytics.report.model import Check, CheckStatus
 from analytics.validity.arms import both_arms, sample_ratios, scored_ratios
 from analytics.validity.completeness import incomplete_traces, missing_root, unpriced
@@ -83,10 +83,12 @@ def examine(
     found += scored_ratios(comparable, promotion)
     known = context or EvaluatorContext()
     compared = pl.concat(comparable.values()) if comparable else traces.clear()
-    losses = score_losses(compared, known)
+    # Where one arm follows the other no stratum of a day has both: the arms are compared as wholes.
+    whole = compared.drop("stratum", strict=False) if promotion.design == BEFORE_AFTER else compared
+    losses = score_losses(whole, known)
     found += [loss.check() for loss in losses]
     if comparable:
-        found += retrieved_context(compared, known.until(compared))
+        found += retrieved_context(whole, known.until(whole))
         if requests is not None and not promotion.stratify_by:
             found += request_mix(compared, requests, frozenset({promotion.cohort_by or ""}))
     for cohort, frame in comparable.items():

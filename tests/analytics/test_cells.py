@@ -328,6 +328,23 @@ def test_a_tails_threshold_comes_from_the_pre_period() -> None:
     assert data.first_look[0] == 0
 
 
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_what_a_sampler_kept_before_stands_for_what_it_dropped(metric: Metric) -> None:
+    """The base's value before the comparison, on which margins rest, is that of all traffic, slow or not."""
+    frame = traffic(20_000).with_columns(arm=pl.lit("base"))
+    slow = pl.col("latency_ms") > 800
+    kept = frame.with_columns(keep_probability=pl.when(slow).then(1.0).otherwise(0.1)).filter(
+        slow | (pl.int_range(pl.len()) % 10 == 0)
+    )
+    whole, sampled = (
+        cells(frame, each.with_columns(pl.col("end_time") - timedelta(days=20)), (metric,), as_of=AS_OF)
+        .by_metric[metric.name]
+        .before
+        for each in (frame, kept)
+    )
+    assert sampled == pytest.approx(whole, rel=0.2 if metric is FAILED else 0.06)
+
+
 @pytest.mark.parametrize(("metric", "enough"), [(COST, 40), (P99, 100)])
 def test_pooled_thresholds_wait_for_enough_traces(metric: Metric, enough: int) -> None:
     """Without a pre-period the thresholds are known from the first look with enough traces, or never."""

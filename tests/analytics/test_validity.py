@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -353,3 +354,19 @@ def test_the_order_of_traces_does_not_matter() -> None:
     """Shuffled traces give the same checks."""
     traces = pl.concat([arms(missing_root=[True, *[False] * 9]), arms(cohort="us", prompt_version="x@1")])
     assert run(traces) == run(traces.sample(fraction=1.0, shuffle=True, seed=3), grades(traces, "1", "1"))
+
+
+def test_losses_are_seen_where_one_arm_follows_the_other() -> None:
+    """Before and after no day has both arms; scores lost after the change are found, with strata as without."""
+    scores = [None, None, None, 0.0, 0.0, 0.0, 0.0, 1.0]
+    later = arm_of("candidate", 1_500, **{"evaluation:Groundedness": scores}).with_columns(
+        pl.col("start_time", "end_time") + timedelta(days=7)
+    )
+    traces = pl.concat([arm_of("base", 1_500), later], how="vertical_relaxed")
+    stratified = traces.with_columns(
+        stratum=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("easy")).otherwise(pl.lit("hard"))
+    )
+    changed = replace(promotion(None), design="before_after", at=START + timedelta(days=7))
+    for frame in (traces, stratified):
+        found = list(checks(frame, promotion=changed, evaluations=None))
+        assert one(found, "missing_scores").status is FAIL
