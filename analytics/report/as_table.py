@@ -227,7 +227,8 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
     for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
         numbers = title in {"smallest visible", "more traces"}
-        table.add_column(title, justify="right" if numbers else "left", no_wrap=title == "metric")
+        # Where all do not fit it is the cohort's name that is cut.
+        table.add_column(title, justify="right" if numbers else "left", no_wrap=title != "cohort")
     for each in found:
         table.add_row(
             Text(visible(each.cohort, _COHORT_LIMIT)),
