@@ -225,9 +225,10 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     # Where the moment is known it says what the days do, and both would not fit on a line.
     foreseen = any(each.result.maturity and each.result.maturity.next_verdict_at for each in found)
-    for title in ("cohort", "metric", "smallest visible", "more traces", *(["next verdict (UTC)"] if foreseen else [])):
-        numbers = title in {"smallest visible", "more traces"}
-        table.add_column(title, justify="right" if numbers else "left", no_wrap=title == "metric")
+    for title in ("cohort", "metric", "visible from", "more traces", *(["verdict (UTC)"] if foreseen else [])):
+        numbers = title in {"visible from", "more traces"}
+        # Where all do not fit it is the cohort's name that is cut.
+        table.add_column(title, justify="right" if numbers else "left", no_wrap=title != "cohort")
     for each in found:
         table.add_row(
             Text(visible(each.cohort, _COHORT_LIMIT)),

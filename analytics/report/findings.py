@@ -188,7 +188,7 @@ def shared_cohorts(report: Report) -> tuple[SharedCohort, ...]:
         metrics = results.get(cohort, ())
         verdicts = {verdict: tuple(r.metric for r in metrics if r.verdict is verdict) for verdict in Verdict}
         remain = (
-            "Its versions that 20 users of each arm met are shared: "
+            "Compared are the versions that 20 users of each arm met: "
             f"{100 * kept['base']:.0f} % of base and {100 * kept['candidate']:.0f} % of candidate traces remain."
             if metrics
             else "No version was met by 20 users of each arm, so nothing can be compared: give both arms the same."

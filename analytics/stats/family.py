@@ -65,7 +65,7 @@ def anytime_p_values(log_e: FloatArray) -> FloatArray:
 def family(
     worse: Sequence[FloatArray], better: Sequence[FloatArray], members: Sequence[Members], alpha: float
 ) -> list[Tested]:
-    """Weighted Holm over the cells of all metrics, one family for each direction.
+    """Weighted Holm (Scand. J. Stat. 6, 1979) over the cells of all metrics, one family for each direction.
 
     With p-values that hold at every look the error is held over all looks at once, whatever depends on what. A p-value
     only ever falls and a batch never grows, so what was once shown stays shown. Cells known from the start share

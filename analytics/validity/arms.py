@@ -50,7 +50,7 @@ def sample_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
         return [Check("sample_ratio", None, CheckStatus.WARN, detail)]
     shares = ((promotion.at, promotion.candidate_share), *promotion.share_changes)
     each = [
-        _sampled_apart(cohort) if _kept_unevenly(frame) else _sample_ratio(cohort, frame, shares)
+        _sampled_apart(cohort) if kept_unevenly(frame) else _sample_ratio(cohort, frame, shares)
         for cohort, frame in comparable.items()
     ]
     passed = [comparable[c.cohort] for c in each if c.cohort is not None and c.status is CheckStatus.PASS]
@@ -71,7 +71,7 @@ def scored_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
     shares = ((promotion.at, promotion.candidate_share), *promotion.share_changes)
     found = []
     for cohort, frame in comparable.items():
-        if _kept_unevenly(frame) or _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
+        if kept_unevenly(frame) or _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
             continue
         for column, metric in metric_names(frame.columns).items():
             # Where a part of the traces is scored, how many users have a score depends on how often each asks.
@@ -123,7 +123,7 @@ def _sample_ratio(cohort: str | None, frame: pl.DataFrame, shares: Shares, of: s
     return Check("sample_ratio", cohort, CheckStatus.FAIL, detail)
 
 
-def _kept_unevenly(frame: pl.DataFrame) -> bool:
+def kept_unevenly(frame: pl.DataFrame) -> bool:
     """Whether traces were kept with different probabilities: then how many users are seen depends on how it went."""
     return KEEP_PROBABILITY in frame.columns and frame[KEEP_PROBABILITY].fill_null(1.0).n_unique() > 1
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from analytics.mix import CHANCE_LEVEL, MixDifference, compare_mix, mix_in_words
 from analytics.report.model import Check, CheckStatus
+from analytics.validity.arms import kept_unevenly
 from analytics.validity.versions import MIX_TOLERANCE
 
 MOST_TRACES = 40_000
@@ -56,7 +57,8 @@ def request_mix(traces: pl.DataFrame, requests: pl.DataFrame, known: frozenset[s
     """Attributes of requests whose mix differs between the arms beyond chance, for a promotion without strata.
 
     Args:
-        traces: ``trace_id``, ``cohort``, ``arm`` and ``unit``, cohorts with both arms.
+        traces: ``trace_id``, ``cohort``, ``arm`` and ``unit``, cohorts with both arms; perhaps the probability with
+            which each was kept.
         requests: ``trace_id``, ``name`` and ``value`` of attributes of root spans; one row without a name for each
             trace that was looked at.
         known: attributes that are looked at elsewhere, such as the one of the cohorts.
@@ -73,6 +75,13 @@ def request_mix(traces: pl.DataFrame, requests: pl.DataFrame, known: frozenset[s
     apart = _apart(told, looked_at)
     level = CHANCE_LEVEL / max(1, told.select("cohort", "name").n_unique())
     for cohort in sorted(told["cohort"].unique()):
+        if kept_unevenly(traces.filter(pl.col("cohort") == cohort)):
+            detail = (
+                "Not checked: a sampler kept traces with different probabilities, so that the requests that are seen are "
+                "not the mix that was sent."
+            )
+            yield Check("mix_shift", cohort, CheckStatus.WARN, detail)
+            continue
         frame = looked_at.filter(pl.col("cohort") == cohort)
         names = apart.filter(pl.col("cohort") == cohort)["name"].to_list()
         differing = [(name, found) for name in names if (found := _differs(frame, told, name, level)) is not None]

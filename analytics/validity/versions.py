@@ -20,7 +20,7 @@ MIX_TOLERANCE = 0.02
 # Texts that mostly one user met each are no versions.
 _MOST_OF_ONE_UNIT = 0.5
 _HASH_SHOWN = 8
-_MAY_BE_CHANCE = "so few traces can differ by chance, look again with more."
+_MAY_BE_CHANCE = "so few traces of each can differ by chance, look again with more."
 
 
 def differs(difference: MixDifference) -> CheckStatus:

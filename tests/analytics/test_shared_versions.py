@@ -150,6 +150,14 @@ class TestMixShift:
         (known,) = request_mix(traces, said, frozenset({"app.difficulty"}))
         assert known.status is PASS
 
+    def test_requests_that_a_sampler_chose_are_not_held_against_the_arms(self) -> None:
+        """Where traces were kept with different probabilities, what is seen is not what was sent: not checked."""
+        traces = traffic().with_columns(keep_probability=pl.when(CANDIDATE & (pl.col("draw") > 0.5)).then(0.1))
+        said = requests(traces, "app.tier", pl.when(BASE | (pl.col("draw") < 0.7)).then(pl.lit("gold")))
+        (check,) = request_mix(traces, said, frozenset())
+        assert check.status is WARN
+        assert check.detail.startswith("Not checked: a sampler kept traces with different probabilities")
+
     def test_an_attribute_missing_more_in_one_arm_is_named(self) -> None:
         """To lack an attribute is a value of it."""
         traces = traffic()
