@@ -222,10 +222,8 @@ def test_an_alarm_is_kept() -> None:
 
 
 def test_the_watch_list_stands_by_itself() -> None:
-    """Cohorts that have an alarm, or are not comparable, do not help a weak one onto the list.
-
-    Of thirty cells e-BH lists one from an e-value of 300 on; with nine strong ones it would any from 30 on.
-    """
+    """Cohorts that have an alarm, or are not comparable, do not help a weak one onto the list."""
+    # Of thirty cells e-BH lists one from an e-value of 300 on; with nine strong ones it would any from 30 on.
     equal = [traffic(100, seed=seed, cohort=f"equal-{seed}") for seed in range(20)]
     strong = [traffic(300, rates=(0.05, 0.15), seed=seed, cohort=f"strong-{seed}") for seed in range(9)]
     drifted = tuple(Check("prompt_version", f"strong-{seed}", CheckStatus.FAIL, "Drift.") for seed in range(4))
