@@ -77,8 +77,8 @@ def request_mix(traces: pl.DataFrame, requests: pl.DataFrame, known: frozenset[s
     for cohort in sorted(told["cohort"].unique()):
         if kept_unevenly(traces.filter(pl.col("cohort") == cohort)):
             detail = (
-                "Not checked: a sampler kept traces with different probabilities, so that the requests that are seen are "
-                "not the mix that was sent."
+                "Not checked: a sampler kept traces with different probabilities, so that the requests that are seen "
+                "are not the mix that was sent."
             )
             yield Check("mix_shift", cohort, CheckStatus.WARN, detail)
             continue
