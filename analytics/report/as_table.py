@@ -191,7 +191,8 @@ def _finding(found: Finding) -> RenderableType:
     title = Text.assemble(_verdict(result), f"  {name(result.metric)} on {name(found.cohort)}")
     numbers = f"effect {formatting.difference(result.effect, result.unit)}; {formatting.both_arms(result)}"
     regressed = result.verdict is Verdict.REGRESSED
-    begins = sentence(result.attribution.summary) if regressed and result.attribution is not None else ""
+    where = result.attribution.summary if regressed and result.attribution is not None else ""
+    begins = sentence(where) if where else ""
     shown = shown_exemplars(result)
     exemplars = ", ".join(map(name, shown.get("candidate", [])))
     beside = ", ".join(map(name, shown.get("base", []))) if begins else ""

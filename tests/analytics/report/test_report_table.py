@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from analytics.report import render
-from analytics.report.model import Check, CheckStatus, Decision, Report, Verdict
+from analytics.report.model import Attribution, Check, CheckStatus, Decision, Report, Verdict
 
 
 def test_without_colour_there_is_no_escape_sequence(report: Report) -> None:
@@ -76,3 +76,14 @@ def test_what_one_check_forbids_is_said_once(build: Any) -> None:
         "invalid  cost_per_trace on us", "No values",
     ]  # fmt: skip
     assert "- all metrics on `eu`, `uk`: The check" in render(report, "md")
+
+
+def test_of_pairs_without_steps_only_the_traces_are_named(build: Any) -> None:
+    """Nothing is said of where it begins, and a pair's one trace does not stand beside itself."""
+    pair = Attribution(None, (), (), {"candidate": ["c0ffee"], "base": ["c0ffee"]}, "")
+    worse = build.metric("error_rate", Verdict.REGRESSED, attribution=pair)
+    for form in ("table", "md", "html"):
+        rendered = render(build.report(build.cohort("eu", Decision.ROLL_BACK, worse)), form)
+        assert "c0ffee" in rendered
+        assert "went well" not in rendered
+        assert not {'""', "&#34;&#34;"} & set(rendered.replace("<p>", " ").replace("</p>", " ").split())
