@@ -61,6 +61,7 @@ class MetricCells:
         samples: for TAIL, the arms' values of each cohort; None for an arm without traces.
         strata: of rates and means the strata of each cohort, (cohorts,); empty where there is one only.
         began: the day (UTC) of the first trace that has a value; None where there were such before the comparison.
+        known: whether any trace has a value, or had one before the comparison.
         exemplars: cohort → arm → trace ids that show the metric at its worst, worst first.
     """
 
@@ -73,6 +74,7 @@ class MetricCells:
     samples: tuple[tuple[QuantileSample | None, QuantileSample | None], ...]
     strata: tuple[tuple[StratumSums, ...], ...]
     began: date | None
+    known: bool
     exemplars: Mapping[str, Mapping[str, list[str]]]
 
 
@@ -246,6 +248,7 @@ def _metric_cells(level: LevelOne, frozen: FrozenMetric, axes: Axes) -> MetricCe
         samples=quantile_samples(level, axes, strata) if tail else (),
         strata=strata,
         began=None if frozen.seen else _began(level),
+        known=frozen.seen or not level.sums.is_empty(),
         exemplars=by_cohort(level.exemplars),
     )
 

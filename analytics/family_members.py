@@ -24,7 +24,7 @@ def members(cells: Cells, metrics: Sequence[Metric]) -> list[Members]:
 
     A cell's weight is its metric's times the square root of its cohort's expected traffic. What had traces before the
     comparison, or within a day of its beginning, is known from the start, also without a value yet; what comes first
-    later draws on the reserve.
+    later draws on the reserve. A metric of which nobody ever had a value takes no part.
 
     Args:
         cells: the comparison.
@@ -37,14 +37,15 @@ def members(cells: Cells, metrics: Sequence[Metric]) -> list[Members]:
     traffic = {cohort: sqrt(max(expected, 1e-3)) for cohort, expected in cells.expected.items()}
     of_cells = [
         Members(
-            np.ones(len(cells.cohorts), dtype=np.bool_),
+            np.full(len(cells.cohorts), cells.by_metric[metric.name].known),
             np.array([metric.weight * traffic[cohort] for cohort in cells.cohorts]),
             np.array([batch[day] for day in of_metric], dtype=np.intp),
         )
         for metric, of_metric in zip(metrics, late, strict=True)
     ]
     absent = [cohort for cohort in cells.expected if cohort not in cells.traces]
-    weights = [metric.weight * traffic[cohort] for cohort in absent for metric in metrics]
+    known = [metric for metric in metrics if cells.by_metric[metric.name].known]
+    weights = [metric.weight * traffic[cohort] for cohort in absent for metric in known]
     count = len(weights)
     return [*of_cells, Members(np.ones(count, dtype=np.bool_), np.array(weights), np.zeros(count, dtype=np.intp))]
 

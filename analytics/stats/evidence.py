@@ -18,6 +18,11 @@ MINIMUM_UNITS = 20
 MINIMUM_EVENTS = 10
 HYBRID_EVENTS = 100
 
+FREQUENT_RATE = 0.2
+FREQUENT_VARIANCE = 25.0
+"""Of a rate between FREQUENT_RATE and its complement: the variance of the smaller arm's count from which on it is near
+enough to normal (a skewness of at most .12)."""
+
 EXCESS_SCALES = (0.25, 0.7, 2.0)
 """Sizes of a regression worth finding in a mean log excess, as multiples of its pooled value."""
 
@@ -53,11 +58,16 @@ def enough_units(sums: TwoArmSums) -> BoolArray:
 def hybrid_ready(sums: TwoArmSums) -> BoolArray:
     """Where a rate's normal e-value joins that of the counts: the smaller arm expects enough events, and non-events.
 
-    Pairs of 0/1 values need no help; pairs of averages do.
+    Counts of a rate near one half are hardly skewed, so fewer will do; and there counts alone say least, for given the
+    events of a day the candidate's vary less than the binomial that E-CMH allows for. Pairs of 0/1 values need no help;
+    pairs of averages do.
     """
     if sums.pairs is not None:
         return averages_ready(sums, sums.pairs)
-    return enough_units(sums) & (expected_events(sums) >= HYBRID_EVENTS)
+    expected, rarer = expected_events(sums), np.minimum(sums.pooled, 1 - sums.pooled)
+    frequent = (rarer >= FREQUENT_RATE) & (expected * (1 - rarer) >= FREQUENT_VARIANCE)
+    ready = enough_units(sums) & ((expected >= HYBRID_EVENTS) | frequent)
+    return np.asarray(ready, dtype=np.bool_)
 
 
 def expected_events(sums: TwoArmSums) -> FloatArray:

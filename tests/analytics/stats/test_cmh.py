@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analytics.stats.cmh import log_e_cmh
+from analytics.stats.evidence import hybrid_ready
 from analytics.stats.sums import ArmSums, CrossSums, FloatArray, TwoArmSums
 
 
@@ -108,3 +109,13 @@ def test_returning_users_temper_the_evidence() -> None:
     twice = TwoArmSums(doubled(single.base), doubled(single.candidate), single.cross)
     ratio = log_e_cmh(twice)[0, -1] / log_e_cmh(single)[0, -1]
     assert 0.4 < ratio < 0.55
+
+
+@pytest.mark.parametrize(
+    ("rate", "n", "ready"),
+    [(0.08, 1_000, False), (0.08, 1_300, True), (0.4, 90, False), (0.4, 120, True), (0.6, 120, True)],
+)
+def test_the_normal_mixture_joins_frequent_rates_early(rate: float, n: int, ready: bool) -> None:
+    """A rate near one half needs fewer events than a rare one, whichever side is called the event."""
+    arm = np.array([[float(n)]])
+    assert bool(hybrid_ready(sums_of(arm, arm * rate, arm, arm * rate))[0, 0]) is ready
