@@ -140,10 +140,18 @@ def _null_variance(sums: TwoArmSums, spread: FloatArray) -> FloatArray:
 
 
 def design_effect(sums: TwoArmSums) -> FloatArray:
-    """How much returning units, and sampling weights, widen the variance of a rate, at least 1: s2 / (R0 (1 - R0))."""
+    """How much returning units, and sampling weights, widen the variance of a rate, at least 1: s2 / (R0 (1 - R0)).
+
+    With weights at least Kish's Sum w^2 / Sum w: an arm of which few heavy events were kept tells too little of how
+    much their number varies, and would prove an improvement by having none.
+    """
     binomial = _binomial(sums)
     ratio = np.divide(_spread(sums), binomial, out=np.ones_like(binomial), where=binomial > 0)
-    return np.asarray(np.maximum(ratio, 1.0), dtype=np.float64)
+    return np.asarray(np.maximum(ratio, _least_design(sums)), dtype=np.float64)
+
+
+def _least_design(sums: TwoArmSums) -> FloatArray:
+    return np.ones_like(sums.pooled) if sums.dilution is None else sums.dilution
 
 
 def rate_difference(sums: TwoArmSums) -> Contrast:
@@ -163,7 +171,7 @@ def rate_difference(sums: TwoArmSums) -> Contrast:
         )
     binomial = pooled * (1 - pooled) * _per_trace(sums)
     spread = np.maximum(_spread(sums), _binomial(sums))
-    variance = np.maximum(_null_variance(sums, spread), binomial)
+    variance = np.maximum(_null_variance(sums, spread), binomial * _least_design(sums))
     design = np.divide(variance, binomial, out=np.ones_like(pooled), where=binomial > 0)
     base, candidate = sums.means
     return Contrast(
