@@ -22,7 +22,7 @@ from analytics.stats.spending import Boundaries
 from analytics.stats.sums import Strata
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from analytics.stats.contrast import Contrast
@@ -162,14 +162,8 @@ def horizon_p_values(
         if contrast.rates is not None:
             z = _skewed(z, arms)
         p = np.ones(z.shape)
-        for index, concentration in enumerate(CONCENTRATIONS):
-            chosen = usable & (power == index)
-            if not chosen.any():
-                continue
-            table, looks = horizon.table(maturity, float(concentration))
-            for column, look in enumerate(looks):
-                cells = np.flatnonzero(chosen[:, look])
-                p[cells, look] = table.p_value(z[cells, look], column)
+        for cells, look, table, column in _by_table(usable, power, horizon, maturity):
+            p[cells, look] = table.p_value(z[cells, look], column)
         if contrast.rates is not None and horizon.final is not None:
             never = arms.both_arms[:, horizon.final] & ~usable.any(axis=1)
             p[never, horizon.final] = final_p_value(arms, horizon.final)[never]
@@ -205,17 +199,24 @@ def horizon_bound(
     power = _concentration(sums, usable, horizon, maturity)
     deviation = np.sqrt(np.where(usable, contrast.variance, 0.0))
     low = np.full(usable.shape, -np.inf)
+    for cells, look, table, column in _by_table(usable, power, horizon, maturity):
+        critical = z_to_t(table.critical(level[cells], column), contrast.degrees[cells, look])
+        reach = np.where(np.isfinite(critical), critical, np.inf) * deviation[cells, look]
+        low[cells, look] = contrast.effect[cells, look] - reach
+    return np.asarray(low.max(axis=1, initial=-np.inf), dtype=np.float64)
+
+
+def _by_table(
+    usable: BoolArray, power: IndexArray, horizon: Horizon, maturity: timedelta
+) -> Iterator[tuple[IndexArray, int, Boundaries, int]]:
+    """The cells that take part at each spending look, with their boundaries and the column of the look there."""
     for index, concentration in enumerate(CONCENTRATIONS):
         chosen = usable & (power == index)
         if not chosen.any():
             continue
         table, looks = horizon.table(maturity, float(concentration))
         for column, look in enumerate(looks):
-            cells = np.flatnonzero(chosen[:, look])
-            critical = z_to_t(table.critical(level[cells], column), contrast.degrees[cells, look])
-            reach = np.where(np.isfinite(critical), critical, np.inf) * deviation[cells, look]
-            low[cells, look] = contrast.effect[cells, look] - reach
-    return np.asarray(low.max(axis=1, initial=-np.inf), dtype=np.float64)
+            yield np.flatnonzero(chosen[:, look]), int(look), table, column
 
 
 def _usable(sums: TwoArmSums, contrast: Contrast, horizon: Horizon, first_look: IndexArray) -> BoolArray:
