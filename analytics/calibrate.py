@@ -25,7 +25,8 @@ from analytics.metric_tests import MetricTest, margins
 from analytics.metrics import Metric, MetricKind
 from analytics.placebo import BY_USER, Traffic, base_traffic, injected
 from analytics.promotions import CONCURRENT, Promotion, find_promotion
-from analytics.report.model import Calibration, CalibrationCell, CalibrationRow, Verdict
+from analytics.report.calibration import Calibration, CalibrationCell, CalibrationRow
+from analytics.report.model import Verdict
 from analytics.stats.family import NEVER, Tested
 from analytics.stats.horizon import Horizon
 from analytics.stats.wilson import wilson_upper

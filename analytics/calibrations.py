@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from analytics.report.as_json import calibration_to_dict
-from analytics.report.model import Calibration, CalibrationCell, CalibrationRow
+from analytics.report.calibration import Calibration, CalibrationCell, CalibrationRow
 from sql import statements
 
 if TYPE_CHECKING:

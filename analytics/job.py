@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
@@ -40,8 +39,8 @@ from analytics.outcome_names import by_kind
 from analytics.periods import with_periods
 from analytics.pooling import pooled
 from analytics.promotions import BEFORE_AFTER, MIRRORED, PRE_PERIOD, Promotion, find_promotion
-from analytics.report import as_json
-from analytics.report.model import Check, CheckStatus, Report
+from analytics.report.findings import check_order
+from analytics.report.model import Check, Report
 from analytics.shared_versions import compare_shared
 from analytics.stats.horizon import Horizon
 from analytics.steps import StepSource
@@ -52,8 +51,6 @@ from analytics.validity import Validity, examine
 from analytics.verdict import BETWEEN_ARMS, Judgement, between_arms_until, judge, overall
 from sql import statements
 from sql.access import Access
-
-_SEVERITY = (CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.PASS)
 
 
 def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
@@ -169,7 +166,7 @@ def _report(
     losses: Sequence[ScoreLoss] = (),
 ) -> Report:
     """Judge a window of traces, given what the checks found."""
-    found_checks = tuple(sorted(found, key=lambda check: _SEVERITY.index(check.status)))
+    found_checks = tuple(sorted(found, key=check_order))
     shared = None
     if by_time is None:
 
@@ -297,26 +294,6 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
 
 def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(pl.from_arrow(store.read(question, parameters)))
-
-
-def store_report(store: Access, report: Report) -> None:
-    """Keep a report in the store; the same report is kept once."""
-    body = as_json.render(report)
-    identity = f"{report.promotion.name}\n{report.as_of.isoformat()}\n{report.fingerprint}"
-    moment = pa.timestamp("us")
-    row = {
-        "report_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
-        "promotion": report.promotion.name,
-        "as_of": report.as_of,
-        "generated_at": report.generated_at,
-        "data_watermark": report.data_watermark,
-        "fingerprint": report.fingerprint,
-        "overall": report.overall.value,
-        "body": body,
-    }
-    times = {"as_of", "generated_at", "data_watermark"}
-    schema = pa.schema({key: moment if key in times else pa.string() for key in row})
-    store.write({"reports": pa.Table.from_pylist([row], schema)})
 
 
 def _fingerprint(given: tuple[object, ...], window: pl.DataFrame, pre_period: pl.DataFrame) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from analytics.metrics import MetricKind
-from analytics.report.model import ArmValue, StratumDifference
+from analytics.report.model import StratumDifference
 from analytics.report.text import name as fit
+from analytics.report.values import ArmValue
 from analytics.stats.contrast import RATIO_SCALES, mean_difference
 from analytics.stats.heterogeneity import heterogeneity_p_value
 from analytics.steps import TOOL

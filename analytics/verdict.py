@@ -13,16 +13,8 @@ from analytics.family_members import members
 from analytics.metric_tests import Finding, MetricTest, findings, metric_test
 from analytics.metrics import EVALUATION_PREFIX, Metric, MetricKind
 from analytics.report import formatting
-from analytics.report.model import (
-    ArmValue,
-    Check,
-    CheckStatus,
-    CohortResult,
-    Decision,
-    MetricResult,
-    Verdict,
-    WatchItem,
-)
+from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Verdict, WatchItem
+from analytics.report.values import ArmValue
 from analytics.stats.before_after import FEWEST_DAYS_BEFORE
 from analytics.stats.evidence import MINIMUM_UNITS
 from analytics.stats.failure import Failure

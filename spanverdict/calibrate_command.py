@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from analytics.calibrate import Plan, calibrate, read_traffic
 from analytics.calibrations import store_calibration
 from analytics.placebo import TooLittleTrafficError
+from analytics.report.calibration import Calibration
 from analytics.report.calibration_table import render_calibration
-from analytics.report.model import Calibration
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import FORMATS, write_file, write_rows

@@ -25,11 +25,12 @@ from rich.progress import track
 
 from analytics.derive import derive
 from analytics.feedback_file import read_feedback
-from analytics.job import run_report, store_report
+from analytics.job import run_report
 from analytics.outcome_matching import match_outcomes
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render
 from analytics.report.model import Report
+from analytics.stored_reports import store_report
 from collector.otlp_json import to_protobuf
 from collector.sender import Sender
 from collector.signals import Signal

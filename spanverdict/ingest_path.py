@@ -8,7 +8,8 @@ from pathlib import Path
 from collector.content import Content
 from collector.ingest import Ingest, Limits
 from collector.redact import Action, ContentPolicy, content_policy
-from spanverdict.config import Config, ConfigError, ContentConfig
+from spanverdict.config import Config, ConfigError
+from spanverdict.config_sections import ContentConfig
 from sql.journaled_writer import JournaledWriter
 from sql.store import Store
 

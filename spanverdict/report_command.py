@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from analytics.job import run_report, store_report
+from analytics.job import run_report
 from analytics.report import FORMATS, exit_status, render
+from analytics.stored_reports import store_report
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
 from spanverdict.output import write_file

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from spanverdict.config import check_address
+from spanverdict.config_sections import check_address
 from spanverdict.options import Settings, store_options
 from spanverdict.serve import serve
 from sql.access import ServerFile

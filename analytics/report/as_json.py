@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
+from analytics.report.calibration import Calibration, CalibrationRow
+from analytics.report.findings import check_order, metric_names
 from analytics.report.formatting import iso
 from analytics.report.headline import headline
 from analytics.report.model import (
     SCHEMA_VERSION,
-    ArmValue,
     Attribution,
-    Calibration,
-    CalibrationRow,
     Check,
     CohortResult,
     Composition,
@@ -27,6 +28,7 @@ from analytics.report.model import (
     SharedVersions,
     StepDifference,
 )
+from analytics.report.values import ArmValue
 
 
 def render(report: Report) -> str:
@@ -55,14 +57,16 @@ def to_dict(report: Report) -> dict[str, Any]:
                 {"since": iso(since), "candidate_share": _number(share)} for since, share in promotion.share_changes
             ],
         },
-        "generated_at": iso(report.generated_at),
+        # The moment that the report speaks of: the same data, moment and configuration give the same bytes.
+        "generated_at": iso(report.as_of),
         "as_of": iso(report.as_of),
         "data_watermark": None if report.data_watermark is None else iso(report.data_watermark),
         "fingerprint": report.fingerprint,
         "alpha": _number(report.alpha),
         "overall": report.overall.value,
         "headline": headline(report),
-        "checks": [_check(check) for check in sorted(report.checks, key=_check_order)],
+        "checks": [_check(check) for check in sorted(report.checks, key=check_order)],
+        "metric_order": list(metric_names(report)),
         "cohorts": _cohorts(report.cohorts),
         "watch_list": [
             {"cohort": item.cohort, "metric": item.metric, "e_value": _number(item.e_value)}
@@ -70,7 +74,19 @@ def to_dict(report: Report) -> dict[str, Any]:
         ],
         "shared_versions": None if report.shared is None else _shared(report.shared),
         "calibration": None if report.calibration is None else calibration_to_dict(report.calibration, by_cohort=False),
+        "evidence": _plain(asdict(report.evidence)),
     }
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 (what JSON holds)
+    """What dataclasses hold, as JSON holds it."""
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return _number(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _cohorts(cohorts: Iterable[CohortResult]) -> list[dict[str, Any]]:
@@ -134,11 +150,6 @@ def _calibration_row(row: CalibrationRow, *, by_cohort: bool) -> dict[str, Any]:
         for cell in row.cohorts
     ]
     return {**told, "cohorts": cells}
-
-
-def _check_order(check: Check) -> tuple[int, str, str, str]:
-    severity = ["fail", "warn", "pass"].index(check.status)
-    return severity, check.check, check.cohort or "", check.detail
 
 
 def _check(check: Check) -> dict[str, Any]:

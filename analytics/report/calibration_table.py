@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analytics.report import formatting
+from analytics.report.calibration import Calibration, CalibrationCell, CalibrationRow
 from analytics.report.calibration_words import NOTHING, day_of, percent, share_of, size_of, times, traffic_of
-from analytics.report.model import Calibration, CalibrationCell, CalibrationRow
 from analytics.report.pages import pages
 from analytics.report.text import name, visible
 

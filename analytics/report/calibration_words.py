@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analytics.report import formatting
-from analytics.report.model import Calibration, CalibrationRow
+from analytics.report.calibration import Calibration, CalibrationRow
 from analytics.report.text import name
 
 NOTHING = "-"

@@ -198,8 +198,12 @@ def shared_cohorts(report: Report) -> tuple[SharedCohort, ...]:
     return tuple(found)
 
 
+def check_order(check: Check) -> tuple[int, str, str, str]:
+    """The order of checks: failed ones first, then by name, cohort and detail."""
+    severity = (CheckStatus.FAIL, CheckStatus.WARN, CheckStatus.PASS).index(check.status)
+    return severity, check.check, check.cohort or "", check.detail
+
+
 def checks_with(report: Report, *statuses: CheckStatus) -> tuple[Check, ...]:
     """The validity checks with one of the statuses, failed ones first."""
-    order = list(CheckStatus)[::-1]
-    chosen = [check for check in report.checks if check.status in statuses]
-    return tuple(sorted(chosen, key=lambda check: order.index(CheckStatus(check.status))))
+    return tuple(sorted((check for check in report.checks if check.status in statuses), key=check_order))

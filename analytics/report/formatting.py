@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from analytics.promotions import BEFORE_AFTER, EVERYTHING, HELD_OUT, MIRRORED, Promotion
-from analytics.report.model import ArmValue, CohortResult, Decision, MetricResult, StepDifference, Verdict
+from analytics.report.model import CohortResult, Decision, MetricResult, StepDifference, Verdict
 from analytics.report.text import name
+from analytics.report.values import ArmValue
 
 if TYPE_CHECKING:
     from analytics.report.findings import Maturing

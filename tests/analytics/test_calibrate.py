@@ -19,9 +19,9 @@ from analytics.metrics import Metric, MetricKind
 from analytics.placebo import base_traffic
 from analytics.pooling import PoolingRules
 from analytics.promotions import CONCURRENT, Promotion
+from analytics.report.calibration import Calibration, CalibrationRow
 from analytics.report.calibration_table import render_calibration
 from analytics.report.calibration_words import footnote
-from analytics.report.model import Calibration, CalibrationRow
 from analytics.simulation.draw import PROMOTED_AT, Size, draw_days
 from analytics.simulation.scenarios import SCENARIOS
 from analytics.stats.wilson import wilson_upper

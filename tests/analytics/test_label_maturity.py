@@ -9,15 +9,8 @@ import pytest
 
 from analytics.label_maturity import maturity_checks, with_maturity
 from analytics.metrics import Metric, MetricKind
-from analytics.report.model import (
-    ArmValue,
-    CheckStatus,
-    CohortResult,
-    Decision,
-    MaturityState,
-    MetricResult,
-    Verdict,
-)
+from analytics.report.model import CheckStatus, CohortResult, Decision, MaturityState, MetricResult, Verdict
+from analytics.report.values import ArmValue
 
 START = datetime(2026, 11, 2)
 HOUR = timedelta(hours=1)

@@ -22,7 +22,8 @@ from analytics.job_options import JobOptions
 from analytics.metrics import OutcomeRule
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render
-from analytics.report.model import ArmValue, Check, CheckStatus, MetricResult, Report, Verdict
+from analytics.report.model import Check, CheckStatus, MetricResult, Report, Verdict
+from analytics.report.values import ArmValue
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
 from sql.store import Store

@@ -15,14 +15,8 @@ from analytics.evaluator_checks import EvaluatorContext
 from analytics.maturity import Maturity
 from analytics.metrics import Metric, metrics_for
 from analytics.missing_scores import ScoreLoss, score_losses, within_bounds
-from analytics.report.model import (
-    ArmValue,
-    CheckStatus,
-    CohortResult,
-    Decision,
-    MetricResult,
-    Verdict,
-)
+from analytics.report.model import CheckStatus, CohortResult, Decision, MetricResult, Verdict
+from analytics.report.values import ArmValue
 from analytics.verdict import judge
 
 START = datetime(2026, 11, 2)

@@ -10,7 +10,8 @@ import pytest
 from click.testing import Result
 
 from collector.credentials import token_hash
-from spanverdict.config import ConfigError, ServerConfig, load
+from spanverdict.config import ConfigError, load
+from spanverdict.config_sections import ServerConfig
 from spanverdict.listeners import exposures
 
 HASH = "ab" * 32

@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from analytics.promotions import Promotion
+from analytics.report.calibration import Calibration, CalibrationRow
 from analytics.report.model import (
-    ArmValue,
     Attribution,
-    Calibration,
-    CalibrationRow,
     Check,
     CheckStatus,
     CohortResult,
@@ -24,6 +22,7 @@ from analytics.report.model import (
     StratumDifference,
     Verdict,
 )
+from analytics.report.values import ArmValue
 
 PROMOTION = Promotion(
     name="refunds-v2",

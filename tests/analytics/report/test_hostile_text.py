@@ -13,8 +13,9 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from analytics.report import FORMATS, render
-from analytics.report.model import ArmValue, Check, CheckStatus, Decision, Report, Verdict
+from analytics.report.model import Check, CheckStatus, Decision, Report, Verdict
 from analytics.report.text import visible
+from analytics.report.values import ArmValue
 
 HOSTILE = {
     "markup": "<script>alert(1)</script><img src=x onerror=alert(1)>",

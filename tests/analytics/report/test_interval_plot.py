@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.report.interval_plot import WIDTH, interval_plot
-from analytics.report.model import ArmValue, MetricResult, Verdict
+from analytics.report.model import MetricResult, Verdict
+from analytics.report.values import ArmValue
 
 NUMBERS = st.floats(-1e9, 1e9, allow_nan=False).map(lambda number: round(number, 3))
 

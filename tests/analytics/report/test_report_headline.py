@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from analytics.report import exit_status, headline
-from analytics.report.model import ArmValue, Check, CheckStatus, Composition, Decision, Report, Verdict
+from analytics.report.model import Check, CheckStatus, Composition, Decision, Report, Verdict
+from analytics.report.values import ArmValue
 
 
 def test_names_the_gravest_regression(report: Report) -> None:
