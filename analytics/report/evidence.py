@@ -5,7 +5,7 @@ None of it takes part in a verdict; all of it helps a person to see why one was 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from analytics.report.values import ArmValue
@@ -13,7 +13,10 @@ from analytics.report.values import ArmValue
 
 @dataclass(frozen=True)
 class DayValues:
-    """Both arms on one day (UTC)."""
+    """Both arms on one day (UTC): the traces that began on it and whose value is final.
+
+    An arm without such traces, or whose labels are not final yet, has the value None.
+    """
 
     day: date
     base: ArmValue
@@ -28,7 +31,7 @@ class OverTime:
         cohort: its cohort.
         metric: its metric.
         unit: of the values: that of the cell's result.
-        days: the days with traces in either arm, in order.
+        days: the days on which traces of either arm began, in order.
     """
 
     cohort: str
@@ -48,7 +51,7 @@ class Distribution:
         probabilities: where the curves are read, ascending, between 0 and 1.
         base: the base arm's quantiles; None where the arm has too few traces for the place.
         candidate: the candidate arm's.
-        n: arm → traces with a value.
+        n: arm → values: as many as the metrics of that quantity rest on.
     """
 
     cohort: str
@@ -75,6 +78,7 @@ class Usage:
         output_tokens: mean.
         reasoning_tokens: mean of the output tokens that were reasoning.
         calls: mean number of model calls.
+        n: mean → the traces it rests on: those that tell it.
     """
 
     cohort: str
@@ -87,6 +91,7 @@ class Usage:
     output_tokens: float | None
     reasoning_tokens: float | None
     calls: float | None
+    n: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,16 @@ class Attempts:
         fell_back: chains with a fallback to another model.
         rescued: chains that a later attempt brought to a good end.
         failed: chains without a good end.
-        extra_cost: known cost of all attempts but the last of each chain, as a mean over chains (USD); None where
-            unknown.
+        extra_cost: known cost of all attempts but the last of each chain, as a mean over chains (USD); None where of
+            no chain with several attempts it is known.
+        unpriced: chains with several attempts of which that cost is not known in whole; with any, ``extra_cost`` is the
+            least that it can be.
+        retry_rate: share of chains with a retry; where a sampler's weights are in use, of what the traces stand for. So
+            are the others.
+        repair_rate: with a schema repair.
+        fallback_rate: with a fallback.
+        rescue_rate: rescued.
+        failure_rate: failed.
     """
 
     cohort: str
@@ -117,6 +130,12 @@ class Attempts:
     rescued: int
     failed: int
     extra_cost: float | None
+    unpriced: int = 0
+    retry_rate: float | None = None
+    repair_rate: float | None = None
+    fallback_rate: float | None = None
+    rescue_rate: float | None = None
+    failure_rate: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, date, datetime, timedelta
+from statistics import NormalDist
 from typing import Any
 
 import pytest
 
 from analytics.promotions import Promotion
 from analytics.report.calibration import Calibration, CalibrationRow
+from analytics.report.evidence import Attempts, DayValues, Distribution, Evidence, OverTime, Usage
 from analytics.report.model import (
     Attribution,
     Check,
@@ -58,6 +61,113 @@ BEGINS = Attribution(
     summary="In policy_exception it begins at retrieval policies, which found nothing in 14.3 % of traces (base 5.2 %);"
     " such traces account for 90 % of the difference; easy carries 80 % of it with 63 % of the traces.",
 )
+
+
+FORTNIGHT = tuple(date(2026, 11, 2) + timedelta(days=number) for number in range(14))
+PLACES = (0.01, *(number / 20 for number in range(1, 20)), 0.975, 0.99, 0.995)
+
+
+def fail_rates(per_day: int, rate: float, number: int) -> ArmValue:
+    """An arm's day: some traces more or fewer, a rate that goes up and down."""
+    n = per_day + number % 5 - 2
+    return ArmValue(n, max(0, round(n * rate * (1 + 0.3 * math.sin(1.7 * number)))) / n)
+
+
+def over_time(cohort: str, metric: str, per_day: int, base: float, candidate: float) -> OverTime:
+    """A rate of both arms over the fortnight; the newest labels are not final, and one day nobody judged."""
+    days = [
+        DayValues(day, fail_rates(per_day, base, number), fail_rates(per_day, candidate, number + 2))
+        for number, day in enumerate(FORTNIGHT)
+    ]
+    days[6] = DayValues(FORTNIGHT[6], days[6].base, ArmValue(0, None))
+    days[-1] = DayValues(FORTNIGHT[-1], ArmValue(0, None), ArmValue(0, None))
+    return OverTime(cohort, metric, "rate", tuple(days))
+
+
+def curve(median: float, spread: float, n: int, digits: int) -> tuple[float | None, ...]:
+    """Quantiles of a lognormal distribution, where five traces lie beyond."""
+    return tuple(
+        round(median * math.exp(spread * NormalDist().inv_cdf(place)), digits)
+        if n * min(place, 1 - place) >= 5
+        else None
+        for place in PLACES
+    )
+
+
+def evidence() -> Evidence:
+    """A fortnight's evidence for the incident."""
+    sizes = {"chargeback": (1204, 1187), "out_of_domain": (34, 34), "policy_exception": (1102, 1096)}
+    return Evidence(
+        over_time=(
+            over_time("chargeback", "task_completion_fail_rate", 86, 0.221, 0.094),
+            over_time("policy_exception", "groundedness_fail_rate", 79, 0.061, 0.098),
+            over_time("policy_exception", "schema_repair_rate", 79, 0.004, 0.019),
+        ),
+        distributions=tuple(
+            Distribution(
+                cohort,
+                quantity,
+                unit,
+                PLACES,
+                curve(median, spread, base, digits),
+                curve(median * ratio, spread * 1.1, candidate, digits),
+                {"base": base, "candidate": candidate},
+            )
+            for cohort, (base, candidate) in sizes.items()
+            for quantity, unit, median, spread, ratio, digits in (
+                ("latency", "ms", 1450.0, 0.45, 0.97, 1),
+                ("cost", "usd", 0.00104, 0.4, 1.02, 7),
+            )
+            if quantity == "latency" or cohort != "out_of_domain"
+        ),
+        usage=tuple(
+            Usage(
+                cohort,
+                arm,
+                traces,
+                cost=None if cohort == "out_of_domain" else 0.0012346 if arm == "base" else 0.0012401,
+                unpriced=traces if cohort == "out_of_domain" else 3 if arm == "candidate" else 0,
+                input_tokens=1840.2 if arm == "base" else 1836.9,
+                cache_read_tokens=512.4 if arm == "base" else None,
+                output_tokens=212.4 if arm == "base" else 214.1,
+                reasoning_tokens=None,
+                calls=2.04 if arm == "base" else 2.11,
+                n={
+                    "cost": 0 if cohort == "out_of_domain" else traces - (3 if arm == "candidate" else 0),
+                    "input_tokens": traces,
+                    "cache_read_tokens": traces if arm == "base" else 0,
+                    "output_tokens": traces,
+                    "reasoning_tokens": 0,
+                    "calls": traces,
+                },
+            )
+            for cohort, both in sizes.items()
+            for arm, traces in zip(("base", "candidate"), both, strict=True)
+        ),
+        attempts=tuple(
+            Attempts(
+                cohort,
+                arm,
+                chains=2 * traces,
+                attempts=1.01 if arm == "base" else 1.03,
+                retried=traces // 90,
+                repaired=repaired,
+                fell_back=traces // 400,
+                rescued=traces // 120,
+                failed=traces // 300,
+                extra_cost=None if cohort == "out_of_domain" else 0.0000121 if arm == "base" else 0.0000388,
+                unpriced=1 if cohort == "policy_exception" else 0,
+                retry_rate=(traces // 90) / (2 * traces),
+                repair_rate=repaired / (2 * traces),
+                fallback_rate=(traces // 400) / (2 * traces),
+                rescue_rate=(traces // 120) / (2 * traces),
+                failure_rate=(traces // 300) / (2 * traces),
+            )
+            for cohort, both in sizes.items()
+            for arm, traces in zip(("base", "candidate"), both, strict=True)
+            for repaired in (21 if (cohort, arm) == ("policy_exception", "candidate") else traces // 250,)
+        ),
+    )
 
 
 def incident() -> Report:
@@ -276,6 +386,7 @@ def incident() -> Report:
             traces=28_412,
             injections=20,
         ),
+        evidence=evidence(),
     )
 
 
