@@ -167,7 +167,7 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
 def freeze(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Metric], *, as_of: datetime) -> Frozen:
     """Fix what has to be before traces are added up; the arguments are those of :func:`cells`."""
     metrics = tuple(metrics)
-    window = _window(traces, metrics, as_of)
+    window = compared_rows(traces, metrics, as_of)
     earlier = prepared(pre_period, as_of).filter(pl.col("arm") == "base")
 
     def of(metric: Metric) -> FrozenMetric:
@@ -191,7 +191,7 @@ def partial_cells(traces: pl.DataFrame, frozen: Frozen, metrics: Iterable[Metric
     metrics = tuple(metrics)
     ended = prepared(traces, as_of).with_columns(day=pl.col("end_time").dt.date())
     counted = ended.group_by(_COUNTED).agg(n=pl.len().cast(pl.Int64)).sort(_COUNTED)
-    window = _window(traces, metrics, as_of)
+    window = compared_rows(traces, metrics, as_of)
     return PartialCells(
         counted,
         {
@@ -222,7 +222,8 @@ def finished(partial: PartialCells, frozen: Frozen, metrics: Iterable[Metric], *
     return Cells(cohorts, axes.looks, totals, by_metric, expected, began)
 
 
-def _window(traces: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> pl.DataFrame:
+def compared_rows(traces: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> pl.DataFrame:
+    """What cells add up, as :func:`analytics.values.prepared` gives it: traces, or of pairs one row per arm."""
     window = prepared(traces, as_of)
     return prepared(one_row_per_arm(window, metrics), as_of) if PAIR in window.columns else window
 

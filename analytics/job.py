@@ -19,6 +19,7 @@ from analytics.conditions import read_conditions, read_requests, with_conditions
 from analytics.datasets import find_items
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evaluators import with_passed
+from analytics.evidence import gather_evidence
 from analytics.held_out import (
     as_pairs,
     compared,
@@ -73,7 +74,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         window, mirror_checks = read_mirrored(store, promotion, options.prices, as_of)
         metrics = report_metrics(promotion, options, window, {})
         report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
-        return replace(report, cohorts=with_attribution(report.cohorts, window, None, metrics, as_of=as_of))
+        return _explained(report, window, None, metrics)
     read = read_traces(store, promotion, options, as_of)
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
@@ -100,8 +101,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     report = _report(
         promotion, options, window, pre_period, metrics, read_checks, as_of=as_of, now=now, losses=validity.losses
     )
-    cohorts = with_attribution(report.cohorts, window, read.steps, metrics, as_of=as_of)
-    named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in cohorts)
+    report = _explained(report, window, read.steps, metrics)
+    named = tuple(replace(cohort, pooled=together.get(cohort.cohort, ())) for cohort in report.cohorts)
     calibration = find_calibration(store, promotion, options, as_of=as_of)
     return replace(report, cohorts=named, calibration=calibration)
 
@@ -129,8 +130,16 @@ def _report_by_time(
         by_time=found,
         losses=validity.losses,
     )
-    cohorts = with_attribution(report.cohorts, found.compared, read.steps, metrics, as_of=as_of, by_day=True)
-    return replace(report, cohorts=cohorts)
+    return _explained(report, found.compared, read.steps, metrics, by_day=True)
+
+
+def _explained(
+    report: Report, window: pl.DataFrame, steps: StepSource | None, metrics: tuple[Metric, ...], *, by_day: bool = False
+) -> Report:
+    """Add where regressions begin, and what is shown beside the verdicts."""
+    as_of = report.as_of
+    cohorts = with_attribution(report.cohorts, window, steps, metrics, as_of=as_of, by_day=by_day)
+    return replace(report, cohorts=cohorts, evidence=gather_evidence(cohorts, window, steps, metrics, as_of=as_of))
 
 
 def report_metrics(

@@ -95,11 +95,11 @@ def level_one(values: pl.DataFrame, thresholds: pl.DataFrame | None, metric: Met
         *(name for name in _KEYS if name != PAIR),
         pair.alias(PAIR),
         n=pl.lit(1, dtype=pl.Int64),
-        weight=_fixed(weight),
-        weight_squared=_fixed(weight**2),
-        tested=_fixed(weight * tested_value(metric)),
-        above=_fixed(weight * above.cast(pl.Float64)),
-        shown=_fixed(weight * pl.col("value")),
+        weight=fixed_point(weight),
+        weight_squared=fixed_point(weight**2),
+        tested=fixed_point(weight * tested_value(metric)),
+        above=fixed_point(weight * above.cast(pl.Float64)),
+        shown=fixed_point(weight * pl.col("value")),
     )
     kept = metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL)
     return LevelOne(
@@ -110,7 +110,8 @@ def level_one(values: pl.DataFrame, thresholds: pl.DataFrame | None, metric: Met
     )
 
 
-def _fixed(value: pl.Expr) -> pl.Expr:
+def fixed_point(value: pl.Expr) -> pl.Expr:
+    """A value as a whole number of :data:`ONE`-ths, whose sums do not depend on the order."""
     return (value.cast(pl.Float64) * ONE).round().clip(-_LARGEST, _LARGEST).cast(pl.Int128)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PAIR = "pair"
 """The column that tells which rows of the two arms belong together, within a cohort."""
 
-_DESCRIPTIONS = ("trace_id", "unit")
+_DESCRIPTIONS = ("trace_id", "unit", "start_time")
 
 
 def one_row_per_arm(traces: pl.DataFrame, metrics: Sequence[Metric]) -> pl.DataFrame:
@@ -35,8 +35,8 @@ def one_row_per_arm(traces: pl.DataFrame, metrics: Sequence[Metric]) -> pl.DataF
             of the values that are known.
 
     Returns:
-        One row per cohort, pair and arm, with ``trace_id`` and ``unit`` of the earliest run. ``end_time`` is that of
-        the pair's last run in either arm: then the pair is complete, and is looked at.
+        One row per cohort, pair and arm, with ``trace_id``, ``unit`` and ``start_time`` of the earliest run. ``end_time``
+        is that of the pair's last run in either arm: then the pair is complete, and is looked at.
     """
     kinds = {metric.column: metric.kind for metric in metrics if metric.column in traces.columns}
     values = (

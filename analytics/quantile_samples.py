@@ -23,7 +23,12 @@ _Samples = tuple[QuantileSample | None, QuantileSample | None]
 
 def weighted_quantile(rows: pl.DataFrame, probability: float) -> float:
     """The quantile of what the traces stand for; ``rows`` have ``value``, ascending, and ``weight``."""
-    return QuantileSample(rows["value"].to_numpy(), 1.0, 0.0, _weights(rows, {})).quantile(probability)
+    return float(weighted_quantiles(rows, (probability,))[0])
+
+
+def weighted_quantiles(rows: pl.DataFrame, probabilities: Sequence[float]) -> FloatArray:
+    """Several at once."""
+    return QuantileSample(rows["value"].to_numpy(), 1.0, 0.0, _weights(rows, {})).quantiles(probabilities)
 
 
 def shown_quantiles(level: LevelOne, axes: Axes) -> FloatArray:

@@ -11,6 +11,12 @@ from analytics.pricing import usd
 if TYPE_CHECKING:
     from analytics.promotions import Promotion
 
+PARTS = ("cache_read_tokens", "reasoning_tokens")
+"""Parts of the input and of the output."""
+
+TOKENS = ("input_tokens", "output_tokens", *PARTS)
+"""The counts that are added up by trace."""
+
 
 def models(calls: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
     """The arm of each trace, its first and last model, and its number of LLM calls.
@@ -41,10 +47,13 @@ def usage(calls: pl.DataFrame) -> pl.DataFrame:
     A trace in which every call was rejected used nothing, and that is known.
     """
     counted = pl.col("is_counted")
+    # No embedding is read from a cache of prompts, or reasons.
+    embedding = pl.col("gen_ai_span_kind").eq_missing("EMBEDDING")
+    calls = calls.with_columns(pl.when(embedding).then(pl.col(PARTS).fill_null(0)).otherwise(pl.col(PARTS)))
     sums = calls.group_by("trace_id").agg(
         *(
             pl.when(~(counted & pl.col(name).is_null()).any()).then(pl.col(name).filter(counted).sum()).alias(name)
-            for name in ("input_tokens", "output_tokens", "cost_usd")
+            for name in (*TOKENS, "cost_usd")
         ),
         pl.col("priced_tokens", "unpriced_tokens").filter(counted).sum(),
         unpriced_calls=(counted & pl.col("cost_usd").is_null()).sum().cast(pl.Int64),

@@ -23,7 +23,7 @@ from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_wor
 from analytics.span_tree import SpanTree
 from analytics.steps import STEP_COLUMNS, StepSource
 from analytics.strata import with_strata
-from analytics.trace_calls import listed, models, usage, versioned
+from analytics.trace_calls import TOKENS, listed, models, usage, versioned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -138,11 +138,11 @@ def trace_frame(
         One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
         ``trace_id, start_time, end_time, latency_ms, cohort, stratum, arm, unit, user_id, conversation_id, services,
         prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
-        output_tokens, cost_usd, priced_tokens, unpriced_tokens, unpriced_calls, unpriced_models, error,
-        tool_errors, retries, schema_repairs, fallbacks, missing_root, orphaned_spans, dropped_attributes``, one
-        ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of feedback seen (Float64:
-        1.0 the bad thing, 0.0 not, null unknown or not yet final). With it the maturities of these columns,
-        and what the traces' steps can be found from.
+        output_tokens, cache_read_tokens, reasoning_tokens, cost_usd, priced_tokens, unpriced_tokens,
+        unpriced_calls, unpriced_models, error, tool_errors, retries, schema_repairs, fallbacks, missing_root,
+        orphaned_spans, dropped_attributes``, one ``evaluation:<name>`` per evaluator seen and one
+        ``outcome:<name>`` per kind of feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or not
+        yet final). With it the maturities of these columns, and what the traces' steps can be found from.
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
     now = pl.lit(as_of, dtype=pl.Datetime("ns"))
@@ -216,8 +216,7 @@ _FRAME_COLUMNS = (
     "first_model",
     "last_model",
     "llm_calls",
-    "input_tokens",
-    "output_tokens",
+    *TOKENS,
     "cost_usd",
     "priced_tokens",
     "unpriced_tokens",

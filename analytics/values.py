@@ -10,6 +10,7 @@ from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, only_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 ARMS = ("base", "candidate")
@@ -50,13 +51,14 @@ def prepared(frame: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     )
 
 
-def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.DataFrame:
+def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime, *, also: Sequence[str] = ()) -> pl.DataFrame:
     """The final, finite values of one metric.
 
     Args:
         frame: as :func:`prepared` gives it.
         metric: the metric.
         as_of: only values that were final by then count (UTC, naive).
+        also: further columns of the frame to keep.
 
     Returns:
         ``cohort, stratum, period, arm, unit, trace_id, weight, look, raw, value``, and ``pair`` where the frame has it.
@@ -80,6 +82,7 @@ def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime) -> pl.Da
             "trace_id",
             "weight",
             *paired,
+            *also,
             look=final.dt.date(),
             raw=column.cast(pl.Float64),
         )

@@ -12,6 +12,8 @@ from analytics.stats.bounds import critical_t
 from analytics.stats.contrast import RATIO_SCALES, Contrast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.stats.sums import FloatArray
 
 
@@ -38,10 +40,14 @@ class QuantileSample:
 
     def quantile(self, probability: float) -> float:
         """The sample quantile, linearly interpolated."""
+        return float(self.quantiles((probability,))[0])
+
+    def quantiles(self, probabilities: Sequence[float]) -> FloatArray:
+        """Several at once."""
         if self.weights is None:
-            return float(np.quantile(self.values, probability))
+            return np.asarray(np.quantile(self.values, probabilities), dtype=np.float64)
         shares = (np.cumsum(self.weights) - self.weights / 2) / self.size
-        return float(np.interp(probability, shares, self.values))
+        return np.asarray(np.interp(probabilities, shares, self.values), dtype=np.float64)
 
     def interval(self, probability: float, z: float) -> tuple[float, float] | None:
         """Woodruff's interval: order statistics at the cluster-robust interval of the proportion below.

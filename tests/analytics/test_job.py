@@ -15,13 +15,14 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from analytics.feedback_file import read_feedback
-from analytics.job import run_report, store_report
+from analytics.job import run_report
 from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metrics import MetricOverride
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import BEFORE_AFTER, NoPromotionError, Promotion, end_row, promotion_row
 from analytics.report import as_json
 from analytics.report.model import CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
+from analytics.stored_reports import store_report
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
 from sql.access import RemoteStore

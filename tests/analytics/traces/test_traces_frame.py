@@ -55,6 +55,8 @@ def test_columns_and_types(span: Make, evaluation: Make, feedback: Make, frame: 
         "llm_calls": pl.Int64(),
         "input_tokens": pl.Int64(),
         "output_tokens": pl.Int64(),
+        "cache_read_tokens": pl.Int64(),
+        "reasoning_tokens": pl.Int64(),
         "cost_usd": pl.Float64(),
         "priced_tokens": pl.Int64(),
         "unpriced_tokens": pl.Int64(),

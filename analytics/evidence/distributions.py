@@ -1,0 +1,80 @@
+"""Quantile curves of latency and cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from analytics.quantile_samples import weighted_quantiles
+from analytics.report.evidence import Distribution
+from analytics.values import ARMS, metric_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    import polars as pl
+
+    from analytics.metrics import Metric
+
+PLACES = (0.01, *(number / 20 for number in range(1, 20)), 0.975, 0.99, 0.995)
+"""Where the curves are read."""
+
+BEYOND = 5
+"""So many traces are to be expected beyond a place, on the side where there are fewer, for the curve to be drawn there:
+of as many the number beyond is known to about its half (a Poisson count's standard deviation is its root)."""
+
+_QUANTITIES = {"latency": ("latency_ms", "ms"), "cost": ("cost_usd", "usd")}
+
+
+class _Curve(NamedTuple):
+    """One arm's quantiles, and of how many values they are."""
+
+    quantiles: tuple[float | None, ...]
+    n: int
+
+
+_NO_CURVE = _Curve((None,) * len(PLACES), 0)
+
+
+def distributions(rows: pl.DataFrame, metrics: Sequence[Metric], *, as_of: datetime) -> tuple[Distribution, ...]:
+    """Read the quantile curves of both arms.
+
+    Args:
+        rows: what was compared, as :func:`analytics.cells.compared_rows` gives it.
+        metrics: those that were judged: a quantity is distributed as the first of its metrics has it.
+        as_of: only values that were final by then count (UTC, naive).
+
+    Returns:
+        By cohort, latency before cost; cohorts without any value are left out.
+    """
+    found: dict[str, list[Distribution]] = {}
+    for quantity, (column, unit) in _QUANTITIES.items():
+        metric = next((each for each in metrics if each.column == column), None)
+        if metric is None:
+            continue
+        by_cohort: dict[str, dict[str, _Curve]] = {}
+        for cohort, arm, curve in _curves(metric_values(rows, metric, as_of)):
+            by_cohort.setdefault(cohort, dict.fromkeys(ARMS, _NO_CURVE))[arm] = curve
+        for cohort, curves in by_cohort.items():
+            base, candidate = (curves[arm] for arm in ARMS)
+            n = {arm: curves[arm].n for arm in ARMS}
+            told = Distribution(cohort, quantity, unit, PLACES, base.quantiles, candidate.quantiles, n)
+            found.setdefault(cohort, []).append(told)
+    return tuple(each for cohort in sorted(found) for each in found[cohort])
+
+
+def _curves(values: pl.DataFrame) -> Iterator[tuple[str, str, _Curve]]:
+    ordered = values.sort("cohort", "arm", "value", "unit", "stratum", "weight")
+    start = 0
+    for cohort, arm, n in ordered.group_by("cohort", "arm", maintain_order=True).len().iter_rows():
+        rows = ordered[start : start + n]
+        start += n
+        weights = rows["weight"].to_numpy()
+        # Kish's effective number: weights that differ make traces tell less.
+        size = float(weights.sum() ** 2 / (weights**2).sum())
+        quantiles = weighted_quantiles(rows, PLACES)
+        told = tuple(
+            float(value) if size * min(place, 1 - place) >= BEYOND else None
+            for place, value in zip(PLACES, quantiles, strict=True)
+        )
+        yield cohort, arm, _Curve(told, n)

@@ -1,0 +1,62 @@
+"""What each arm used: cost, tokens and model calls of a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from analytics.level_one import fixed_point
+from analytics.report.evidence import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MEANS = {
+    "cost": "cost_usd",
+    "input_tokens": "input_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "output_tokens": "output_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "calls": "llm_calls",
+}
+"""What is averaged → its column of the traces frame."""
+
+
+def usage_by_arm(ended: pl.DataFrame) -> tuple[Usage, ...]:
+    """Average what the traces of each arm used, over the traces that tell it.
+
+    Args:
+        ended: the traces, as :func:`analytics.values.prepared` gives them; a trace counts as often as its weight says.
+
+    Returns:
+        By cohort and arm, for arms with traces.
+    """
+    return tuple(_usages(ended))
+
+
+def _usages(ended: pl.DataFrame) -> Iterator[Usage]:
+    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in _MEANS.values() if name not in ended.columns]
+    weight = pl.col("weight")
+    known = {name: pl.col(column).is_not_null() for name, column in _MEANS.items()}
+    summed = (
+        ended.with_columns(*absent)
+        .group_by("cohort", "arm")
+        .agg(
+            pl.len(),
+            *(known[name].sum().alias(f"{name} n") for name in _MEANS),
+            *(fixed_point(weight.filter(known[name])).sum().alias(f"{name} weight") for name in _MEANS),
+            *(
+                fixed_point(weight * pl.col(column).cast(pl.Float64)).sum().alias(f"{name} sum")
+                for name, column in _MEANS.items()
+            ),
+        )
+        .sort("cohort", "arm")
+    )
+    for row in summed.iter_rows(named=True):
+        means = {
+            name: float(row[f"{name} sum"]) / float(row[f"{name} weight"]) if row[f"{name} n"] else None
+            for name in _MEANS
+        }
+        n = {name: row[f"{name} n"] for name in _MEANS}
+        yield Usage(row["cohort"], row["arm"], row["len"], unpriced=row["len"] - n["cost"], n=n, **means)
