@@ -35,8 +35,8 @@ def one_row_per_arm(traces: pl.DataFrame, metrics: Sequence[Metric]) -> pl.DataF
             of the values that are known.
 
     Returns:
-        One row per cohort, pair and arm, with ``trace_id``, ``unit`` and ``start_time`` of the earliest run. ``end_time``
-        is that of the pair's last run in either arm: then the pair is complete, and is looked at.
+        One row per cohort, pair and arm, with ``trace_id``, ``unit`` and ``start_time`` of the earliest run. Its
+        ``end_time`` is that of the pair's last run in either arm: then the pair is complete, and is looked at.
     """
     kinds = {metric.column: metric.kind for metric in metrics if metric.column in traces.columns}
     values = (
