@@ -153,6 +153,11 @@ def test_a_regression_is_found_within_pairs(experiment: Experiment) -> None:
     assert report.cohorts[0].decision is Decision.ROLL_BACK
     assert check(report, "unpaired_items").status is CheckStatus.PASS
     assert "sample_ratio" not in {each.check for each in report.checks}, "there is no split of users to check"
+    (errors,) = (each for each in report.evidence.over_time if each.metric == "error_rate")
+    assert [(day.day.day, day.base.n, day.candidate.n) for day in errors.days] == [(2, 300, 0), (3, 0, 300)]
+    assert [(each.arm, each.chains, each.failed) for each in report.evidence.attempts] == [
+        ("base", 300, 60), ("candidate", 300, 82),
+    ]  # fmt: skip
 
 
 def test_equal_runs_show_no_regression_sooner_than_apart(experiment: Experiment) -> None:

@@ -418,6 +418,13 @@ def test_before_and_after(incident: Incident) -> None:
     assert (found.verdict, found.base.n, found.candidate.n) == (Verdict.REGRESSED, 20 * 48, 12 * 48)
     assert "beside the cohorts that stayed" in found.reason
     assert metric(report, "latency_p50").verdict is not Verdict.REGRESSED
+    (errors,) = (each for each in report.evidence.over_time if each.metric == "error_rate")
+    assert [day.day for day in errors.days] == [(earlier + timedelta(days=number)).date() for number in range(32)]
+    assert {(day.base.n, day.candidate.n) for day in errors.days[:20]} == {(48, 0)}
+    assert {(day.base.value, day.candidate.n) for day in errors.days[20:]} == {(None, 48)}
+    assert [(usage.cohort, usage.arm, usage.traces) for usage in report.evidence.usage] == [
+        ("refunds", "base", 20 * 48), ("refunds", "candidate", 12 * 48),
+    ]  # fmt: skip
     checks = {check.check: check for check in report.checks}
     assert "sample_ratio" not in checks
     assert (checks["before_after"].status, checks["both_arms"].status) == (CheckStatus.PASS, CheckStatus.PASS)

@@ -220,6 +220,16 @@ def test_pairs_are_compared(gateway: Gateway) -> None:
     assert "cost" in checks["mirrored_metrics"].detail
     assert "not what users would wait" in checks["mirrored_latency"].detail
     assert "Not one of the 400 requests failed at m0" in checks["mirrored_errors"].detail
+    evidence = report.evidence
+    assert evidence.attempts == (), "no one knows how often the gateway tried"
+    assert [(each.traces, each.cost, each.calls, each.unpriced) for each in evidence.usage] == [
+        (400, None, None, 400)
+    ] * 2
+    assert [(each.quantity, each.n) for each in evidence.distributions] == [
+        ("latency", {"base": 350, "candidate": 350}),
+    ]  # fmt: skip
+    days = {each.metric: each.days for each in evidence.over_time}["error_rate"]
+    assert (len(days), sum(day.candidate.n for day in days)) == (3, 400)
 
 
 def test_users_with_many_requests_weigh_less(gateway: Gateway) -> None:
