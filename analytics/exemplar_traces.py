@@ -10,7 +10,7 @@ from analytics.report.findings import findings, kept_alarms, shown_exemplars
 from analytics.report.model import Report, Verdict
 from analytics.trace_reading import Bounds, read_traces
 from analytics.trace_view import TraceView
-from sql.access import Access
+from sql.access import Reader
 
 OF_EACH_ARM = 2
 """Traces of one arm that a finding shows."""
@@ -25,7 +25,7 @@ _MARGIN = timedelta(days=1)
 """How long before the arms begin a trace of theirs may have begun: clocks differ."""
 
 
-def exemplar_traces(store: Access, report: Report) -> Sequence[TraceView]:
+def exemplar_traces(store: Reader, report: Report) -> Sequence[TraceView]:
     """Read the traces that show what a report found, the gravest finding's first.
 
     They are as the store knows them by the report's own moment.

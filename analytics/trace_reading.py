@@ -19,7 +19,7 @@ from analytics.trace_outcomes import outcome_view
 from analytics.trace_tree import Node, in_reading_order
 from analytics.trace_view import Message, OutcomeView, SpanView, TraceView
 from sql import statements
-from sql.access import Access
+from sql.access import Reader
 
 MOST_SPANS = 20_000
 """Spans of one trace that are looked at to find their order; what begins later is counted as left out."""
@@ -66,7 +66,7 @@ class Bounds:
 
 
 def read_traces(
-    store: Access,
+    store: Reader,
     trace_ids: Sequence[str],
     *,
     bounds: Bounds = Bounds(),
@@ -136,7 +136,7 @@ _Recorded = Mapping[tuple[str, str], tuple[Mapping[str, Any], list[Event]] | str
 """Span → its attributes and events, or why they cannot be shown."""
 
 
-def _recorded(store: Access, chosen: Mapping[str, Sequence[_Placed]]) -> _Recorded:
+def _recorded(store: Reader, chosen: Mapping[str, Sequence[_Placed]]) -> _Recorded:
     spans = [placed for trace in chosen.values() for placed in trace]
     if not spans:
         return {}
@@ -176,7 +176,7 @@ def _events(text: str | None) -> Iterator[Event]:
             yield Event(event["name"], event.get("attributes") or {})
 
 
-def _outcomes(store: Access, trace_ids: Sequence[str], until: datetime | None) -> Mapping[str, list[OutcomeView]]:
+def _outcomes(store: Reader, trace_ids: Sequence[str], until: datetime | None) -> Mapping[str, list[OutcomeView]]:
     found: dict[str, list[OutcomeView]] = defaultdict(list)
     query = {"trace_ids": trace_ids, "until": until, "most_outcomes": MOST_OUTCOMES}
     for row in store.read(statements.read("trace_outcomes"), query).to_pylist() if trace_ids else ():
