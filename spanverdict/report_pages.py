@@ -39,7 +39,8 @@ KEPT_SECONDS = 600.0
 _NICENESS = 10
 
 _BODY = re.compile(r"<body[^>]*>")
-_TRACE_ID = re.compile(r"<code>([0-9a-f]{32})</code>")
+# Not where it is part of another link, or of what unfolds.
+_TRACE_ID = re.compile(r"(?<!<summary>)(?<!\">)<code>([0-9a-f]{32})</code>")
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 
 
