@@ -9,59 +9,12 @@ import polars as pl
 
 from analytics.labels import normal_label
 from analytics.outcome_names import evaluator_key
+from analytics.outcome_words import FAIL_LABELS, PASS_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-PASS_LABELS = frozenset(
-    [
-        "pass",
-        "passed",
-        "success",
-        "succeeded",
-        "successful",
-        "ok",
-        "correct",
-        "right",
-        "grounded",
-        "factual",
-        "faithful",
-        "valid",
-        "relevant",
-        "complete",
-        "completed",
-        "resolved",
-        "compliant",
-        "safe",
-        "clean",
-        "non_toxic",
-        "not_toxic",
-    ]
-)
-FAIL_LABELS = frozenset(
-    [
-        "fail",
-        "failed",
-        "failure",
-        "incorrect",
-        "wrong",
-        "ungrounded",
-        "not_grounded",
-        "hallucinated",
-        "hallucination",
-        "unfaithful",
-        "invalid",
-        "irrelevant",
-        "not_relevant",
-        "incomplete",
-        "unresolved",
-        "noncompliant",
-        "non_compliant",
-        "unsafe",
-        "toxic",
-    ]
-)
 TRUE_LABELS = frozenset(["true", "yes", "y", "t"])
 FALSE_LABELS = frozenset(["false", "no", "n", "f"])
 # Of these evaluators "true" or 1 is the bad answer, or may be: without a rule only an explicit label decides.

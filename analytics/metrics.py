@@ -10,7 +10,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from analytics.outcome_names import KNOWN_OUTCOMES
+from analytics.outcome_words import KNOWN_OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from analytics.outcome_words import KNOWN_OUTCOMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-KNOWN_OUTCOMES = ("thumbs_down", "escalated", "reopened")
-"""These mean the same in every product; any other outcome needs a direction before it can be judged."""
 
 KNOWN_EVALUATORS = (
     "TaskCompletion",

@@ -14,11 +14,15 @@ class Message:
         role: "system", "user", "assistant", "tool", or what the trace says.
         text: what it says, as it was stored: it may be cut, masked or hashed by the content policy.
         direction: "input" or "output" of the span.
+        tool: the tool that it asks for, ``text`` being what it hands to it; None of other messages.
+        note: why the text is not what was said, or not all of it; None where it is.
     """
 
     role: str
     text: str
     direction: str
+    tool: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,13 @@ class SpanView:
         model: the model that answered, else the one that was asked; None of other spans.
         tool: the tool's name; None of other spans.
         offset_ms: from the trace's beginning to the span's.
-        duration_ms: of the span.
+        duration_ms: of the span; None where it ends before it starts.
         error: what went wrong; None where nothing did.
         input_tokens: of the call; None where it does not say.
         output_tokens: of the call; None where it does not say.
         cost: known cost of the call (USD); None where unknown.
         messages: what was said, in order.
+        note: why there are no messages, or not all of them; None where there is nothing to say.
     """
 
     span_id: str
@@ -48,12 +53,13 @@ class SpanView:
     model: str | None
     tool: str | None
     offset_ms: float
-    duration_ms: float
+    duration_ms: float | None
     error: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost: float | None
     messages: tuple[Message, ...]
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from aiohttp import web
@@ -43,6 +43,9 @@ _JSON = "application/json"
 
 _LOG = logging.getLogger("spanverdict.http")
 
+Pages = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers what is asked with GET or HEAD at paths that nothing is posted to."""
+
 _LINGER_SECONDS = 2.0
 """How long what a refused sender still sends is read and dropped, so that it sees the answer."""
 
@@ -58,6 +61,7 @@ class HttpReceiver:
         credentials: who may send.
         tls: None serves in the clear.
         cors_origins: whose pages may send from the browser.
+        pages: what answers people; None answers no one who does not send.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class HttpReceiver:
         credentials: Credentials | None = None,
         tls: ssl.SSLContext | None = None,
         cors_origins: Iterable[str] = (),
+        pages: Pages | None = None,
     ) -> None:
         self._ingest = ingest
         self._admission = admission
@@ -79,6 +84,7 @@ class HttpReceiver:
         self._bodies = BodyReader(max_bytes)
         self._feedback = FeedbackEndpoint(ingest, admission, self._bodies, self._credentials, max_bytes)
         self._cors = Cors(cors_origins)
+        self._pages = pages
         self._runner: web.ServerRunner | None = None
 
     async def start(self, grace_seconds: float) -> int:
@@ -120,6 +126,9 @@ class HttpReceiver:
         if preflight := self._cors.preflight(request):
             return preflight
         feedback = request.path == FEEDBACK_PATH
+        if self._pages and request.method in {"GET", "HEAD"} and not feedback and request.path not in PATHS:
+            # Without a word to other origins: who may send from there may not read here.
+            return await self._pages(request)
         answer = await self._feedback.answer(request) if feedback else await self._answer(request)
         self._cors.allow(request, answer)
         return answer

@@ -92,6 +92,7 @@ class ServerConfig(Section):
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
     cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
+    pages: bool = True
 
 
 class IngestConfig(Section):
@@ -130,6 +131,7 @@ class TokenConfig(Section):
     sha256: Sha256
     attributes: dict[str, str] = Field(default_factory=dict)
     feedback_only: bool = False
+    pages: bool = True
 
 
 def check_tokens(tokens: tuple[TokenConfig, ...]) -> tuple[TokenConfig, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from collector.admission import Admission
 from collector.credentials import Credential, Credentials
 from collector.grpc_receiver import GrpcReceiver
-from collector.http_receiver import HttpReceiver
+from collector.http_receiver import HttpReceiver, Pages
 from collector.ingest import Ingest
 from collector.tls import load_tls
 from spanverdict.config import Config
@@ -24,22 +24,24 @@ class Receivers:
     Args:
         config: addresses, certificates, tokens and limits.
         ingest: where requests go.
+        pages: what answers people over HTTP; None for nothing.
 
     Raises:
         TlsError: the certificates cannot be used.
     """
 
-    def __init__(self, config: Config, ingest: Ingest) -> None:
+    def __init__(self, config: Config, ingest: Ingest, pages: Pages | None = None) -> None:
         server = config.server
         self._server = server
-        known = {token.sha256: Credential(token.name, token.attributes, token.feedback_only) for token in config.tokens}
         tls = load_tls(server.tls.certificate, server.tls.key, server.tls.client_ca) if server.tls else None
         max_bytes = server.max_request_mib * 2**20
         admission = Admission(config.ingest.waiting_mib * 2**20, max_bytes)
-        credentials = Credentials(known)
+        credentials = credentials_of(config)
         self._grpc = GrpcReceiver(ingest, admission, server.grpc, max_bytes, credentials, tls)
         context = tls.context if tls else None
-        self._http = HttpReceiver(ingest, admission, server.http, max_bytes, credentials, context, server.cors_origins)
+        self._http = HttpReceiver(
+            ingest, admission, server.http, max_bytes, credentials, context, server.cors_origins, pages
+        )
 
     async def start(self, grace_seconds: float) -> tuple[str, str]:
         """Bind both; returns the addresses of gRPC and of HTTP, with the ports that were bound.
@@ -59,6 +61,16 @@ class Receivers:
         await asyncio.gather(self._grpc.stop(grace_seconds), self._http.stop())
 
 
+def credentials_of(config: Config) -> Credentials:
+    """The tokens of a configuration."""
+    return Credentials(
+        {
+            token.sha256: Credential(token.name, token.attributes, token.feedback_only, token.pages)
+            for token in config.tokens
+        }
+    )
+
+
 def host(address: str) -> str:
     """The host of host:port."""
     return address.rpartition(":")[0]
@@ -74,7 +86,7 @@ def exposures(config: Config) -> Iterator[str]:
     """One warning for each listener beyond loopback and each protection that it lacks."""
     server = config.server
     for name, address in (("OTLP/gRPC", server.grpc), ("OTLP/HTTP", server.http)):
-        if _is_loopback(address):
+        if is_loopback(address):
             continue
         if not server.tls:
             yield (
@@ -86,14 +98,15 @@ def exposures(config: Config) -> Iterator[str]:
                 f"{name} listens on {address} without tokens: whoever reaches it may send. "
                 "Configure [[tokens]] or server.tls.client_ca, or bind to 127.0.0.1."
             )
-    if not _is_loopback(server.sql):
+    if not is_loopback(server.sql):
         yield (
             f"SQL listens on {server.sql} without TLS: its token and what is stored can be read on the way. "
             "Bind server.sql to 127.0.0.1 and reach it through a tunnel."
         )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches host:port."""
     name = host(address).strip("[]")
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -21,8 +21,11 @@ from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.follower import Follower
 from spanverdict.ingest_path import open_ingest_path
-from spanverdict.listeners import Receivers, host, warn_of_exposure
+from spanverdict.listeners import Receivers, credentials_of, host, warn_of_exposure
 from spanverdict.monitoring import Monitoring
+from spanverdict.page_access import PageAccess
+from spanverdict.pages import Pages
+from spanverdict.report_pages import ReportPages
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
@@ -79,6 +82,7 @@ async def serve(
         loop.add_signal_handler(number, stopping.set)
     opened = await asyncio.to_thread(open_ingest_path, config, path)
     store, writer, ingest = opened.store, opened.writer, opened.ingest
+    pages = _pages(config, store, ReportPages(path, config_file), ingest.count_refused) if config.server.pages else None
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring)
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
@@ -87,7 +91,7 @@ async def serve(
     released = True
     file: Path | None = None
     try:
-        receivers = Receivers(config, ingest)
+        receivers = Receivers(config, ingest, pages)
         grpc, http = await receivers.start(GRACE_SECONDS)
         monitoring_port = await monitoring.start()
         flight = _start_flight(
@@ -124,6 +128,14 @@ async def serve(
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
+
+
+def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable[[str], None]) -> Pages:
+    tls = config.server.tls
+    access = PageAccess(
+        credentials_of(config), config.server.http, client_certificates=tls is not None and tls.client_ca is not None
+    )
+    return Pages(store, access, reports, refused)
 
 
 def _share_heaps() -> None:

@@ -23,12 +23,16 @@ from sql.journal import pending
 TIMEOUT_SECONDS = 600
 
 
-class Access(Protocol):
-    """What a command may do with the store, wherever it is."""
+class Reader(Protocol):
+    """What whoever only reads may do with the store, wherever it is."""
 
     def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Answer one read-only query."""
         ...
+
+
+class Access(Reader, Protocol):
+    """What a command may do with the store, wherever it is."""
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes; returns the rows that each stored."""

@@ -230,17 +230,23 @@ class Store:
                 raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
         return stored
 
-    def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    def read(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        given_up: Callable[[], bool] | None = None,
+    ) -> pa.Table:
         """Answer one read-only query as an Arrow table.
 
         Args:
             query: a single SELECT (or EXPLAIN) statement, with named parameters such as ``$since``.
             parameters: their values.
+            given_up: asked now and then whether nobody waits for it any more; the query is stopped then.
 
         Raises:
             QueryError: the statement is refused or fails.
         """
-        with self.reader(query, parameters) as batches:
+        with self.reader(query, parameters, given_up) as batches:
             try:
                 return batches.read_all()
             except duckdb.Error as error:

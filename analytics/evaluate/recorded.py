@@ -112,17 +112,19 @@ class Content:
     withheld: bool
 
 
-def content(attributes: Mapping[str, Any], events: Sequence[Event] = ()) -> Content:
+def content(attributes: Mapping[str, Any], events: Sequence[Event] = (), *, as_stored: bool = False) -> Content:
     """Read what was recorded of a call, whichever convention recorded it.
 
     Args:
         attributes: the span's attributes as stored; values are JSON.
         events: its events and log records, in order.
+        as_stored: take what the content policy has cut or hashed too, for a person who looks at it; a judge is given
+            what was said, or nothing.
     """
     details = [event for event in events if event.name == DETAILS]
     places = [attributes, *(event.attributes for event in details)]
     places += [event.body for event in details if isinstance(event.body, dict)]
-    reader = _Reader()
+    reader = _Reader(as_stored=as_stored)
     messages = reader.first(places, _INPUTS, INPUT) or reader.of_events(events, _INPUT_EVENTS, INPUT)
     instructions = reader.first(places, ("gen_ai.system_instructions",), "system")
     if instructions and not any(message.role == "system" for message in messages):
@@ -156,21 +158,22 @@ def masked(text: str) -> bool:
 class _Reader:
     """Reads values and notes whether one of them is not what was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_stored: bool) -> None:
         self.withheld = False
+        self._as_stored = as_stored
 
-    def whole(self, value: Any) -> bool:  # noqa: ANN401 (JSON)
-        """Whether a value is there as it was sent; one that is not is noted."""
+    def taken(self, value: Any) -> bool:  # noqa: ANN401 (JSON)
+        """Whether a value may be read: it is as it was sent, or is wanted as it is; one that is not whole is noted."""
         whole = is_whole(value)
         self.withheld |= not whole
-        return whole
+        return whole or self._as_stored
 
     def values(self, places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Iterator[Any]:
         """The values of attributes that are there, in the order of the names."""
         for name in names:
             for place in places:
                 value = unflattened(place, name[:-2]) if name.endswith(".*") else place.get(name)
-                if value not in (None, "", [], {}) and self.whole(value):
+                if value not in (None, "", [], {}) and self.taken(value):
                     yield value
 
     def first(self, places: Sequence[Mapping[str, Any]], names: Sequence[str], role: str) -> tuple[Message, ...]:
@@ -186,7 +189,7 @@ class _Reader:
                 continue
             spoken = event.name.split(".")[1] if event.name.endswith(".message") else role
             value = event.body if event.body not in (None, "", {}) else _event_content(event.attributes)
-            if value is not None and self.whole(value):
+            if value is not None and self.taken(value):
                 found += messages_in({"role": spoken, **value} if _is_bare(value) else value, spoken)
         return tuple(found[:MOST_MESSAGES])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from analytics.promotions import BEFORE_AFTER, EVERYTHING, HELD_OUT, MIRRORED, Promotion
 from analytics.report.model import CohortResult, Decision, MetricResult, StepDifference, Verdict
-from analytics.report.text import name
+from analytics.report.text import name, passage
 from analytics.report.values import ArmValue
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ def arm(side: ArmValue, unit: str) -> str:
 def both_arms(result: MetricResult) -> str:
     """Write how many traces a metric rests on: "1,102 base and 1,096 candidate traces"."""
     return f"{result.base.n:,} base and {result.candidate.n:,} candidate traces"
+
+
+def said(text: str) -> str:
+    """Write what was said in a trace: on its own lines, with nothing in it that acts."""
+    return passage(text)
 
 
 def count(number: int, noun: str) -> str:

@@ -49,3 +49,11 @@ def name(text: str) -> str:
 def sentence(text: str) -> str:
     """A reason or detail, which may quote names from traces."""
     return visible(text, SENTENCE_LIMIT)
+
+
+def passage(text: str) -> str:
+    """A whole text of several lines: line breaks and tabs stay, every other acting character is its escape."""
+    return "\n".join(
+        "".join(character if character == "\t" else _escaped(character) for character in line)
+        for line in text.replace("\r\n", "\n").split("\n")
+    )
