@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,9 +31,12 @@ _DPI = 72
 TEXT = 11.0
 """The size of text in a chart, in pixels of its own."""
 
+# Between the axes and their labels, in pixels.
+_GAP = 6
+
 _GROUPS = ("axes", "figure", "font", "grid", "lines", "patch", "path", "savefig", "svg", "text", "xtick", "ytick")
 # The library's own defaults, whatever a user's configuration of it says: the same report gives the same bytes anywhere.
-_STYLE: dict[str, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if key.split(".")[0] in _GROUPS} | {
+_STYLE: dict[Any, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if key.split(".")[0] in _GROUPS} | {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "path.simplify": False,
@@ -89,6 +92,7 @@ class Canvas(AbstractContextManager["Canvas"]):
         self.height = height
         self._style = mpl.rc_context(_STYLE)
         self._texts: dict[str, str] = {}
+        self._room = (width - left - right, height - top - bottom)
         self._place = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
 
     def __enter__(self) -> Self:
@@ -98,10 +102,8 @@ class Canvas(AbstractContextManager["Canvas"]):
         self._figure.patch.set_visible(False)
         self.axes: Axes = self._figure.add_axes(self._place)
         self.axes.patch.set_visible(False)
-        for spine in self.axes.spines.values():
-            spine.set_visible(False)
-        self.axes.set_xticks([])
-        self.axes.set_yticks([])
+        # Labels and lines are drawn one by one: the library's ticks cost half of a small chart.
+        self.axes.set_axis_off()
         return self
 
     def __exit__(
@@ -113,15 +115,24 @@ class Canvas(AbstractContextManager["Canvas"]):
         """Write a text at a place in the axes' data; ``placed`` as matplotlib's ``Axes.text`` takes it."""
         self.axes.text(x, y, self._stand_in(said), color=colour, **({"fontsize": TEXT} | placed))
 
-    def ticks(self, axis: Literal["x", "y"], marks: Sequence[tuple[float, str]], *, grid: bool = True) -> None:
+    def ticks(
+        self, axis: Literal["x", "y"], marks: Sequence[tuple[float, str]], *, grid: bool = True,
+        colour: Colour = Colour.QUIET,
+    ) -> None:  # fmt: skip
         """Label places of the "x" or "y" axis, with a line across the axes at each unless told otherwise."""
-        places, labels = [place for place, _ in marks], [self._stand_in(label) for _, label in marks]
-        (self.axes.set_xticks if axis == "x" else self.axes.set_yticks)(places, labels)
-        self.axes.tick_params(axis, length=0, pad=7 if axis == "x" else 5, labelcolor=Colour.QUIET, labelsize=TEXT)
+        places = [place for place, _ in marks]
+        axes = self.axes
+        if axis == "x":
+            across = axes.get_xaxis_transform()
+            for place, label in marks:
+                self.text(place, -_GAP / self._room[1], label, colour, ha="center", va="top", transform=across)
+        else:
+            across = axes.get_yaxis_transform()
+            for place, label in marks:
+                self.text(-_GAP / self._room[0], place, label, colour, ha="right", va="center", transform=across)
         if grid:
-            lines = self.axes.axvline if axis == "x" else self.axes.axhline
-            for place in places:
-                lines(place, color=Colour.LINE, linewidth=1, zorder=0)
+            lines: Callable[..., object] = axes.vlines if axis == "x" else axes.hlines
+            lines(places, 0, 1, transform=across, color=Colour.LINE, linewidth=1, zorder=0)
 
     @staticmethod
     def ground() -> dict[str, Any]:
@@ -130,7 +141,8 @@ class Canvas(AbstractContextManager["Canvas"]):
 
     def below(self, said: str) -> None:
         """Write what the x axis shows under its labels."""
-        self.axes.set_xlabel(self._stand_in(said), color=Colour.QUIET, fontsize=TEXT)
+        down = -(2 * _GAP + TEXT) / self._room[1]
+        self.text(0.5, down, said, ha="center", va="top", transform=self.axes.transAxes)
 
     def _stand_in(self, said: str) -> str:
         # As long as the text: the ground behind it is measured.

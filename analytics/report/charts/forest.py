@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analytics.report import formatting
@@ -57,10 +57,10 @@ def forest_chart(cohort: CohortResult) -> Chart | None:
                 for place, row in enumerate(rows)
             ],
             grid=False,
+            colour=Colour.INK,
         )
-        axes.tick_params("y", labelcolor=Colour.INK)
-        for place, row in enumerate(rows):
-            _draw(canvas, place, row)
+        for verdict in dict.fromkeys(row.result.verdict for row in rows):
+            _draw(canvas, [(place, row) for place, row in enumerate(rows) if row.result.verdict is verdict], verdict)
         return Chart("All metrics in margins", _words(rows), _WIDTH, height, canvas.drawing())
 
 
@@ -75,19 +75,21 @@ def _rows(cohort: CohortResult) -> Iterator[_Row]:
             yield _Row(result, low, high, effect)
 
 
-def _draw(canvas: Canvas, place: int, row: _Row) -> None:
-    mark, colour, filled = _MARKS[row.result.verdict]
-    low, high = (max(-_EDGE, min(_EDGE, bound)) for bound in (row.low, row.high))
-    canvas.axes.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
-    for bound, arrow in ((row.low, "<"), (row.high, ">")):
-        if abs(bound) > _EDGE:
-            end = math.copysign(_EDGE - 0.06, bound)
-            canvas.axes.plot([end], [place], marker=arrow, color=colour, markersize=8)
-    if row.effect is not None and abs(row.effect) <= _EDGE:
-        inside = colour if filled else Colour.PAPER
-        canvas.axes.plot(
-            [row.effect], [place], marker=mark, markersize=9, markerfacecolor=inside, markeredgecolor=colour,
-            markeredgewidth=1.5,
+def _draw(canvas: Canvas, placed: Sequence[tuple[int, _Row]], verdict: Verdict) -> None:
+    mark, colour, filled = _MARKS[verdict]
+    axes = canvas.axes
+    ends = [[max(-_EDGE, min(_EDGE, bound)) for bound in (row.low, row.high)] for _, row in placed]
+    axes.hlines([place for place, _ in placed], *zip(*ends, strict=True), color=colour, linewidth=3)
+    beyond = _EDGE - 0.06
+    for arrow, edge in (("<", -beyond), (">", beyond)):
+        cut = [place for place, row in placed if (row.low if edge < 0 else row.high) / edge > _EDGE / beyond]
+        if cut:
+            axes.plot([edge] * len(cut), cut, marker=arrow, color=colour, markersize=8, linestyle="none")
+    seen = [(row.effect, place) for place, row in placed if row.effect is not None and abs(row.effect) <= _EDGE]
+    if seen:
+        axes.plot(
+            *zip(*seen, strict=True), marker=mark, markersize=9, linestyle="none", markeredgecolor=colour,
+            markerfacecolor=colour if filled else Colour.PAPER, markeredgewidth=1.5,
         )  # fmt: skip
 
 
