@@ -21,6 +21,7 @@ from analytics.report.findings import (
     shared_cohorts,
     shown_exemplars,
     undecided,
+    worst_first,
 )
 from analytics.report.glance import glance
 from analytics.report.grid import grid
@@ -66,6 +67,7 @@ def render(report: Report, traces: Sequence[TraceView] = ()) -> str:
         not_shown=len(changed) - len(shown),
         shown_exemplars=shown_exemplars,
         traces={view.trace_id: view for view in traces},
+        cohorts=worst_first(report),
         over_time={(found.cohort, found.metric): found for found in report.evidence.over_time},
         distributions={
             cohort.cohort: [found for found in report.evidence.distributions if found.cohort == cohort.cohort]
@@ -92,7 +94,7 @@ def _sections(report: Report, shown: Sequence[Finding]) -> dict[tuple[str, str],
     """Where on the page each comparison is told of: at its finding, else in the row of its numbers."""
     rows = {
         (cohort.cohort, result.metric): f"row-{place}-{row}"
-        for place, cohort in enumerate(report.cohorts, 1)
+        for place, cohort in enumerate(worst_first(report), 1)
         for row, result in enumerate(cohort.metrics, 1)
     }
     return rows | {(found.cohort, found.result.metric): f"finding-{place}" for place, found in enumerate(shown, 1)}

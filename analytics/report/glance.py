@@ -42,7 +42,7 @@ def glance(report: Report) -> tuple[Fact, ...]:
     facts.append(
         Fact(
             "How sure",
-            f"wrong at most {formatting.value(report.alpha, 'rate')} of the time",
+            f"wrong at most {100 * report.alpha:g} % of the time",
             f"over all {compared} together, however often it is read",
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analytics.report import formatting
-from analytics.report.findings import metric_names, result_of
+from analytics.report.findings import metric_names, result_of, worst_first
 from analytics.report.model import CohortResult, MetricResult, Report
 from analytics.report.text import name
 
@@ -42,10 +42,10 @@ def grid(report: Report, sections: dict[tuple[str, str], str]) -> Grid:
         report: the report.
         sections: (cohort, metric) → the id of the part of the page that tells more of it.
     """
-    metrics = metric_names(report)
-    by_cohort = [Heading(name(cohort.cohort), cohort) for cohort in report.cohorts]
+    metrics, cohorts = metric_names(report), worst_first(report)
+    by_cohort = [Heading(name(cohort.cohort), cohort) for cohort in cohorts]
     by_metric = [Heading(name(formatting.metric_label(metric)), None) for metric in metrics]
-    cells = [[_cell(cohort, metric, sections) for metric in metrics] for cohort in report.cohorts]
+    cells = [[_cell(cohort, metric, sections) for metric in metrics] for cohort in cohorts]
     if len(by_cohort) > len(by_metric):
         rows, columns, corner = by_cohort, by_metric, "Cohort"
     else:
