@@ -6,11 +6,13 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analytics.report import charts, formatting
 from analytics.report.calibration_words import footnote
+from analytics.report.evidence import Distribution, OverTime
 from analytics.report.findings import (
     SHARED_TITLE,
     Finding,
@@ -29,6 +31,8 @@ from analytics.report.headline import headline
 from analytics.report.model import CheckStatus, Report, Verdict
 from analytics.report.text import name, sentence
 from analytics.trace_view import TraceView
+
+_OfCohort = TypeVar("_OfCohort", Distribution, OverTime)
 
 SHOWN_WHOLE = 30
 """How many findings are shown with charts and traces, the gravest first; of the others the numbers are there."""
@@ -58,6 +62,7 @@ def render(report: Report, traces: Sequence[TraceView] = ()) -> str:
     """
     changed = findings(report, Verdict.REGRESSED) + findings(report, Verdict.IMPROVED)
     shown = changed[:SHOWN_WHOLE]
+    at_findings = {(found.cohort, found.result.metric) for found in shown}
     return _ENVIRONMENT.get_template("report/page.html.jinja").render(
         report=report,
         headline=headline(report),
@@ -69,10 +74,10 @@ def render(report: Report, traces: Sequence[TraceView] = ()) -> str:
         traces={view.trace_id: view for view in traces},
         cohorts=worst_first(report),
         over_time={(found.cohort, found.metric): found for found in report.evidence.over_time},
-        distributions={
-            cohort.cohort: [found for found in report.evidence.distributions if found.cohort == cohort.cohort]
-            for cohort in report.cohorts
-        },
+        other_days=_by_cohort(
+            report, [days for days in report.evidence.over_time if (days.cohort, days.metric) not in at_findings]
+        ),
+        distributions=_by_cohort(report, report.evidence.distributions),
         unfolded=len(report.cohorts) <= _UNFOLDED,
         kept_alarms=kept_alarms(report),
         maturing=maturing(report),
@@ -88,6 +93,13 @@ def render(report: Report, traces: Sequence[TraceView] = ()) -> str:
         script=_SCRIPT,
         script_hash=_ALLOWED,
     )
+
+
+def _by_cohort(report: Report, shown: Sequence[_OfCohort]) -> dict[str, list[_OfCohort]]:
+    found: dict[str, list[_OfCohort]] = {cohort.cohort: [] for cohort in report.cohorts}
+    for each in shown:
+        found[each.cohort].append(each)
+    return found
 
 
 def _sections(report: Report, shown: Sequence[Finding]) -> dict[tuple[str, str], str]:

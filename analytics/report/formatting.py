@@ -168,11 +168,6 @@ def mean(number: float | None) -> str:
     return UNKNOWN if finite is None else _plain(finite)
 
 
-def out_of(number: int, total: int) -> str:
-    """Write a count as a share of its total: "3.1 % (34)"; of nothing, it is not known."""
-    return f"{value(number / total, 'rate')} ({number:,})" if total else UNKNOWN
-
-
 def hours(span: timedelta) -> str:
     """Write a time in hours: "1 hour", "26 hours", "0.5 hours"."""
     number = span / timedelta(hours=1)

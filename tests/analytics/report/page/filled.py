@@ -1,11 +1,12 @@
-"""Reports with all that a page can show: an incident with its evidence, and one of many cohorts and metrics."""
+"""Reports that a page must stand: one with a difference by mix, and one of many cohorts and metrics."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
+from analytics.evidence.asked import MOST_CELLS
 from analytics.report.evidence import Attempts, DayValues, Distribution, Evidence, OverTime, Usage
 from analytics.report.findings import findings
 from analytics.report.model import (
@@ -19,36 +20,71 @@ from analytics.report.model import (
 )
 from analytics.report.values import ArmValue
 
+VERDICTS = (Verdict.NO_REGRESSION, Verdict.INCONCLUSIVE, Verdict.NO_REGRESSION, Verdict.REGRESSED, Verdict.INVALID)
 PROBABILITIES = (0.01, *(place / 20 for place in range(1, 20)), 0.99, 0.999)
 
 
-def with_evidence(report: Report) -> Report:
-    """The report with days, distributions, usage and attempts for each of its cohorts, and a difference by mix."""
-    found = findings(report, Verdict.REGRESSED, Verdict.IMPROVED)
-    cohorts = [cohort.cohort for cohort in report.cohorts]
+def with_mix(report: Report) -> Report:
+    """The report with a cell to watch and a regression that is in part the arms' mix of strata."""
+    *others, last = report.cohorts
+    mixed = replace(last.metrics[1], composition=Composition(0.037, 0.05, -0.013, reversed=False))
+    metrics = (last.metrics[0], mixed, *last.metrics[2:])
+    watched = (WatchItem(others[0].cohort, others[0].metrics[0].metric, 31.0),)
+    return replace(report, cohorts=(*others, replace(last, metrics=metrics)), watch_list=watched)
+
+
+def of_many(report: Report, cohorts: int, metrics: int) -> Report:
+    """A report of so many cohorts and metrics, every kind of verdict among them, with all evidence."""
+    many = tuple(_cohort(cohort, metrics) for cohort in range(cohorts))
+    large = replace(report, cohorts=many, checks=())
+    names = [cohort.cohort for cohort in many]
     evidence = Evidence(
-        over_time=tuple(_over_time(each.cohort, each.result) for each in found),
+        over_time=tuple(
+            _over_time(each.cohort, each.result) for each in findings(large, Verdict.REGRESSED)[:MOST_CELLS]
+        ),
         distributions=tuple(
-            _distribution(cohort, quantity, unit, scale, 0.1 * place)
-            for place, cohort in enumerate(cohorts)
+            _distribution(cohort, quantity, unit, scale, 0.01 * place)
+            for place, cohort in enumerate(names)
             for quantity, unit, scale in (("latency", "ms", 900.0), ("cost", "usd", 0.0009))
         ),
         usage=tuple(
-            Usage(cohort, arm, 1100 + 10 * place, 0.00123 + 0.00001 * place, place, 812.0, 400.5, 212.4, None, 2.4)
-            for place, cohort in enumerate(cohorts)
+            Usage(cohort, arm, 1100, 0.00123 + 0.00001 * place, place, 812.0, 400.5, 212.4, None, 2.4)
+            for place, cohort in enumerate(names)
             for arm in ("base", "candidate")
         ),
         attempts=tuple(
-            Attempts(cohort, arm, 2400, 1.04, 60, 34, 5, 52, 8, 0.00004 if arm == "base" else None)
-            for cohort in cohorts
+            Attempts(cohort, arm, 2400, 1.04, 60, 34, 5, 52, 8, 0.00004, 0, 0.025, 0.014, 0.002, 0.022, 0.003)
+            for cohort in names
             for arm in ("base", "candidate")
         ),
     )
-    first = replace(report.cohorts[-1].metrics[1], composition=Composition(0.037, 0.05, -0.013, reversed=False))
-    metrics = (report.cohorts[-1].metrics[0], first, *report.cohorts[-1].metrics[2:])
-    watched = (WatchItem(cohorts[0], report.cohorts[0].metrics[0].metric, 31.0),)
-    mixed = (*report.cohorts[:-1], replace(report.cohorts[-1], metrics=metrics))
-    return replace(report, evidence=evidence, cohorts=mixed, watch_list=watched)
+    return replace(large, evidence=evidence)
+
+
+def _cohort(number: int, metrics: int) -> CohortResult:
+    return CohortResult(
+        f"cohort-{number:02}",
+        Decision.ROLL_BACK if number % 3 else Decision.HOLD,
+        "So it follows.",
+        {"base": 1000 + number, "candidate": 990},
+        tuple(_result(number, metric) for metric in range(metrics)),
+    )
+
+
+def _result(cohort: int, metric: int) -> MetricResult:
+    effect = ((cohort * 7 + metric * 13) % 41 - 20) / 1000
+    return MetricResult(
+        metric=f"evaluator_{metric:02}_fail_rate",
+        verdict=VERDICTS[(cohort + 3 * metric) % 23 % 5],
+        reason=f"The rate went from 10.0 % to {100 * (0.1 + effect):.1f} %.",
+        base=ArmValue(1000 + cohort, 0.1),
+        candidate=ArmValue(990 + metric, 0.1 + effect),
+        effect=effect,
+        interval=(effect - 0.012, effect + 0.012),
+        margin=0.02,
+        unit="rate",
+        exemplars={"candidate": [f"{cohort:016x}{metric:016x}"], "base": []},
+    )
 
 
 def _over_time(cohort: str, result: MetricResult) -> OverTime:
@@ -71,35 +107,3 @@ def _distribution(cohort: str, quantity: str, unit: str, scale: float, slower: f
     return Distribution(
         cohort, quantity, unit, PROBABILITIES, base, (*candidate[:-1], None), {"base": 1102, "candidate": 1096}
     )
-
-
-def of_many(report: Report, cohorts: int, metrics: int) -> Report:
-    """A report of so many cohorts and metrics, every kind of verdict among them, with evidence."""
-    verdicts = (Verdict.NO_REGRESSION, Verdict.INCONCLUSIVE, Verdict.NO_REGRESSION, Verdict.REGRESSED, Verdict.INVALID)
-
-    def result(cohort: int, metric: int) -> MetricResult:
-        effect = ((cohort * 7 + metric * 13) % 41 - 20) / 1000
-        return MetricResult(
-            metric=f"evaluator_{metric:02}_fail_rate",
-            verdict=verdicts[(cohort + 3 * metric) % 23 % 5],
-            reason=f"The rate went from 10.0 % to {100 * (0.1 + effect):.1f} %.",
-            base=ArmValue(1000 + cohort, 0.1),
-            candidate=ArmValue(990 + metric, 0.1 + effect),
-            effect=effect,
-            interval=(effect - 0.012, effect + 0.012),
-            margin=0.02,
-            unit="rate",
-            exemplars={"candidate": [f"{cohort:016x}{metric:016x}"], "base": []},
-        )
-
-    many = tuple(
-        CohortResult(
-            f"cohort-{cohort:02}",
-            Decision.ROLL_BACK if cohort % 3 else Decision.HOLD,
-            "So it follows.",
-            {"base": 1000 + cohort, "candidate": 990},
-            tuple(result(cohort, metric) for metric in range(metrics)),
-        )
-        for cohort in range(cohorts)
-    )
-    return with_evidence(replace(report, cohorts=many, checks=(), as_of=datetime(2026, 11, 16)))
