@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from analytics.report.formatting import metric_label
-from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
+from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
 
 SHARED_TITLE = "On what both arms shared"
 """The heading of the comparison on shared versions."""
@@ -143,6 +143,12 @@ def _gravity(finding: Finding) -> tuple[float, float, str, str]:
         margins = abs(result.effect / result.margin)
     p_value = 1.0 if result.p_value is None or math.isnan(result.p_value) else result.p_value
     return -margins, p_value, finding.cohort, result.metric
+
+
+def worst_first(report: Report) -> tuple[CohortResult, ...]:
+    """The cohorts, those to roll back first, then those to hold; within each decision in the report's order."""
+    order = (Decision.ROLL_BACK, Decision.HOLD, Decision.PROMOTE)
+    return tuple(sorted(report.cohorts, key=lambda cohort: order.index(cohort.decision)))
 
 
 def metric_names(report: Report) -> tuple[str, ...]:

@@ -167,6 +167,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def mean(number: float | None) -> str:
+    """Write a mean of what is counted, without its unit: "812", "1.25"."""
+    finite = _finite(number)
+    return UNKNOWN if finite is None else _plain(finite)
+
+
 def hours(span: timedelta) -> str:
     """Write a time in hours: "1 hour", "26 hours", "0.5 hours"."""
     number = span / timedelta(hours=1)

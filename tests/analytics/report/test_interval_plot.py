@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import pytest
+from analytics.report.interval_plot import WIDTH, interval_plot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.report.interval_plot import WIDTH, interval_plot
 from analytics.report.model import MetricResult, Verdict
 from analytics.report.values import ArmValue
 
