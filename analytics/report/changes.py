@@ -76,13 +76,12 @@ def _verdict(result: MetricResult | None) -> str:
     return _NOT_MEASURED if result is None else formatting.VERDICT_WORDS[result.verdict]
 
 
-def _effects(change: MetricChange) -> str:
-    """The effect then and now: "+1.2 points, now +3.7 points (+2.4 to +5.1 points)"."""
+def _became(change: MetricChange) -> str:
+    """The verdict and the effect, then and now: "effect was +1.2 points, is +3.7 points (+2.4 to +5.1 points)"."""
+    verdicts = f"{_verdict(change.before)} → {_verdict(change.after)}; " if change.is_other_verdict else ""
+    then = "" if change.before is None else formatting.difference(change.before.effect, change.before.unit)
     now = "" if change.after is None else formatting.effect(change.after)
-    if change.before is None:
-        return f"effect {now}"
-    then = formatting.difference(change.before.effect, change.before.unit)
-    return f"effect was {then}" + (f", is {now}" if now else "")
+    return f"{verdicts}effect {f'was {then}' if then else ''}{', ' if then and now else ''}{f'is {now}' if now else ''}"
 
 
 def _decision(change: DecisionChange) -> str:
@@ -113,7 +112,7 @@ def _lines(found: Changes) -> Iterator[Text | Padding]:
         standing = change.standing or Standing.STILL
         title = Text.assemble((f"{standing}", _STYLES[standing]), f"  {name(change.metric)} on {name(change.cohort)}")
         yield Padding(title, (0, 0, 0, 2))
-        yield Padding(Text(f"{_verdict(change.before)} → {_verdict(change.after)}; {_effects(change)}"), (0, 0, 0, 4))
+        yield Padding(Text(_became(change)), (0, 0, 0, 4))
     if found.verdicts:
         yield Text("\nOther verdicts that changed", style="bold")
     for change in found.verdicts:
@@ -127,8 +126,7 @@ def _lines(found: Changes) -> Iterator[Text | Padding]:
 
 def _markdown(found: Changes) -> str:
     regressions = [
-        f"- **{change.standing}** {code(change.metric)} on {code(change.cohort)}: "
-        f"{_verdict(change.before)} → {_verdict(change.after)}; {_effects(change)}"
+        f"- **{change.standing}** {code(change.metric)} on {code(change.cohort)}: {_became(change)}"
         for change in found.regressions
     ]
     verdicts = [
