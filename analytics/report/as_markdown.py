@@ -270,7 +270,8 @@ def _folded_table(summary: str, header: Sequence[str], rows: Sequence[Sequence[s
     """A table folded away, as far as it fits; nothing without rows."""
     if not rows:
         return ""
-    used, kept = 0, []
+    used = 0
+    kept: list[Sequence[str]] = []
     for row in rows:
         used += len(" | ".join(row).encode()) + 5
         if kept and used > _FOLDED_LIMIT:

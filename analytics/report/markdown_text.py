@@ -52,7 +52,8 @@ def folded(summary: str, body: str) -> str:
 
 def limited(lines: Sequence[str], limit: int = LIST_LIMIT) -> str:
     """The lines of a list as far as they fit so many bytes, and how many more there are."""
-    used, kept = 0, []
+    used = 0
+    kept: list[str] = []
     for line in lines:
         used += len(line.encode()) + 1
         if kept and used > limit:

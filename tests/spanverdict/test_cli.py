@@ -244,7 +244,7 @@ def test_results_and_remarks_go_separate_ways(
 ) -> None:
     """Through real processes: results alone on standard output, with the status of the verdict."""
     done = command("report", "p", "--as-of", "2026-11-20", "--format", "json", "--db", incident)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr.partition(" report ")[0]) == (1, "Stored as")
     assert json.loads(done.stdout)["overall"] == "REGRESSED"
     shown = command("report", "p", "--as-of", "2026-11-20")
     assert shown.returncode == 1
