@@ -36,6 +36,7 @@ from collector.sender import Sender
 from collector.signals import Signal
 from spanverdict.config import load
 from spanverdict.job_options import job_options
+from spanverdict.report_output import is_colored
 from sql.access import ServerFile, open_store, server_file
 from sql.clock import utc_now
 from sql.errors import StoreUnavailableError
@@ -79,7 +80,7 @@ def run_demo(directory: Path, *, browser: bool) -> None:
             report = _compare(store, sample, truth)
     for name, form in (("report.html", "html"), ("report.json", "json")):
         (directory / name).write_text(render(report, form), "utf-8")
-    click.echo(render(report, "table", color=sys.stdout.isatty()))
+    click.echo(render(report, "table", color=is_colored(None)))
     click.echo(_against_truth(report, truth))
     command = _command()
     page = (directory / "report.html").resolve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -13,11 +12,9 @@ from analytics.report import FORMATS, exit_status, render
 from analytics.stored_reports import store_report
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, Time, store_options
-from spanverdict.output import write_file
+from spanverdict.report_output import format_of, is_colored, tell
 from sql.access import open_store
 from sql.clock import utc_now
-
-_FORMAT_OF_SUFFIX = {".html": "html", ".htm": "html", ".json": "json", ".md": "md", ".xml": "junit"}
 
 
 @click.command("report")
@@ -46,15 +43,12 @@ def report_command(
     fail_on_undecided: bool,
 ) -> None:
     """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
-    form = form or (_FORMAT_OF_SUFFIX.get(out.suffix.lower()) if out else None) or "table"
+    form = format_of(form, out, FORMATS)
     options = job_options(settings.config)
     with open_store(settings.db, write=True) as store:
         result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())
-        text = render(result, form, color=out is None and sys.stdout.isatty())
-        store_report(store, result)
-    if out:
-        write_file(out, text.encode())
-        click.echo(f"Wrote {out}.", err=True)
-    else:
-        click.echo(text, nl=not text.endswith("\n"))
+        text = render(result, form, color=is_colored(out))
+        identity = store_report(store, result)
+    tell(text, out)
+    click.echo(f"Stored as report {identity}.", err=True)
     raise SystemExit(exit_status(result, fail_on_undecided=fail_on_undecided))

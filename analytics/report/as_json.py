@@ -169,11 +169,12 @@ def _cohort(cohort: CohortResult) -> dict[str, Any]:
         "reason": cohort.reason,
         "traces": {arm: int(cohort.traces[arm]) for arm in sorted(cohort.traces)},
         "pooled": list(cohort.pooled),
-        "metrics": [_metric(result) for result in sorted(cohort.metrics, key=lambda each: each.metric)],
+        "metrics": [metric_to_dict(result) for result in sorted(cohort.metrics, key=lambda each: each.metric)],
     }
 
 
-def _metric(result: MetricResult) -> dict[str, Any]:
+def metric_to_dict(result: MetricResult) -> dict[str, Any]:
+    """One metric of one cohort, as plain dictionaries and lists."""
     return {
         "metric": result.metric,
         "verdict": result.verdict.value,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from analytics.report import formatting
 from analytics.report.calibration_words import footnote
@@ -17,123 +15,153 @@ from analytics.report.findings import (
     maturing,
     metric_names,
     not_compared,
-    result_of,
     shared_cohorts,
     shown_exemplars,
     undecided,
 )
 from analytics.report.headline import headline
-from analytics.report.model import Check, CheckStatus, CohortResult, MetricResult, Report, Verdict
+from analytics.report.markdown_text import LIST_LIMIT, code, code_in_html, escape, folded, limited, table
+from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
 from analytics.report.text import name, sentence
+from analytics.report.usage_rows import CohortRows, attempt_rows, usage_rows
 
-# Everything that starts a construct in CommonMark, GitHub's tables, autolinks, emoji or mathematics.
-_CONSTRUCTS = re.compile(r"([\\`*_\[\]<>|~#!&${}])")
-# GitHub notifies people, links issues and draws emoji after rendering, where a backslash no longer helps.
-_REFERENCES = re.compile(r"(?<!\w)(\\?[@#])(?=\w)|(:)(?=[\w+-]*[a-z][\w+-]*:)")
-_BARE_HOST = re.compile(r"\bwww\.", re.IGNORECASE)
-_BACKTICKS = re.compile(r"`+")
+COMMENT_LIMIT = 65_536
+"""Characters that GitHub takes in a comment. Bytes are counted here, which are never fewer."""
 
+_LEFT_OUT_ROOM = 1_000
+_GRID_LIMIT = 12_000
+_FOLDED_LIMIT = 6_000
 _EXEMPLARS_SHOWN = 3
+_STEPS_FOLDED = 5
+_GRAVITY = (Decision.ROLL_BACK, Decision.HOLD, Decision.PROMOTE)
 
 
 def render(report: Report) -> str:
-    """Render the report as GitHub-flavoured Markdown with a final newline."""
-    blocks = [
-        f"**{_escape(headline(report))}**",
-        _about(report),
-        _grid(report),
-        _decisions(report),
-        _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
-        *(_where(found) for found in findings(report, Verdict.REGRESSED)),
-        _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)]),
-        _section("Watch list", _watch_list(report)),
-        _section(SHARED_TITLE, _shared(report)),
-        _section("Not compared", _not_compared(report)),
-        _section("Checks that did not pass", _checks(report)),
-        _maturing(report),
-        _undecided(report),
-        _footer(report),
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    """Render the report as GitHub-flavoured Markdown with a final newline, short enough for a comment."""
+    regressed = findings(report, Verdict.REGRESSED)
+    blocks = {
+        "the headline": f"**{escape(headline(report))}**",
+        "the models": _about(report),
+        "the grid": _grid(report),
+        "decisions": limited([_decision(cohort) for cohort in _gravest(report)]),
+        "findings": _section("Findings", _findings(report, Verdict.REGRESSED, Verdict.IMPROVED)),
+        "where regressions begin": "\n\n".join(filter(None, map(_where, regressed[:_STEPS_FOLDED]))),
+        "alarms kept": _section("Alarms kept from earlier days", [_kept(found) for found in kept_alarms(report)]),
+        "the watch list": _section("Watch list", _watch_list(report)),
+        "the comparison on shared versions": _section(SHARED_TITLE, _shared(report)),
+        "what is not compared": _section("Not compared", _not_compared(report)),
+        "checks that did not pass": _section("Checks that did not pass", _checks(report)),
+        "cost and tokens": _by_cohort("Cost and tokens of a trace: base → candidate", usage_rows(report)),
+        "attempt chains": _by_cohort("Attempt chains: base → candidate", attempt_rows(report)),
+        "labels waited for": _maturing(report),
+        "what was too small to see": _undecided(report),
+    }
+    footer = _footer(report)
+    room = COMMENT_LIMIT - len(footer.encode()) - _LEFT_OUT_ROOM
+    kept, left_out = [], []
+    for title, block in blocks.items():
+        needed = len(block.encode()) + 2
+        if needed > room:
+            left_out.append(title)
+        elif block:
+            room -= needed
+            kept.append(block)
+    if left_out:
+        kept.append(f"Left out here, as a comment has an end: {', '.join(left_out)}. The HTML report has everything.")
+    return "\n\n".join([*kept, footer]) + "\n"
 
 
-def _escape(text: str) -> str:
-    """Write text so that Markdown shows it and does nothing else with it."""
-    escaped = _CONSTRUCTS.sub(r"\\\1", text)
-    escaped = _BARE_HOST.sub(lambda match: match[0][:-1] + "\\.", escaped)
-    return _REFERENCES.sub("\\g<0>\u200b", escaped.replace("://", ":\\//"))
-
-
-def _code(text: str) -> str:
-    """Write a name as a code span, which also holds in a table cell."""
-    shown = name(text).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
-    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
-
-
-def _code_in_html(text: str) -> str:
-    """Write a name as code where Markdown is HTML already."""
-    return f"<code>{html.escape(name(text))}</code>"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+def _gravest(report: Report) -> list[CohortResult]:
+    """The cohorts by name; where they are too many to be shown, those to be rolled back first."""
+    lines = [_decision(cohort) for cohort in report.cohorts]
+    if len("\n".join(lines).encode()) <= LIST_LIMIT:
+        return list(report.cohorts)
+    return sorted(report.cohorts, key=lambda cohort: _GRAVITY.index(cohort.decision))
 
 
 def _section(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"#### {title}", "", *lines]) if lines else ""
+    return f"#### {title}\n\n{limited(lines)}" if lines else ""
 
 
 def _not_compared(report: Report) -> list[str]:
     lines = []
     for found in not_compared(report):
         everywhere = len(found.cohorts) == len(report.cohorts)
-        where = "all cohorts" if everywhere else ", ".join(_code(cohort) for cohort in found.cohorts)
-        what = "all metrics" if found.everything else ", ".join(map(_code, found.metrics))
-        lines.append(f"- {what} on {where}: {_escape(sentence(found.reason))}")
+        where = "all cohorts" if everywhere else ", ".join(code(cohort) for cohort in found.cohorts)
+        what = "all metrics" if found.everything else ", ".join(map(code, found.metrics))
+        lines.append(f"- {what} on {where}: {escape(sentence(found.reason))}")
     return lines
 
 
 def _shared(report: Report) -> list[str]:
     lines = []
     for found in shared_cohorts(report):
-        lines.append(f"- {_code(found.cohort)}: {found.kept}")
+        lines.append(f"- {code(found.cohort)}: {found.kept}")
         lines += [
-            f"  - {formatting.VERDICT_WORDS[verdict]}: {', '.join(map(_code, metrics))}"
+            f"  - {formatting.VERDICT_WORDS[verdict]}: {', '.join(map(code, metrics))}"
             for verdict, metrics in found.verdicts.items()
         ]
-        lines += [f"  - {_escape(sentence(result.reason))}" for result in found.regressed]
+        lines += [f"  - {escape(sentence(result.reason))}" for result in found.regressed]
     return lines
 
 
 def _footer(report: Report) -> str:
-    calibrated = "" if report.calibration is None else f"{_escape(footnote(report.calibration))} "
+    calibrated = "" if report.calibration is None else f"{escape(footnote(report.calibration))} "
     return (
         f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. {calibrated}"
-        f"Fingerprint {_code(report.fingerprint)}</sub>"
+        f"Fingerprint {code(report.fingerprint)}</sub>"
     )
 
 
 def _about(report: Report) -> str:
     promotion = report.promotion
     return (
-        f"{_code(promotion.base)} → {_code(promotion.candidate)} {formatting.scope(promotion, _code)}; "
+        f"{code(promotion.base)} → {code(promotion.candidate)} {formatting.scope(promotion, code)}; "
         f"data to {formatting.instant(report.data_watermark)}"
     )
 
 
 def _grid(report: Report) -> str:
+    """Verdicts by metric and cohort, the longer of both downwards; of very many cohorts the gravest."""
     if not report.cohorts:
         return "There is no cohort to compare: no trace was found in either arm."
-    header = ["metric", *(_code(cohort.cohort) for cohort in report.cohorts)]
-    rows = [
-        [_code(metric), *(_verdict(result_of(cohort, metric)) for cohort in report.cohorts)]
-        for metric in metric_names(report)
+    cohorts, metrics = list(report.cohorts), list(metric_names(report))
+    shown = _cells(cohorts, metrics)
+    if len(shown.encode()) > _GRID_LIMIT:
+        cohorts.sort(key=lambda cohort: _GRAVITY.index(cohort.decision))
+    while len(shown.encode()) > _GRID_LIMIT:
+        if len(cohorts) >= len(metrics):
+            cohorts = cohorts[: len(cohorts) // 2]
+        else:
+            metrics = metrics[: len(metrics) // 2]
+        shown = _cells(cohorts, metrics)
+    parts = [
+        f"{len(few)} of {formatting.count(len(all_of), noun)}"
+        for few, all_of, noun in ((cohorts, report.cohorts, "cohort"), (metrics, metric_names(report), "metric"))
+        if len(few) < len(all_of)
     ]
-    decisions = ["**decision**", *(f"**{formatting.DECISION_WORDS[c.decision]}**" for c in report.cohorts)]
-    return _table(header, [*rows, decisions])
+    return f"{shown}\n\nShown are {' and '.join(parts)}." if parts else shown
+
+
+def _cells(cohorts: Sequence[CohortResult], metrics: Sequence[str]) -> str:
+    if len(cohorts) > len(metrics):
+        header = ["cohort", "**decision**", *map(code, metrics)]
+        return table(
+            header, [[code(cohort.cohort), _decided(cohort), *_verdicts(cohort, metrics)] for cohort in cohorts]
+        )
+    header = ["metric", *(code(cohort.cohort) for cohort in cohorts)]
+    columns = [_verdicts(cohort, metrics) for cohort in cohorts]
+    rows = [[code(metric), *(column[place] for column in columns)] for place, metric in enumerate(metrics)]
+    return table(header, [*rows, ["**decision**", *map(_decided, cohorts)]])
+
+
+def _verdicts(cohort: CohortResult, metrics: Sequence[str]) -> list[str]:
+    results = {result.metric: result for result in cohort.metrics}
+    return [_verdict(results.get(metric)) for metric in metrics]
+
+
+def _decided(cohort: CohortResult) -> str:
+    return f"**{formatting.DECISION_WORDS[cohort.decision]}**"
 
 
 def _verdict(result: MetricResult | None) -> str:
@@ -143,18 +171,14 @@ def _verdict(result: MetricResult | None) -> str:
     return f"**{words}**" if result.verdict is Verdict.REGRESSED else words
 
 
-def _decisions(report: Report) -> str:
-    return "\n".join(_decision(cohort) for cohort in report.cohorts)
-
-
 def _decision(cohort: CohortResult) -> str:
     traces = " and ".join(
-        f"{formatting.count(count, 'trace')} of {_escape(name(arm))}" for arm, count in sorted(cohort.traces.items())
+        f"{formatting.count(count, 'trace')} of {escape(name(arm))}" for arm, count in sorted(cohort.traces.items())
     )
     return (
-        f"- {_code(cohort.cohort)}: **{formatting.DECISION_WORDS[cohort.decision]}**, "
-        f"{_escape(sentence(cohort.reason))} ({traces or 'no traces'})"
-        f"{_escape(_spaced(formatting.pooled(cohort)))}"
+        f"- {code(cohort.cohort)}: **{formatting.DECISION_WORDS[cohort.decision]}**, "
+        f"{escape(sentence(cohort.reason))} ({traces or 'no traces'})"
+        f"{escape(_spaced(formatting.pooled(cohort)))}"
     )
 
 
@@ -172,30 +196,30 @@ def _findings(report: Report, *verdicts: Verdict) -> list[str]:
 def _finding(found: Finding) -> str:
     result = found.result
     line = (
-        f"- {_verdict(result)} {_code(result.metric)} on {_code(found.cohort)}: "
-        f"{_escape(sentence(result.reason))} Effect {formatting.difference(result.effect, result.unit)}; "
+        f"- {_verdict(result)} {code(result.metric)} on {code(found.cohort)}: "
+        f"{escape(sentence(result.reason))} Effect {formatting.difference(result.effect, result.unit)}; "
         f"{formatting.both_arms(result)}."
     )
     line += _spaced(formatting.mix(result), formatting.raised(result))
     if result.verdict is Verdict.REGRESSED and result.attribution is not None and result.attribution.summary:
-        line += f" {_escape(sentence(result.attribution.summary))}"
+        line += f" {escape(sentence(result.attribution.summary))}"
     exemplars = shown_exemplars(result).get("candidate", [])[:_EXEMPLARS_SHOWN]
     if exemplars and result.verdict is Verdict.REGRESSED:
-        line += f" For example {', '.join(_code(trace_id) for trace_id in exemplars)}."
+        line += f" For example {', '.join(code(trace_id) for trace_id in exemplars)}."
     return line
 
 
 def _kept(found: Finding) -> str:
     result = found.result
     return (
-        f"- {_verdict(result)} {_code(result.metric)} on {_code(found.cohort)}: {formatting.raised(result)} "
-        f"{_escape(sentence(result.reason))}"
+        f"- {_verdict(result)} {code(result.metric)} on {code(found.cohort)}: {formatting.raised(result)} "
+        f"{escape(sentence(result.reason))}"
     )
 
 
 def _watch_list(report: Report) -> list[str]:
     return [
-        f"- {_code(item.metric)} on {_code(item.cohort)}: no alarm, but evidence {formatting.evidence(item.e_value)}"
+        f"- {code(item.metric)} on {code(item.cohort)}: no alarm, but evidence {formatting.evidence(item.e_value)}"
         for item in report.watch_list
     ]
 
@@ -207,8 +231,8 @@ def _where(found: Finding) -> str:
         return ""
     steps = [
         [
-            _code(step.step),
-            _escape(step.symptom),
+            code(step.step),
+            escape(step.symptom),
             formatting.value(step.base, step.unit),
             formatting.value(step.candidate, step.unit),
             formatting.part(step.share),
@@ -218,7 +242,7 @@ def _where(found: Finding) -> str:
     ]
     strata = [
         [
-            _code(part.stratum),
+            code(part.stratum),
             formatting.arm(part.base, unit),
             formatting.arm(part.candidate, unit),
             formatting.part(part.share),
@@ -226,23 +250,43 @@ def _where(found: Finding) -> str:
         for part in where.strata
     ]
     tables = [
-        _table(header, rows)
+        table(header, rows)
         for header, rows in (
             (["step", "what differs", "base", "candidate", "part of the difference", ""], steps),
             (["stratum", "base", "candidate", "part of the difference"], strata),
         )
         if rows
     ]
-    summary = f"Where {_code_in_html(found.result.metric)} on {_code_in_html(found.cohort)} begins"
-    body = "\n\n".join(tables)
-    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
+    summary = f"Where {code_in_html(found.result.metric)} on {code_in_html(found.cohort)} begins"
+    return folded(summary, "\n\n".join(tables))
+
+
+def _by_cohort(summary: str, shown: CohortRows) -> str:
+    """Both arms of each cohort, folded away."""
+    return _folded_table(summary, ["cohort", *shown.titles], [[code(cohort), *cells] for cohort, cells in shown.rows])
+
+
+def _folded_table(summary: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table folded away, as far as it fits; nothing without rows."""
+    if not rows:
+        return ""
+    used = 0
+    kept: list[Sequence[str]] = []
+    for row in rows:
+        used += len(" | ".join(row).encode()) + 5
+        if kept and used > _FOLDED_LIMIT:
+            break
+        kept.append(row)
+    left = len(rows) - len(kept)
+    more = f"\n\n… and {left:,} more" if left else ""
+    return folded(summary, table(header, kept) + more)
 
 
 def _maturing(report: Report) -> str:
     """How much of each arm is old enough, folded away."""
     rows = [
         [
-            _code(each.metric),
+            code(each.metric),
             formatting.final_after(each),
             formatting.covered(each.coverage["base"]),
             formatting.covered(each.coverage["candidate"]),
@@ -250,33 +294,25 @@ def _maturing(report: Report) -> str:
         ]
         for each in maturing(report)
     ]
-    if not rows:
-        return ""
-    table = _table(["metric", "final after", "base old enough", "candidate old enough", "next verdict (UTC)"], rows)
-    summary = f"Waiting for labels: {formatting.count(len(rows), 'metric')}"
-    return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
+    header = ["metric", "final after", "base old enough", "candidate old enough", "next verdict (UTC)"]
+    return _folded_table(f"Waiting for labels: {formatting.count(len(rows), 'metric')}", header, rows)
 
 
 def _undecided(report: Report) -> str:
     """The inconclusive metrics, folded away: in a pull request they are for who asks."""
     shown = [found for cohort in report.cohorts for found in undecided(cohort)]
-    if not shown:
-        return ""
     rows = [
         [
-            _code(found.cohort),
-            _code(found.result.metric),
+            code(found.cohort),
+            code(found.result.metric),
             formatting.visible_from(found.result),
             formatting.more_traces(found.result),
             formatting.next_verdict_of(found.result),
         ]
         for found in shown
     ]
-    table = _table(
-        ["cohort", "metric", "smallest visible regression", "more traces needed", "next verdict (UTC)"], rows
-    )
-    summary = f"Too small to see: {formatting.count(len(shown), 'inconclusive metric')}"
-    return f"<details>\n<summary>{summary}</summary>\n\n{table}\n\n</details>"
+    header = ["cohort", "metric", "smallest visible regression", "more traces needed", "next verdict (UTC)"]
+    return _folded_table(f"Too small to see: {formatting.count(len(shown), 'inconclusive metric')}", header, rows)
 
 
 def _checks(report: Report) -> list[str]:
@@ -284,5 +320,5 @@ def _checks(report: Report) -> list[str]:
 
 
 def _check(check: Check) -> str:
-    where = "all cohorts" if check.cohort is None else _code(check.cohort)
-    return f"- **{check.status}** {_code(check.check)} on {where}: {_escape(sentence(check.detail))}"
+    where = "all cohorts" if check.cohort is None else code(check.cohort)
+    return f"- **{check.status}** {code(check.check)} on {where}: {escape(sentence(check.detail))}"

@@ -8,13 +8,16 @@ from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from analytics.report.model import SCHEMA_VERSION, Report
 
 
 def from_dict(body: Mapping[str, Any], generated_at: datetime) -> Report:
     """The inverse of :func:`analytics.report.as_json.to_dict`.
+
+    Documents of earlier releases have fewer keys: what they do not say is absent from the report, and their metrics
+    stand in the order of the document. Keys that this release does not know are passed over.
 
     Args:
         body: the report as plain dictionaries and lists.
@@ -23,16 +26,31 @@ def from_dict(body: Mapping[str, Any], generated_at: datetime) -> Report:
     Raises:
         ValueError: the document has another schema version, or is no report.
     """
-    if body.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"the report has schema version {body.get('schema_version')}; this release reads 1.")
-    order = {name: place for place, name in enumerate(body["metric_order"])}
-    shared = body["shared_versions"]
-    told = {
+    if not isinstance(body, Mapping) or body.get("schema_version") != SCHEMA_VERSION:
+        version = body.get("schema_version") if isinstance(body, Mapping) else None
+        raise ValueError(f"the report has schema version {version}; this release reads {SCHEMA_VERSION}.")
+    try:
+        report: Report = _naive(TypeAdapter(Report).validate_python(_told(body, generated_at)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"the document is no report: {where}: {first['msg']}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the document is no report: {error!r}.") from error
+    return report
+
+
+def _told(body: Mapping[str, Any], generated_at: datetime) -> dict[str, Any]:
+    """The document under the names of the model's fields, without what it leaves open."""
+    order = {name: place for place, name in enumerate(body.get("metric_order", ()))}
+    shared = body.get("shared_versions")
+    changes = body["promotion"].get("share_changes", ())
+    return {
         **body,
         "generated_at": generated_at,
         "promotion": {
             **body["promotion"],
-            "share_changes": [(each["since"], each["candidate_share"]) for each in body["promotion"]["share_changes"]],
+            "share_changes": [(each["since"], each["candidate_share"]) for each in changes],
         },
         "cohorts": [_cohort(cohort, order) for cohort in body["cohorts"]],
         "shared": None
@@ -43,8 +61,6 @@ def from_dict(body: Mapping[str, Any], generated_at: datetime) -> Report:
             "kept": shared["kept"],
         },
     }
-    report: Report = _naive(TypeAdapter(Report).validate_python(told))
-    return report
 
 
 def _cohort(cohort: Mapping[str, Any], order: Mapping[str, int]) -> dict[str, Any]:

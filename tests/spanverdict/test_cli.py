@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,7 +103,9 @@ def test_feedback_is_imported_once(where: Path, workdir: Path, cli: Cli) -> None
 def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) -> None:
     """A regression exits with 1, every format tells it, and the same report can go to a file."""
     result = cli("report", "p", "--as-of", "2026-11-20", "--format", "json")
-    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.exit_code == 1
+    stored = re.fullmatch(r"Stored as report [0-9a-f]{32}\.\n", result.stderr)
+    assert stored
     report = json.loads(result.stdout, parse_constant=pytest.fail)
     assert report["overall"] == "REGRESSED"
     assert report["cohorts"][0]["cohort"] == "refunds"
@@ -112,7 +115,7 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
     assert verdicts["cost_per_trace"] == "INVALID", "neither model has a price"
     for form, mark in {"table": "error rate", "md": "|", "html": "<!doctype html>", "junit": "<testsuite"}.items():
         shown = cli("report", "p", "--as-of", "2026-11-20", "--format", form, "--out", f"r.{form}")
-        assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", f"Wrote r.{form}.\n")
+        assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", f"Wrote r.{form}.\n{stored[0]}")
         assert mark in (workdir / f"r.{form}").read_text("utf-8").lower()
     assert rows(cli, "SELECT count(*) AS n, min(overall) AS o FROM reports") == [{"n": 1, "o": "REGRESSED"}]
     assert incident.exists()
@@ -125,7 +128,7 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
 )  # fmt: skip
 def test_the_file_names_the_format(promoted: Path, cli: Cli, workdir: Path, name: str, mark: str) -> None:
     """Without --format a report is what its file's name ends with, else a table; --format wins."""
-    assert cli("report", "p", "--out", name, "--db", promoted).stderr == f"Wrote {name}.\n"
+    assert cli("report", "p", "--out", name, "--db", promoted).stderr.startswith(f"Wrote {name}.\nStored as report ")
     assert (workdir / name).read_text("utf-8").lower().startswith(mark)
     cli("report", "p", "--out", name, "--format", "json")
     assert json.loads((workdir / name).read_text("utf-8"))["overall"] == "INVALID"
@@ -241,7 +244,7 @@ def test_results_and_remarks_go_separate_ways(
 ) -> None:
     """Through real processes: results alone on standard output, with the status of the verdict."""
     done = command("report", "p", "--as-of", "2026-11-20", "--format", "json", "--db", incident)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr.partition(" report ")[0]) == (1, "Stored as")
     assert json.loads(done.stdout)["overall"] == "REGRESSED"
     shown = command("report", "p", "--as-of", "2026-11-20")
     assert shown.returncode == 1

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analytics.report import FORMATS, as_json, render
 from analytics.report.from_json import from_dict
 from analytics.report.model import Report
+
+METRICS = ["groundedness_fail_rate", "output_tokens", "schema_repair_rate"]
+NEWER: dict[str, Any] = {
+    "maturity": None, "days_needed": None, "composition": None, "alert_raised_on": None, "attribution": None,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -34,3 +42,41 @@ def test_another_schema_version_is_refused(report: Report) -> None:
     """A document of a later release is not misread."""
     with pytest.raises(ValueError, match="schema version 2"):
         from_dict({**as_json.to_dict(report), "schema_version": 2}, report.generated_at)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_document_of_the_first_release_is_read(form: str) -> None:
+    """What the first release stored renders in every format, and says what it said then."""
+    body = json.loads((Path(__file__).parent / "golden" / "first-release.json").read_text("utf-8"))
+    assert "metric_order" not in body
+    again = from_dict(body, datetime(2026, 11, 16, 7, 30))
+    assert "Rate rose from 0.4 % to 1.9 %." in render(again, form, width=200)
+    written = as_json.to_dict(again)
+    assert written["metric_order"] == ["cost_per_trace", "latency_p99", "task_completion_fail_rate", *METRICS]
+    assert written["cohorts"] == [
+        {**cohort, "pooled": [], "metrics": [metric | NEWER for metric in cohort["metrics"]]}
+        for cohort in body["cohorts"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cohorts": None}, "the document is no report"),
+        ({"promotion": "p"}, "the document is no report"),
+        ({"overall": "FINE"}, "the document is no report: overall: Input should be 'REGRESSED'"),
+        ({"alpha": "a twentieth"}, "the document is no report: alpha: Input should be a valid number"),
+        ({"as_of": None}, "the document is no report: as_of: Input should be a valid datetime"),
+    ],
+)
+def test_what_is_no_report_is_said(report: Report, change: dict[str, object], said: str) -> None:
+    """A damaged document is refused with its first fault, whatever is wrong with it."""
+    with pytest.raises(ValueError, match=said):
+        from_dict({**as_json.to_dict(report), **change}, report.generated_at)
+
+
+@pytest.mark.parametrize("body", [[], "report", None, {}])
+def test_what_is_no_document_is_refused(body: Any) -> None:
+    """JSON of another kind is refused."""
+    with pytest.raises(ValueError, match="schema version None"):
+        from_dict(body, datetime(2026, 11, 16))
