@@ -17,12 +17,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from collector.ingest import Counters
+from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.follower import Follower
 from spanverdict.ingest_path import open_ingest_path
 from spanverdict.listeners import Receivers, host, warn_of_exposure
 from spanverdict.monitoring import Monitoring
+from spanverdict.schedule_task import ScheduledReports
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
@@ -59,7 +61,7 @@ async def serve(
         config: addresses and limits.
         path: the database file.
         ready: called once, when everything listens.
-        config_file: where the configuration was read, for the process that derives calls.
+        config_file: where the configuration was read, for the processes beside the server.
 
     Returns:
         What was received and stored, and whether every client let go; if not, only ending the process cuts it off.
@@ -82,6 +84,7 @@ async def serve(
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring)
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
+    background = Background(_tasks(config), path, config_file)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -107,6 +110,7 @@ async def serve(
         )
         file = told.write(path)
         follower.start(work_waits=writer.last_received_at() is not None)
+        background.start()
         warn_of_exposure(config)
         ready(told)
         await stopping.wait()
@@ -116,6 +120,7 @@ async def serve(
             await receivers.stop(GRACE_SECONDS)
         await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
+        await asyncio.to_thread(background.stop)
         await asyncio.to_thread(follower.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
@@ -124,6 +129,13 @@ async def serve(
         await asyncio.to_thread(writer.close)
         await asyncio.to_thread(store.close)
     return Totals(ingest.counters, writer.counters), released
+
+
+def _tasks(config: Config) -> list[Task]:
+    """What the server has done from time to time, the more urgent first."""
+    if not config.schedule or not config.server.run_schedules:
+        return []
+    return [ScheduledReports([schedule.slots for schedule in config.schedule])]
 
 
 def _share_heaps() -> None:
