@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,13 +106,16 @@ def first_seen(store: Access, schedules: Sequence[ScheduleConfig]) -> dict[str, 
     return {name: known[key] for name, key in keys.items() if key in known}
 
 
-def open_runs(store: Access, schedules: Sequence[ScheduleConfig], now: datetime) -> Open:
+def open_runs(
+    store: Access, schedules: Sequence[ScheduleConfig], now: datetime, *, others: Collection[str] = ()
+) -> Open:
     """What is to be made now: of each schedule the latest slot, if it is not made yet.
 
     Args:
         store: what was made.
-        schedules: what is configured.
+        schedules: those that are looked at.
         now: the present (UTC, naive).
+        others: names of schedules that are configured and not looked at: what they left open is theirs.
     """
     slots = latest_slots(schedules, register(store, schedules, now), now)
     known = _known(store, min(slots.values(), default=now))
@@ -133,7 +136,7 @@ def open_runs(store: Access, schedules: Sequence[ScheduleConfig], now: datetime)
             else:
                 lost.append((run, f"The process that made it ended without a word, {run.attempts} times."))
     for key, (status, run) in known.items():
-        if status == RUNNING and key not in wanted and not _is_held(run, now):
+        if status == RUNNING and key not in wanted and run.schedule not in others and not _is_held(run, now):
             lost.append((run, "The process that made it ended without a word, and its slot is no longer the latest."))
     return Open(tuple(due), tuple(lost))
 

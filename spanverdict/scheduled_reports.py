@@ -83,9 +83,10 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
         StoreError: it could not be read or written.
     """
     named = {schedule.name: schedule for schedule in schedules}
+    others = {schedule.name for schedule in config.schedule} - named.keys()
     while True:
         with _reach(db) as store:
-            found = schedule_runs.open_runs(store, schedules, utc_now())
+            found = schedule_runs.open_runs(store, schedules, utc_now(), others=others)
             for run, sentence in found.lost:
                 if schedule_runs.fail(store, run, utc_now(), sentence):
                     yield Outcome(run, Failed(sentence))
