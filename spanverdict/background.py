@@ -6,20 +6,22 @@ A job's memory, or its end, does not touch what is received.
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from spanverdict import child
 from sql.clock import utc_now
+from sql.errors import StoreError
 
 _LOG = logging.getLogger("spanverdict.serve")
 
-STOP_SECONDS = 5.0
-"""How long a job may take to end when asked to."""
+LOOK_SECONDS = 1.0
+"""The pause between two looks at what is due."""
+
+_WATCH_SECONDS = 0.1
 
 
 class Task(Protocol):
@@ -28,7 +30,7 @@ class Task(Protocol):
     def due(self, now: datetime) -> Sequence[str] | None:
         """The arguments of the command to run now, without ``--db`` and ``--config``; None if nothing is to be done.
 
-        It is asked every few seconds, and is not asked again before the command has ended.
+        It is asked every second or so, and is not asked again before the command has ended.
 
         Args:
             now: the present (UTC, naive).
@@ -45,7 +47,7 @@ class Task(Protocol):
 
 
 class Background:
-    """Runs tasks that are due, never two at a time.
+    """Runs tasks that are due, never two at a time. What goes wrong with one is logged, and the others go on.
 
     Args:
         tasks: what may be due, the more urgent first.
@@ -54,9 +56,12 @@ class Background:
         seconds: the pause between two looks.
     """
 
-    def __init__(self, tasks: Sequence[Task], store: Path, config_file: Path | None, seconds: float = 1.0) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], store: Path, config_file: Path | None, seconds: float = LOOK_SECONDS
+    ) -> None:
         self._tasks = tasks
-        self._options = ["--db", str(store), *(["--config", str(config_file)] if config_file else [])]
+        self._store = store
+        self._config_file = config_file
         self._seconds = seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
@@ -77,28 +82,19 @@ class Background:
             for task in self._tasks:
                 if self._stopping.is_set():
                     return
-                arguments = task.due(utc_now())
-                if arguments is not None:
-                    task.ended(self._execute(arguments))
+                try:
+                    arguments = task.due(utc_now())
+                    if arguments is not None:
+                        task.ended(self._execute(arguments))
+                except (OSError, StoreError) as error:
+                    # Such as a process that cannot be started for want of memory: the next look may go better.
+                    _LOG.warning("A task beside the server could not be run: %s", error)
 
     def _execute(self, arguments: Sequence[str]) -> int:
-        # Its standard input is a pipe: should the server die, the pipe closes. In a session of its own it does not get
-        # the terminal's Ctrl-C.
-        process = subprocess.Popen(  # noqa: S603 (our own command)
-            [sys.executable, "-m", "spanverdict", *arguments, *self._options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while process.poll() is None and not self._stopping.wait(self._seconds / 10):
-            pass
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if process.stdin:
-            process.stdin.close()
+        process = child.start("spanverdict.attended", arguments, self._store, self._config_file)
+        try:
+            while process.poll() is None and not self._stopping.wait(_WATCH_SECONDS):
+                pass
+        finally:
+            child.end(process)
         return process.returncode

@@ -91,6 +91,7 @@ class ServerConfig(Section):
     query_seconds: Positive = 600.0
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
+    run_schedules: bool = True
     cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     pages: bool = True
 

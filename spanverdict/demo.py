@@ -36,7 +36,7 @@ from collector.sender import Sender
 from collector.signals import Signal
 from spanverdict.config import load
 from spanverdict.job_options import job_options
-from spanverdict.report_output import is_colored
+from spanverdict.report_output import is_colored, rendered
 from sql.access import ServerFile, open_store, server_file
 from sql.clock import utc_now
 from sql.errors import StoreUnavailableError
@@ -77,9 +77,9 @@ def run_demo(directory: Path, *, browser: bool) -> None:
         config.write_bytes((sample / "spanverdict.toml").read_bytes())
         with _server(store, config) as server:
             _send_all(sample, server)
-            report = _compare(store, sample, truth)
-    for name, form in (("report.html", "html"), ("report.json", "json")):
-        (directory / name).write_text(render(report, form), "utf-8")
+            report, page_text = _compare(store, sample, truth)
+    (directory / "report.html").write_text(page_text, "utf-8")
+    (directory / "report.json").write_text(render(report, "json"), "utf-8")
     click.echo(render(report, "table", color=is_colored(None)))
     click.echo(_against_truth(report, truth))
     command = _command()
@@ -168,7 +168,7 @@ def _lines(sample: Path) -> Iterator[tuple[bool, bytes]]:
                 yield ".traces." in path.name, line
 
 
-def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> Report:
+def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> tuple[Report, str]:
     told = truth["promotion"]
     promotion = Promotion(
         name=told["name"], base=told["base"], candidate=told["candidate"], design=told["design"],
@@ -185,7 +185,7 @@ def _compare(store: Path, sample: Path, truth: dict[str, Any]) -> Report:
         match_outcomes(access, options.feedback_key)
         report = run_report(access, promotion.name, options, as_of=_time(truth["as_of"]), now=utc_now())
         store_report(access, report)
-    return report
+        return report, rendered(access, report, "html")
 
 
 def _time(text: str) -> datetime:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
+from spanverdict import child
 from sql.journaled_writer import JournaledWriter
 
 _LOG = logging.getLogger("spanverdict.serve")
-
-STOP_SECONDS = 5.0
-"""How long the process may take to end when asked to."""
 
 
 class Follower:
@@ -32,9 +29,8 @@ class Follower:
 
     def __init__(self, writer: JournaledWriter, store: Path, config_file: Path | None, seconds: float) -> None:
         self._writer = writer
-        self._command = [sys.executable, "-m", "spanverdict", "derive", "--follow", "--db", str(store)]
-        if config_file:
-            self._command += ["--config", str(config_file)]
+        self._store = store
+        self._config_file = config_file
         self._seconds = seconds
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,13 +50,8 @@ class Follower:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process:
+            child.end(self._process)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
@@ -72,8 +63,4 @@ class Follower:
                 self._start()
 
     def _start(self) -> None:
-        # Its standard input is a pipe: should the server die, the pipe closes and the process ends too. In a session of
-        # its own it does not get the terminal's Ctrl-C.
-        self._process = subprocess.Popen(  # noqa: S603 (our own command)
-            self._command, stdin=subprocess.PIPE, start_new_session=True
-        )
+        self._process = child.start("spanverdict", ("derive", "--follow"), self._store, self._config_file)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import click
 
+from analytics.report import render
+from analytics.report.model import Report
 from spanverdict.output import write_file
+from sql.access import Access
 
 _FORMAT_OF_SUFFIX = {".html": "html", ".htm": "html", ".json": "json", ".md": "md", ".xml": "junit"}
 
@@ -24,6 +27,15 @@ def is_colored(out: Path | None) -> bool:
     """Whether a table is coloured: on a terminal that can, unless NO_COLOR says otherwise (https://no-color.org)."""
     plain = os.environ.get("NO_COLOR", "") != "" or os.environ.get("TERM") == "dumb"
     return out is None and not plain and sys.stdout.isatty()
+
+
+def rendered(store: Access, report: Report, form: str, *, color: bool = False) -> str:
+    """A report in a format; a page with the traces that its findings rest on, as far as the store still has them."""
+    if form != "html":
+        return render(report, form, color=color)
+    from analytics.exemplar_traces import exemplar_traces  # noqa: PLC0415 (only pages show traces)
+
+    return render(report, form, traces=exemplar_traces(store, report))
 
 
 def tell(text: str, out: Path | None) -> None:

@@ -9,7 +9,7 @@ import click
 from spanverdict.options import Settings, store_options
 from spanverdict.output import FORMATS as ROW_FORMATS
 from spanverdict.output import write_rows
-from spanverdict.report_output import format_of, is_colored, tell
+from spanverdict.report_output import format_of, is_colored, rendered, tell
 from sql.access import open_store
 
 _DOCUMENTS = ("table", "html", "md", "json", "junit")
@@ -55,13 +55,12 @@ def reports_list(settings: Settings, promotion: str | None, limit: int | None, f
 @store_options
 def reports_show(settings: Settings, identity: str, form: str | None, out: Path | None) -> None:
     """Show a report that was made, by its id or a beginning of it. As JSON it is what was stored, to the byte."""
-    from analytics.report import render  # noqa: PLC0415 (for one command)
-    from analytics.stored_reports import find_report  # noqa: PLC0415
+    from analytics.stored_reports import find_report  # noqa: PLC0415 (for one command)
 
     form = format_of(form, out, _DOCUMENTS)
     with open_store(settings.db) as store:
         found = find_report(store, identity)
-    text = found.body if form == "json" else render(found.report, form, color=is_colored(out))
+        text = found.body if form == "json" else rendered(store, found.report, form, color=is_colored(out))
     tell(text, out)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from collector.ingest import Counters
+from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.follower import Follower
@@ -26,6 +27,7 @@ from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
 from spanverdict.report_pages import ReportPages
+from spanverdict.schedule_task import ScheduledReports
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
@@ -62,7 +64,7 @@ async def serve(
         config: addresses and limits.
         path: the database file.
         ready: called once, when everything listens.
-        config_file: where the configuration was read, for the process that derives calls.
+        config_file: where the configuration was read, for the processes beside the server.
 
     Returns:
         What was received and stored, and whether every client let go; if not, only ending the process cuts it off.
@@ -86,6 +88,7 @@ async def serve(
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring)
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
+    background = Background(_tasks(config), path, config_file)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -111,6 +114,7 @@ async def serve(
         )
         file = told.write(path)
         follower.start(work_waits=writer.last_received_at() is not None)
+        background.start()
         warn_of_exposure(config)
         ready(told)
         await stopping.wait()
@@ -120,6 +124,7 @@ async def serve(
             await receivers.stop(GRACE_SECONDS)
         await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
+        await asyncio.to_thread(background.stop)
         await asyncio.to_thread(follower.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
@@ -136,6 +141,13 @@ def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable
         credentials_of(config), config.server.http, client_certificates=tls is not None and tls.client_ca is not None
     )
     return Pages(store, access, reports, refused)
+
+
+def _tasks(config: Config) -> list[Task]:
+    """What the server has done from time to time, the more urgent first."""
+    if not config.schedule or not config.server.run_schedules:
+        return []
+    return [ScheduledReports([schedule.slots for schedule in config.schedule])]
 
 
 def _share_heaps() -> None:

@@ -48,6 +48,9 @@ WRITES = frozenset(
         "trace_keys",
         "key_attributes",
         "matched_outcomes",
+        "schedules",
+        "schedule_claims",
+        "schedule_progress",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

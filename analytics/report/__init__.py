@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from analytics.report.headline import exit_status, headline
 from analytics.report.model import Report
+from analytics.trace_view import TraceView
 
 FORMATS = ("table", "html", "md", "json", "junit")
 """What a report can be rendered as."""
@@ -16,7 +18,9 @@ _DOCUMENTS = {"html": "as_html", "md": "as_markdown", "json": "as_json", "junit"
 __all__ = ["FORMATS", "exit_status", "headline", "render"]
 
 
-def render(report: Report, form: str, *, color: bool = False, width: int | None = None) -> str:
+def render(
+    report: Report, form: str, *, color: bool = False, width: int | None = None, traces: Sequence[TraceView] = ()
+) -> str:
     """Render a report.
 
     Args:
@@ -24,6 +28,7 @@ def render(report: Report, form: str, *, color: bool = False, width: int | None 
         form: one of ``FORMATS``.
         color: whether a table is coloured.
         width: columns of a table; None for the terminal's.
+        traces: the traces that a page shows.
 
     Returns:
         The text, with a final newline.
@@ -37,5 +42,6 @@ def render(report: Report, form: str, *, color: bool = False, width: int | None 
         return as_table.render(report, width, color)
     if form not in _DOCUMENTS:
         raise ValueError(f"report format {form!r} is not known: choose one of {', '.join(FORMATS)}")
-    text: str = import_module(f"{__name__}.{_DOCUMENTS[form]}").render(report)
+    shown = {"traces": traces} if form == "html" else {}
+    text: str = import_module(f"{__name__}.{_DOCUMENTS[form]}").render(report, **shown)
     return text

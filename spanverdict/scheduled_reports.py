@@ -1,0 +1,227 @@
+"""Reports that are due, made one after another, each once, whichever process is asked to.
+
+Who makes a report holds its claim in the store, renews it, and watches the process in which it is made. How it fits
+together: docs/scheduling.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from spanverdict import schedule_runs
+from spanverdict.child import STOP_SECONDS
+from spanverdict.config import Config, ConfigError
+from spanverdict.schedule_config import ScheduleConfig
+from spanverdict.schedule_runs import Run
+from spanverdict.scheduled_worker import Failed, Made, Work, work_in_child
+from sql.access import Access, RemoteStore, connect, open_store
+from sql.clock import utc_now
+from sql.errors import StoreError, StoreUnavailableError
+
+LEASE = timedelta(minutes=2)
+"""How long a report whose process was killed is left alone."""
+
+RENEW_SECONDS = 20.0
+"""How often a claim is renewed while the report is made."""
+
+WAIT_SECONDS = 1.0
+"""The pause before looking again while another process makes a report."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one report.
+
+    Attributes:
+        run: which it was.
+        result: the report that was made, or why there is none.
+    """
+
+    run: Run
+    result: Made | Failed
+
+
+def chosen(schedules: Sequence[ScheduleConfig], names: Sequence[str]) -> list[ScheduleConfig]:
+    """The schedules of these names; all, where none is given.
+
+    Raises:
+        ConfigError: there is no schedule, or none of that name.
+    """
+    if not schedules:
+        raise ConfigError("There is no schedule: write [[schedule]] with name and cron into the configuration.")
+    known = {schedule.name: schedule for schedule in schedules}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"There is no schedule {name!r}; known here are {', '.join(sorted(known))}.")
+    return [schedule for schedule in schedules if not names or schedule.name in names]
+
+
+def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
+    """Make the reports that are due, until nothing is.
+
+    While another process makes one, it is waited for, unless what it makes is all there is.
+
+    Args:
+        db: the store.
+        config: what the configuration says.
+        schedules: those of its schedules that are looked at.
+
+    Yields:
+        What became of each, when it ended.
+
+    Raises:
+        StoreUnavailableError: the store cannot be reached, or went away; what was begun can be begun anew.
+        StoreError: it could not be read or written.
+    """
+    named = {schedule.name: schedule for schedule in schedules}
+    others = {schedule.name for schedule in config.schedule} - named.keys()
+    while True:
+        with _reach(db) as store:
+            found = schedule_runs.open_runs(store, schedules, utc_now(), others=others)
+            for run, sentence in found.lost:
+                if schedule_runs.fail(store, run, utc_now(), sentence):
+                    yield Outcome(run, Failed(sentence))
+            served = isinstance(store, RemoteStore)
+            claimed = None
+            if found.due:
+                due = found.due[0]
+                lease = LEASE if served else _lease_without_server(named[due.schedule])
+                claimed = schedule_runs.claim(store, due, utc_now(), lease)
+        if claimed:
+            result = _make(
+                claimed, Work(db, config, named[claimed.schedule], claimed.slot, claimed.promotion), served=served
+            )
+            if result:
+                yield Outcome(claimed, result)
+        elif found.due:
+            time.sleep(WAIT_SECONDS)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _reach(db: Path) -> Iterator[Access]:
+    """The store, without a wait for what has just arrived: claims do not hang on it."""
+    remote = connect(db, flush=False)
+    if remote:
+        try:
+            yield remote
+        finally:
+            remote.close()
+    else:
+        with open_store(db, write=True) as store:
+            yield store
+
+
+def _lease_without_server(schedule: ScheduleConfig) -> timedelta:
+    """The whole time that a report may take: the file is the report's meanwhile, and no lease in it can be renewed."""
+    return timedelta(minutes=schedule.timeout_minutes) + LEASE
+
+
+def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
+    """Have a claimed report made and note what came of it; None if it was taken over meanwhile."""
+    try:
+        result = _watched(run, work, served=served)
+    except BaseException as stopped:
+        # Where the store is away, the claim ends by itself.
+        with contextlib.suppress(StoreError):
+            _release(run, work.db, served=served, begun=isinstance(stopped, StoreError))
+        raise
+    if result is None:
+        return None
+    with _reach(work.db) as store:
+        if isinstance(result, Made):
+            is_ours = schedule_runs.finish(store, run, utc_now(), result.report_id, result.overall)
+        else:
+            is_ours = schedule_runs.fail(store, run, utc_now(), result.sentence)
+    return result if is_ours else None
+
+
+def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:
+    """Let others have a run at once. A server that has gone is not stood in for: the next one may be starting."""
+    remote = connect(db, flush=False)
+    if remote:
+        try:
+            schedule_runs.release(remote, run, utc_now(), begun=begun)
+        finally:
+            remote.close()
+    elif not served:
+        with open_store(db, write=True) as store:
+            schedule_runs.release(store, run, utc_now(), begun=begun)
+
+
+def _watched(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
+    """Make a report in a process of its own; None if the claim was lost meanwhile."""
+    context = multiprocessing.get_context("spawn")
+    answers, answer = context.Pipe(duplex=False)
+    # A daemon: it is ended with this process, also if nothing here is reached any more.
+    process = context.Process(target=work_in_child, args=(work, answer), name="report", daemon=True)
+    deadline = time.monotonic() + 60 * work.schedule.timeout_minutes
+    try:
+        process.start()
+        answer.close()
+        while not wait([answers, process.sentinel], max(min(RENEW_SECONDS, deadline - time.monotonic()), 0)):
+            if time.monotonic() >= deadline:
+                return Failed(
+                    f"It took longer than {work.schedule.timeout_minutes:g} minutes and was ended; give it more with "
+                    "timeout_minutes, or look at fewer promotions."
+                )
+            if served and not _renewed(run, work.db):
+                return None
+        return _received(answers, process)
+    finally:
+        answers.close()
+        _end(process)
+
+
+def _received(answers: Connection, process: BaseProcess) -> Made | Failed:
+    try:
+        received: Made | Failed = answers.recv()
+    except EOFError:
+        process.join()
+        return Failed(_how_it_ended(process.exitcode or 0))
+    if isinstance(received, Failed) and received.away:
+        raise StoreUnavailableError(received.sentence)
+    return received
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"The process that made it ended with status {status} and without a report."
+    name = signal.Signals(-status).name
+    short = "; was memory short?" if name == "SIGKILL" else "."
+    return f"The process that made it was ended by {name}{short}"
+
+
+def _renewed(run: Run, db: Path) -> bool:
+    """Whether the claim still holds; it does while the store cannot be asked, for nobody else can either."""
+    try:
+        remote = connect(db, flush=False)
+        if remote is None:
+            return True
+        try:
+            return schedule_runs.renew(remote, run, utc_now() + LEASE)
+        finally:
+            remote.close()
+    except StoreError:
+        return True
+
+
+def _end(process: BaseProcess) -> None:
+    if process.pid is None:
+        return
+    process.terminate()
+    process.join(STOP_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    process.close()

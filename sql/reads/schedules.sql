@@ -1,0 +1,2 @@
+SELECT schedule, cron, time_zone, first_seen_at
+FROM schedules
