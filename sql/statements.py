@@ -48,6 +48,9 @@ WRITES = frozenset(
         "trace_keys",
         "key_attributes",
         "matched_outcomes",
+        "alert_announcements",
+        "alert_claims",
+        "alert_outcomes",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
