@@ -131,7 +131,7 @@ def _failed_checks(report: Report) -> list[Event]:
     failed = checks_with(report, CheckStatus.FAIL)
     if not failed:
         return []
-    told = "; ".join(
+    told = " ".join(
         f"{name(check.check)}{'' if check.cohort is None else f' on {name(check.cohort)}'}: {sentence(check.detail)}"
         for check in failed[:_SHOWN_CHECKS]
     )
