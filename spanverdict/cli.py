@@ -7,6 +7,7 @@ import click
 from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
+    "alerts": "Alerts: what changed and who was told; send what waits, test a channel.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
@@ -16,6 +17,7 @@ _SUMMARIES = {
     "doctor": "Say what is misconfigured or missing, and what to do. Exits with 1 if something fails, else 0.",
     "evaluate": "Run evaluators over stored traces: those named, else the built-in ones and all that are configured.",
     "feedback": "Outcomes from users and business systems.",
+    "guard": "Promotions that are watched between reports, and rolled back as soon as a regression is certain.",
     "import": "Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.",
     "mirror": "Mirror results: requests that a gateway sent to a second model as well.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from spanverdict.alert_config import AlertConfig, check_channels
 from spanverdict.config_sections import (
     ChainsConfig,
     CohortsConfig,
@@ -28,6 +29,7 @@ from spanverdict.config_sections import (
     check_tokens,
 )
 from spanverdict.evaluate_config import EvaluateConfig, check_names
+from spanverdict.guard_config import GuardConfig, check_guards
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig
 from spanverdict.schedule_config import ScheduleConfig, check_schedules
 
@@ -41,7 +43,9 @@ _KINDS = {
 }
 """What pydantic expects, in TOML's words."""
 
-_SECRETS = frozenset({"hash_key", "api_key_env", "base_url"})
+_SECRETS = frozenset(
+    {"hash_key", "api_key_env", "base_url", "url", "url_env", "secret_env", "headers_env", "password_env"}
+)
 """Keys whose value no message shows."""
 
 _PREFIX = "SPANVERDICT_"
@@ -75,6 +79,8 @@ class Config(BaseSettings):
     chains: ChainsConfig = ChainsConfig()
     evaluate: Annotated[tuple[EvaluateConfig, ...], AfterValidator(check_names)] = ()
     schedule: Annotated[tuple[ScheduleConfig, ...], AfterValidator(check_schedules)] = ()
+    alerts: Annotated[tuple[AlertConfig, ...], AfterValidator(check_channels)] = ()
+    guard: Annotated[tuple[GuardConfig, ...], AfterValidator(check_guards)] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -141,7 +147,8 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
-    whole_entry = location[0] in ("prices", "evaluate", "schedule") and isinstance(first["input"], dict | list | tuple)
+    of_whole_entries = location[0] in ("prices", "evaluate", "schedule", "alerts", "guard")
+    whole_entry = of_whole_entries and isinstance(first["input"], dict | list | tuple)
     if location[0] == "tokens" or location[-1] in _SECRETS or whole_entry:
         # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."

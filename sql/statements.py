@@ -51,6 +51,9 @@ WRITES = frozenset(
         "schedules",
         "schedule_claims",
         "schedule_progress",
+        "alert_announcements",
+        "alert_claims",
+        "alert_outcomes",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""
