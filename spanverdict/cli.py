@@ -21,6 +21,8 @@ _SUMMARIES = {
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",
     "promotion": "Candidate releases under comparison.",
     "report": "Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0.",
+    "routes": "Turn a report's decisions into routes: which cohort goes to which model, as a file that a gateway "
+    "loads.",
     "serve": "Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C.",
     "simulate": "Write the traces, scores and feedback of a simulated promotion as OTLP files, with the truth beside "
     "them.",

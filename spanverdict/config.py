@@ -29,6 +29,7 @@ from spanverdict.config_sections import (
 )
 from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig
+from spanverdict.routes_config import RoutesConfig
 
 DEFAULT_FILE = "spanverdict.toml"
 
@@ -73,6 +74,7 @@ class Config(BaseSettings):
     cohorts: CohortsConfig = CohortsConfig()
     chains: ChainsConfig = ChainsConfig()
     evaluate: Annotated[tuple[EvaluateConfig, ...], AfterValidator(check_names)] = ()
+    routes: RoutesConfig = RoutesConfig()
 
     @classmethod
     def settings_customise_sources(
@@ -139,7 +141,7 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
-    whole_entry = location[0] in ("prices", "evaluate") and isinstance(first["input"], dict | list | tuple)
+    whole_entry = location[0] in ("prices", "evaluate", "routes") and isinstance(first["input"], dict | list | tuple)
     if location[0] == "tokens" or location[-1] in _SECRETS or whole_entry:
         # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.
         return f"{origin}: {key!r} cannot be used: {message[0].lower()}{message[1:]}."
