@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from analytics.errors import InputError
 from analytics.routes.model import (
+    PARTS,
     GatewaySettings,
     Guardrails,
     ModelTarget,
@@ -29,8 +31,9 @@ from analytics.routes.model import (
     fallback_note,
     gateway_fallback,
     groups,
+    parts,
 )
-from analytics.routes.yaml_text import documents, mapping, plain, replace_ours, sequence, text_of, written
+from analytics.routes.yaml_text import documents, found_at, plain, put, replace_ours, text_of, written
 
 MARK = "spanverdict/"
 """What the names of our routes begin with."""
@@ -43,7 +46,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32, of which ULIDs are made."""
 
 _DIGITS = 3
-_SUFFIXES = len(_ALPHABET) ** _DIGITS
+_ENDS = tuple("".join(end) for end in product(_ALPHABET, repeat=_DIGITS))
 _ESCAPED_DOLLAR = re.compile(r"(?<!\\)((?:\\\\)*)\\x24")
 
 
@@ -61,7 +64,7 @@ def read(text: str, promotion: str, settings: GatewaySettings) -> Present:
     stepped_by = None
     for route in (config.get("routing") or {}).get("conditional_routes") or []:
         name = str(route.get("name", ""))
-        if not (name.startswith(prefix) and _asks(route, settings)):
+        if not (name.startswith(prefix) and _asks(route, settings.model_name.replace("$", stand_in))):
             continue
         kind, _, report = name.removeprefix(prefix).partition("@")
         stepped_by = report or stepped_by
@@ -82,25 +85,25 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
     """
     stand_in = _stand_in(present or "", plan)
     config = CommentedMap() if present is None else _config(present, stand_in)[0]
-    routing = mapping(config, "routing", _WHERE)
+    asked = settings.model_name.replace("$", stand_in)
     own = [_in_quotes(written(_escaped(route, stand_in))) for route in _routes(plan, settings)]
     replace_ours(
-        sequence(routing, "conditional_routes", _WHERE),
-        lambda route: (
-            isinstance(route, dict) and str(route.get("name", "")).startswith(MARK) and _asks(route, settings)
-        ),
+        config,
+        ("routing", "conditional_routes"),
+        _WHERE,
+        lambda route: isinstance(route, dict) and str(route.get("name", "")).startswith(MARK) and _asks(route, asked),
         own,
     )
     notes = [note for note in (fallback_note(plan),) if note]
-    if settings.model_name in (routing.get("targets") or {}):
+    if asked in (found_at(config, ("routing", "targets"), _WHERE) or {}):
         notes.append(
             f"routing.targets has {settings.model_name!r}: with failover the gateway passes conditional routes over "
             "for it; remove it."
         )
     if any(0 < route.candidate_share < 1 for route in plan.all_routes):
         notes.append("Shares are of requests, not of users: a user may get both models.")
-    notes += _set_fallback(routing, plan, settings)
-    notes += _set_mirror(routing, plan, settings)
+    notes += _set_fallback(config, plan, settings, stand_in)
+    notes += _set_mirror(config, plan, settings, stand_in)
     text = text_of([config], (present or "").replace(stand_in, ""))
     return Rendered(text.replace(stand_in, r"\x24"), tuple(notes))
 
@@ -135,12 +138,16 @@ def _in_quotes(node: Any) -> Any:  # noqa: ANN401
     if isinstance(node, CommentedMap):
         made = CommentedMap()
         for key, each in node.items():
-            made[key if key.isascii() else DoubleQuotedScalarString(key)] = _in_quotes(each)
+            made[_key(key)] = _in_quotes(each)
         return made
     if isinstance(node, list):
         for index, each in enumerate(node):
             node[index] = _in_quotes(each)
     return node
+
+
+def _key(text: str) -> str:
+    return text if text.isascii() else DoubleQuotedScalarString(text)
 
 
 def _routes(plan: RoutePlan, settings: GatewaySettings) -> Iterator[dict[str, Any]]:
@@ -182,7 +189,7 @@ def _drawn(share: float) -> list[dict[str, Any]] | None:
         return None
     if share >= 1:
         return []
-    return [{"field": "request_id", "op": "$regex", "value": _below(round(share * _SUFFIXES))}]
+    return [{"field": "request_id", "op": "$regex", "value": _below(round(share * len(_ENDS)))}]
 
 
 def _below(bound: int) -> str:
@@ -205,31 +212,32 @@ def _provider(target: ModelTarget, model: str) -> str:
     return target.provider
 
 
-def _set_fallback(routing: CommentedMap, plan: RoutePlan, settings: GatewaySettings) -> Iterator[str]:
+def _set_fallback(config: CommentedMap, plan: RoutePlan, settings: GatewaySettings, stand_in: str) -> Iterator[str]:
     """Say what the asked model falls back to; a chain that stands there stays."""
     fallback = gateway_fallback(plan)
-    chains = routing.get("model_fallbacks") or {}
     if fallback is None:
         return
-    own = [settings.target(fallback).name]
-    if settings.model_name not in chains:
-        mapping(routing, "model_fallbacks", _WHERE)[settings.model_name] = written(own)
-    elif plain(chains[settings.model_name]) != own:
+    path = ("routing", "model_fallbacks", _key(settings.model_name.replace("$", stand_in)))
+    own = _escaped([settings.target(fallback).name], stand_in)
+    present = found_at(config, path, _WHERE)
+    if present is None:
+        put(config, path, written(own), _WHERE)
+    elif plain(present) != own:
         yield f"routing.model_fallbacks has a chain for {settings.model_name!r} already; it is kept."
 
 
-def _set_mirror(routing: CommentedMap, plan: RoutePlan, settings: GatewaySettings) -> Iterator[str]:
+def _set_mirror(config: CommentedMap, plan: RoutePlan, settings: GatewaySettings, stand_in: str) -> Iterator[str]:
     """One rule for what the base answers: the gateway does not know cohorts when it mirrors."""
     rates = [route.mirror_rate for route in plan.all_routes if route.mirror_rate]
-    experiment = f"{MARK}{plan.promotion}"
-    rules = (routing.get("mirror") or {}).get("rules") or []
+    experiment = _prefix(plan.promotion).rstrip("/")
+    path = ("routing", "mirror", "rules")
+    enabled = ("routing", "mirror", "enabled")
 
     def ours(rule: Any) -> bool:  # noqa: ANN401
         return isinstance(rule, dict) and rule.get("experiment_id") == experiment
 
-    if not rates and not any(ours(rule) for rule in rules):
+    if not rates and not any(ours(rule) for rule in found_at(config, path, _WHERE) or []):
         return
-    mirror = mapping(routing, "mirror", _WHERE)
     candidate = settings.target(plan.candidate)
     rule = {
         "source_model": settings.target(plan.base).name,
@@ -238,13 +246,12 @@ def _set_mirror(routing: CommentedMap, plan: RoutePlan, settings: GatewaySetting
         "sample_rate": max(rates, default=0.0),
         "experiment_id": experiment,
     }
-    replace_ours(sequence(mirror, "rules", _WHERE), ours, [written(rule)] if rates else [])
+    replace_ours(config, path, _WHERE, ours, [written(_escaped(rule, stand_in))] if rates else [])
+    wanted = bool(rates) or bool(found_at(config, path, _WHERE))
+    if found_at(config, enabled, _WHERE) is not wanted:
+        put(config, enabled, wanted, _WHERE)
     if rates:
-        if mirror.get("enabled") is not True:
-            mirror["enabled"] = True
         yield "The gateway mirrors by model: requests of all cohorts that the base answers are mirrored at that rate."
-    elif not mirror["rules"]:
-        mirror["enabled"] = False
 
 
 def _leaves(route: dict[str, Any], stand_in: str) -> Iterator[dict[str, Any]]:
@@ -254,13 +261,13 @@ def _leaves(route: dict[str, Any], stand_in: str) -> Iterator[dict[str, Any]]:
             yield from (leaf for leaf in found if isinstance(leaf, dict))
 
 
-def _asks(route: dict[str, Any], settings: GatewaySettings) -> bool:
+def _asks(route: dict[str, Any], asked: str) -> bool:
     """Whether a route of ours is about the same application, of whatever promotion."""
     for value in (route.get("condition") or {}).values():
         leaves = value if isinstance(value, list) else []
         for leaf in leaves:
             if isinstance(leaf, dict) and leaf.get("field") == "model":
-                return bool(leaf.get("value") == settings.model_name)
+                return bool(leaf.get("value") == asked)
     return False
 
 
@@ -276,7 +283,8 @@ def _condition_share(route: dict[str, Any], stand_in: str) -> float:
         return 0.0
     for leaf in _leaves(route, stand_in):
         if leaf.get("field") == "request_id":
-            return _matching(str(leaf.get("value", "")).replace(stand_in, "$")) / _SUFFIXES
+            matched = _matching(str(leaf.get("value", "")).replace(stand_in, "$"))
+            return parts(matched / len(_ENDS)) / PARTS
     return 1.0
 
 
@@ -286,8 +294,7 @@ def _matching(expression: str) -> int:
         found = re.compile(expression)
     except re.error as error:
         raise InputError(f"{_WHERE}: a route of ours has an expression that cannot be read: {error}.") from error
-    ends = (a + b + c for a in _ALPHABET for b in _ALPHABET for c in _ALPHABET)
-    return sum(found.search(end) is not None for end in ends)
+    return len([end for end in _ENDS if found.search(end) is not None])
 
 
 def _guardrails(config: dict[str, Any]) -> Guardrails:

@@ -177,5 +177,5 @@ def _compared(condition: Any) -> list[str]:  # noqa: ANN401 (a rule)
 def _share(then: Any) -> float:  # noqa: ANN401 (a rule or a variant)
     if isinstance(then, dict):
         weights = {variant: int(weight) for variant, weight in then["fractional"]}
-        return weights["candidate"] / sum(weights.values())
+        return parts(weights["candidate"] / sum(weights.values())) / PARTS
     return {"candidate": 1.0, "base": 0.0, None: 0.0}[then]

@@ -1,8 +1,9 @@
 """Routes in Kubernetes: Envoy AI Gateway's AIGatewayRoute, and Gateway API's HTTPRoute.
 
 Requests are matched by the header that holds the cohort, exactly; of all rules that match, the one with the most header
-matches wins, whatever their order (Gateway API, HTTPRouteRule.matches). An AIGatewayRoute
-(aigateway.envoyproxy.io/v1beta1) also matches the model asked for, in ``x-ai-eg-model``, and names the model that a backend is asked for.
+matches wins, whatever their order (Gateway API, HTTPRouteRule.matches). An AIGatewayRoute, of the version
+aigateway.envoyproxy.io/v1beta1, also matches the model asked for, in ``x-ai-eg-model``, and names the model that a
+backend is asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from analytics.routes.model import (
     groups,
     parts,
 )
-from analytics.routes.yaml_text import documents, mapping, plain, text_of, written
+from analytics.routes.yaml_text import documents, drop, found_at, plain, put, text_of, written
 
 ANNOTATION = "spanverdict.dev/promotion"
 """The annotation of a resource whose rules are ours; its value is the promotion."""
@@ -105,19 +106,18 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None, kind
         every = [document for document in every if document is not None] + [route]
     elif ANNOTATION not in ((route.get("metadata") or {}).get("annotations") or {}):
         raise InputError(
-            f'{_where(kind)} {_name(settings)!r} is not ours; give it the annotation {ANNOTATION}: "{plan.promotion}" to '
-            "hand its rules over, or name another with routes.model_name."
+            f"{_where(kind)} {_name(settings)!r} is not ours; to hand its rules over, give it the annotation "
+            f'{ANNOTATION}: "{plan.promotion}", or name another with routes.model_name.'
         )
     _annotate(route, plan, settings, kind)
     rules = list(_rules(plan, settings, kind))
     if len(rules) > kind.most_rules:
         raise InputError(
             f"The plan needs {len(rules)} rules, and one {kind.kind} may have {kind.most_rules}: so many cohorts have "
-            "shares of their own, or there are too many for one rule. Bring their shares together, or use another format."
+            "shares of their own, or there are too many for one rule. Bring shares together, or use another format."
         )
-    spec = mapping(route, "spec", _where(kind))
-    if plain(spec.get("rules")) != rules:
-        spec["rules"] = written(rules)
+    if plain(found_at(route, ("spec", "rules"), _where(kind))) != rules:
+        put(route, ("spec", "rules"), written(rules), _where(kind))
     return Rendered(text_of(every, present or ""), tuple(_notes(plan, kind)))
 
 
@@ -164,17 +164,17 @@ def _new(settings: GatewaySettings, kind: Kind) -> dict[str, Any]:
 
 
 def _annotate(route: CommentedMap, plan: RoutePlan, settings: GatewaySettings, kind: Kind) -> None:
-    annotations = mapping(mapping(route, "metadata", _where(kind)), "annotations", _where(kind))
     arms = {
         arm: list(_identity(model, settings, kind))
         for arm, model in (("base", plan.base), ("candidate", plan.candidate))
     }
     wanted = {ANNOTATION: plan.promotion, _ARMS: json.dumps(arms), _STEPPED_BY: plan.stepped_by}
     for name, value in wanted.items():
+        path = ("metadata", "annotations", name)
         if value is None:
-            annotations.pop(name, None)
-        elif annotations.get(name) != value:
-            annotations[name] = written(value)
+            drop(route, path, _where(kind))
+        elif found_at(route, path, _where(kind)) != value:
+            put(route, path, written(value), _where(kind))
 
 
 def _rules(plan: RoutePlan, settings: GatewaySettings, kind: Kind) -> Iterator[dict[str, Any]]:
@@ -243,7 +243,7 @@ def _share(rule: dict[str, Any], candidate: list[Any]) -> float:
         if not backend.get("priority", 0):
             identity = [backend["name"], backend.get("modelNameOverride", backend.get("port"))]
             weights["candidate" if identity == candidate else "others"] += backend.get("weight", 1)
-    return weights["candidate"] / sum(weights.values())
+    return parts(weights["candidate"] / sum(weights.values())) / PARTS
 
 
 def _notes(plan: RoutePlan, kind: Kind) -> Iterator[str]:

@@ -28,7 +28,7 @@ from analytics.routes.model import (
     groups,
     parts,
 )
-from analytics.routes.yaml_text import documents, mapping, plain, replace_ours, sequence, text_of, written
+from analytics.routes.yaml_text import documents, found_at, plain, put, replace_ours, text_of, written
 
 MARK = "spanverdict/"
 """What the ids of our deployments begin with."""
@@ -69,16 +69,17 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
         InputError: the present configuration is not one of LiteLLM.
     """
     config = CommentedMap() if present is None else _config(present)
-    models = sequence(config, "model_list", _WHERE)
     own_groups = {settings.model_name, _mirror_group(settings), _fallback_group(settings)}
     replace_ours(
-        models,
+        config,
+        ("model_list",),
+        _WHERE,
         lambda entry: _identity(entry).startswith(MARK) and entry.get("model_name") in own_groups,
         [written(entry) for entry in _deployments(plan, settings)],
     )
     foreign = [
         entry
-        for entry in models
+        for entry in config.get("model_list") or []
         if entry.get("model_name") == settings.model_name and not _identity(entry).startswith(MARK)
     ]
     notes = [note for note in (fallback_note(plan),) if note]
@@ -87,14 +88,12 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
             f"model_list has {len(foreign)} other deployments of {settings.model_name!r}: give them tags, or remove "
             "them; without tags they are never chosen, with the tag default they share the default route."
         )
-    router = mapping(config, "router_settings", _WHERE)
-    if router.get("enable_tag_filtering") is not True:
-        router["enable_tag_filtering"] = True
-    if router.get("routing_strategy") not in (None, "simple-shuffle"):
-        notes.append(
-            f"routing_strategy is {router['routing_strategy']}: shares need simple-shuffle, LiteLLM's default."
-        )
-    notes += _set_fallback(router, plan, settings)
+    if found_at(config, ("router_settings", "enable_tag_filtering"), _WHERE) is not True:
+        put(config, ("router_settings", "enable_tag_filtering"), True, _WHERE)  # noqa: FBT003 (the value of a key)
+    strategy = found_at(config, ("router_settings", "routing_strategy"), _WHERE)
+    if strategy not in (None, "simple-shuffle"):
+        notes.append(f"routing_strategy is {strategy}: shares need simple-shuffle, LiteLLM's default.")
+    notes += _set_fallback(config, plan, settings)
     return Rendered(text_of([config], present or ""), tuple(notes))
 
 
@@ -127,7 +126,7 @@ def _cohorts(entry: dict[str, Any], settings: GatewaySettings) -> Iterator[str |
 
 
 def _share(weights: dict[str, int]) -> float:
-    return weights["candidate"] / max(sum(weights.values()), 1)
+    return parts(weights["candidate"] / max(sum(weights.values()), 1)) / PARTS
 
 
 def _deployments(plan: RoutePlan, settings: GatewaySettings) -> Iterator[dict[str, Any]]:
@@ -186,20 +185,20 @@ def _fallback_group(settings: GatewaySettings) -> str:
     return f"{settings.model_name}-fallback"
 
 
-def _set_fallback(router: CommentedMap, plan: RoutePlan, settings: GatewaySettings) -> Iterator[str]:
+def _set_fallback(config: CommentedMap, plan: RoutePlan, settings: GatewaySettings) -> Iterator[str]:
     """Say which group a request falls back to; a chain that somebody else wrote stays."""
+    path = ("router_settings", "fallbacks")
     own = [_fallback_group(settings)]
-    wanted = gateway_fallback(plan) is not None
-    chains = router.get("fallbacks")
-    present = [chain for chain in chains or [] if isinstance(chain, dict) and settings.model_name in chain]
-    if present and plain(present[0][settings.model_name]) != own:
+
+    def ours(chain: Any) -> bool:  # noqa: ANN401 (a file's entry)
+        return isinstance(chain, dict) and settings.model_name in chain
+
+    present = [plain(chain[settings.model_name]) for chain in found_at(config, path, _WHERE) or [] if ours(chain)]
+    if present and present[0] != own:
         yield f"router_settings.fallbacks has a chain for {settings.model_name!r} already; it is kept."
-    elif wanted and not present:
-        sequence(router, "fallbacks", _WHERE).append(written({settings.model_name: own}))
-    elif present and not wanted:
-        del chains[list(chains).index(present[0])]
-        if not chains:
-            del router["fallbacks"]
+        return
+    chain = [written({settings.model_name: own})] if gateway_fallback(plan) is not None else []
+    replace_ours(config, path, _WHERE, ours, chain)
 
 
 def _guardrails(config: dict[str, Any]) -> Guardrails:

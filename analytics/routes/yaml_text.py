@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.tokens import CommentToken
 
 from analytics.errors import InputError
-
-_Kind = TypeVar("_Kind")
 
 _WIDE = 1_000_000
 """No line is broken that was not."""
@@ -49,48 +48,135 @@ def text_of(changed: list[Any], like: str = "") -> str:
     return stream.getvalue()
 
 
-def mapping(parent: CommentedMap, key: str, where: str) -> CommentedMap:
-    """The mapping under a key, made where it is missing.
+def found_at(root: CommentedMap, path: Sequence[str], where: str) -> Any:  # noqa: ANN401 (any YAML)
+    """What stands at the end of a path of keys; None where nothing does.
 
     Raises:
-        InputError: something else stands there.
+        InputError: something on the way is not a mapping.
     """
-    return _kind(parent, key, where, CommentedMap, "a mapping")
+    value: Any = root
+    for number, key in enumerate(path):
+        if value is None:
+            return None
+        if not isinstance(value, CommentedMap):
+            raise InputError(f"{where}: {'.'.join(path[:number])!r} is not a mapping.")
+        value = value.get(key)
+    return value
 
 
-def sequence(parent: CommentedMap, key: str, where: str) -> CommentedSeq:
-    """The list under a key, made where it is missing.
+def put(root: CommentedMap, path: Sequence[str], value: Any, where: str) -> None:  # noqa: ANN401
+    """Set what stands at the end of a path of keys; comments that followed stay behind it.
 
     Raises:
-        InputError: something else stands there.
+        InputError: something on the way is not a mapping.
     """
-    return _kind(parent, key, where, CommentedSeq, "a list")
+    parent = root
+    keys = list(path)
+    while len(keys) > 1 and parent.get(keys[0]) is not None:
+        done = len(path) - len(keys) + 1
+        found_at(root, path[: done + 1], where)
+        parent = parent[keys.pop(0)]
+    for key in reversed(keys[1:]):
+        made = CommentedMap()
+        made[key] = value
+        value = made
+    before = keys[0] if keys[0] in parent else next(reversed(parent), None)
+    tail = "" if before is None else _take_tail(parent, before)
+    parent[keys[0]] = value
+    _give_tail(parent, keys[0], tail)
 
 
-def _kind(parent: CommentedMap, key: str, where: str, kind: type[_Kind], told: str) -> _Kind:
-    if parent.get(key) is None:
-        parent[key] = kind()
-    found = parent[key]
-    if not isinstance(found, kind):
-        raise InputError(f"{where}: {key!r} is not {told}.")
-    return found
+def drop(root: CommentedMap, path: Sequence[str], where: str) -> None:
+    """Remove the key at the end of a path, where it is there; comments that followed stay.
+
+    Raises:
+        InputError: something on the way is not a mapping.
+    """
+    if found_at(root, path, where) is None:
+        return
+    parent = found_at(root, path[:-1], where)
+    keys = list(parent)
+    tail = _take_tail(parent, path[-1])
+    place = keys.index(path[-1])
+    del parent[path[-1]]
+    if place > 0:
+        _give_tail(parent, keys[place - 1], tail)
+    else:
+        _give_tail(found_at(root, path[:-2], where), path[-2], tail)
 
 
-def replace_ours(items: CommentedSeq, ours: Callable[[Any], bool], new: list[Any]) -> None:
+def replace_ours(
+    root: CommentedMap, path: Sequence[str], where: str, ours: Callable[[Any], bool], new: list[Any]
+) -> None:
     """Put new entries of a list where the old ones of ours are, at its end where there are none.
 
-    Entries that say the same already are left as they are written.
+    Entries of others and all comments stay; nothing changes if ours say the same already.
+
+    Raises:
+        InputError: what stands there is not a list.
     """
+    items = found_at(root, path, where)
+    if items is not None and not isinstance(items, CommentedSeq):
+        raise InputError(f"{where}: {'.'.join(path)!r} is not a list.")
+    if not items:
+        if new:
+            put(root, path, CommentedSeq(new), where)
+        return
     places = [index for index, item in enumerate(items) if ours(item)]
     if [items[index] for index in places] == new:
         return
-    for index, item in zip(places, new, strict=False):
-        items[index] = item
-    for index in reversed(places[len(new) :]):
+    tail = ""
+    for index in reversed(places):
+        tail = _take_tail(items, index) + tail
         del items[index]
-    at = places[-1] + 1 if places else len(items)
-    for offset, item in enumerate(new[len(places) :]):
+    at = places[0] if places else len(items)
+    if not places:
+        tail = _take_tail(items, at - 1)
+    for offset, item in enumerate(new):
         items.insert(at + offset, item)
+    parent = found_at(root, path[:-1], where)
+    _give_tail(*((items, max(at + len(new) - 1, 0)) if items else (parent, path[-1])), tail)
+
+
+def _leaf(parent: Any, key: Any) -> tuple[Any, Any]:  # noqa: ANN401 (any YAML)
+    """The place behind which the comments stand that follow a value: that of its last scalar."""
+    value = parent[key]
+    if isinstance(value, CommentedMap | CommentedSeq) and value and not value.fa.flow_style():
+        last = next(reversed(value)) if isinstance(value, CommentedMap) else len(value) - 1
+        return _leaf(value, last)
+    return parent, key
+
+
+def _slot(parent: Any) -> int:  # noqa: ANN401
+    """Where ruamel.yaml keeps the comment behind a value."""
+    return 2 if isinstance(parent, CommentedMap) else 0
+
+
+def _take_tail(parent: Any, key: Any) -> str:  # noqa: ANN401
+    """Remove and return the lines of comment below a value; one on its own line stays with it."""
+    parent, key = _leaf(parent, key)
+    comments = parent.ca.items.get(key)
+    token = comments[_slot(parent)] if comments else None
+    if token is None:
+        return ""
+    own, end, below = token.value.partition("\n")
+    token.value = own + end
+    if not own:
+        comments[_slot(parent)] = None
+    return str(below)
+
+
+def _give_tail(parent: Any, key: Any, tail: str) -> None:  # noqa: ANN401
+    """Put lines of comment below a value."""
+    if not tail:
+        return
+    parent, key = _leaf(parent, key)
+    comments = parent.ca.items.setdefault(key, [None, None, None, None])
+    token = comments[_slot(parent)]
+    if token is None:
+        comments[_slot(parent)] = CommentToken("\n" + tail, CommentMark(0), None)
+    else:
+        token.value += tail
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 (any YAML)
