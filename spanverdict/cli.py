@@ -24,6 +24,8 @@ _SUMMARIES = {
     "promotion": "Candidate releases under comparison.",
     "report": "Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0.",
     "reports": "Reports that were made: listed, shown again, compared; and the JSON Schema of them.",
+    "routes": "Turn a report's decisions into routes: which cohort goes to which model, as a file that a gateway "
+    "loads.",
     "serve": "Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C.",
     "simulate": "Write the traces, scores and feedback of a simulated promotion as OTLP files, with the truth beside "
     "them.",

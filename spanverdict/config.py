@@ -31,6 +31,7 @@ from spanverdict.config_sections import (
 from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.guard_config import GuardConfig, check_guards
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig
+from spanverdict.routes_config import RoutesConfig
 from spanverdict.schedule_config import ScheduleConfig, check_schedules
 
 DEFAULT_FILE = "spanverdict.toml"
@@ -81,6 +82,7 @@ class Config(BaseSettings):
     schedule: Annotated[tuple[ScheduleConfig, ...], AfterValidator(check_schedules)] = ()
     alerts: Annotated[tuple[AlertConfig, ...], AfterValidator(check_channels)] = ()
     guard: Annotated[tuple[GuardConfig, ...], AfterValidator(check_guards)] = ()
+    routes: RoutesConfig = RoutesConfig()
 
     @classmethod
     def settings_customise_sources(
@@ -147,7 +149,7 @@ def _sentence(error: ValidationError, file: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: {key!r} is missing."
     message = _KINDS.get(first["type"], first["msg"].removeprefix("Value error, ")).removesuffix(".")
-    of_whole_entries = location[0] in ("prices", "evaluate", "schedule", "alerts", "guard")
+    of_whole_entries = location[0] in ("prices", "evaluate", "schedule", "alerts", "guard", "routes")
     whole_entry = of_whole_entries and isinstance(first["input"], dict | list | tuple)
     if location[0] == "tokens" or location[-1] in _SECRETS or whole_entry:
         # What stands there may be a secret, a token that was meant to be a hash, or a whole entry: it is not repeated.

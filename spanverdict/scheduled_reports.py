@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from spanverdict import schedule_runs
+from spanverdict.alerting import announce_failure
 from spanverdict.child import STOP_SECONDS
 from spanverdict.config import Config, ConfigError
 from spanverdict.schedule_config import ScheduleConfig
@@ -89,6 +90,7 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
             found = schedule_runs.open_runs(store, schedules, utc_now(), others=others)
             for run, sentence in found.lost:
                 if schedule_runs.fail(store, run, utc_now(), sentence):
+                    _tell_of_failure(store, config, run, sentence)
                     yield Outcome(run, Failed(sentence))
             served = isinstance(store, RemoteStore)
             claimed = None
@@ -143,7 +145,13 @@ def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
             is_ours = schedule_runs.finish(store, run, utc_now(), result.report_id, result.overall)
         else:
             is_ours = schedule_runs.fail(store, run, utc_now(), result.sentence)
+            if is_ours:
+                _tell_of_failure(store, work.config, run, result.sentence)
     return result if is_ours else None
+
+
+def _tell_of_failure(store: Access, config: Config, run: Run, sentence: str) -> None:
+    announce_failure(store, config, schedule=run.schedule, promotion=run.promotion, sentence=sentence)
 
 
 def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:

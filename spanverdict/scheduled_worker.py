@@ -113,6 +113,7 @@ def _make(work: Work) -> Made:
     # The process that only looks whether something is due does without what these load.
     from analytics.job import run_report  # noqa: PLC0415
     from analytics.stored_reports import store_report  # noqa: PLC0415
+    from spanverdict.alerting import announce  # noqa: PLC0415
     from spanverdict.job_options import job_options  # noqa: PLC0415
 
     options = job_options(work.config)
@@ -120,6 +121,7 @@ def _make(work: Work) -> Made:
         report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now())
         identity = store_report(store, report)
         _write_files(store, work, report)
+        announce(store, work.config, report, identity)
     status = exit_status(report, fail_on_undecided=work.schedule.fail_on_undecided)
     return Made(identity, report.overall.value, headline(report), status)
 

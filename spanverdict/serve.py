@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from collector.ingest import Counters
+from spanverdict.alert_tasks import alert_tasks
 from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
@@ -88,7 +89,7 @@ async def serve(
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring)
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
-    background = Background(_tasks(config), path, config_file)
+    background = Background(_tasks(config, store), path, config_file)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -143,11 +144,12 @@ def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable
     return Pages(store, access, reports, refused)
 
 
-def _tasks(config: Config) -> list[Task]:
+def _tasks(config: Config, store: Store) -> list[Task]:
     """What the server has done from time to time, the more urgent first."""
-    if not config.schedule or not config.server.run_schedules:
-        return []
-    return [ScheduledReports([schedule.slots for schedule in config.schedule])]
+    tasks = alert_tasks(config, store)
+    if config.schedule and config.server.run_schedules:
+        tasks.append(ScheduledReports([schedule.slots for schedule in config.schedule]))
+    return tasks
 
 
 def _share_heaps() -> None:
