@@ -13,7 +13,8 @@ from analytics.evidence.asked import asked_about
 from analytics.evidence.attempts import attempts_by_arm
 from analytics.evidence.distributions import distributions
 from analytics.evidence.over_time import over_time
-from analytics.evidence.usage import usage_by_arm
+from analytics.evidence.usage import USED, usage_by_arm
+from analytics.pairs import PAIR
 from analytics.report.evidence import Evidence
 from analytics.values import KEEP_PROBABILITY, prepared
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from analytics.report.model import CohortResult
     from analytics.steps import StepSource
 
-_DESCRIPTIONS = ("trace_id", "start_time", "end_time", "cohort", "stratum", "arm", "unit", "pair", KEEP_PROBABILITY)
+_DESCRIPTIONS = ("trace_id", "start_time", "end_time", "cohort", "stratum", "arm", "unit", PAIR, KEEP_PROBABILITY)
 
 
 def gather_evidence(
@@ -48,10 +49,10 @@ def gather_evidence(
         as_of: the moment the world is looked at (UTC, naive).
     """
     read = tuple(metrics)
-    columns = dict.fromkeys(metric.column for metric in read)
-    ended = prepared(window, as_of)
-    needed = [name for name in (*_DESCRIPTIONS, *columns) if name in window.columns]
-    rows = compared_rows(window.select(needed), read, as_of)
+    columns = dict.fromkeys((*_DESCRIPTIONS, *(metric.column for metric in read), *USED))
+    window = window.select(name for name in columns if name in window.columns)
+    rows = compared_rows(window, read, as_of)
+    ended = prepared(window, as_of) if PAIR in window.columns else rows
     return Evidence(
         over_time=over_time(asked_about(cohorts), rows, read, as_of=as_of),
         distributions=distributions(rows, read, as_of=as_of),

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHAIN = ["trace_id", "chain_id"]
+_READ = (
+    *_CHAIN, "gen_ai_span_kind", "is_call", "is_counted", "is_last", "is_error", "failed_validation", "answer_failed",
+    "attempt", "reason", "hidden_attempts", "hidden_fallback", "cost_usd",
+)  # fmt: skip
 _SHARES = {
     "retried": "retry_rate",
     "repaired": "repair_rate",
@@ -40,7 +44,7 @@ def attempts_by_arm(calls: pl.DataFrame, ended: pl.DataFrame) -> tuple[Attempts,
 
 def _chains(calls: pl.DataFrame, ended: pl.DataFrame) -> pl.DataFrame:
     """One row per chain: how it went, and what is known of the cost of its attempts before the last (USD)."""
-    of_traces = calls.join(ended.select("trace_id", "cohort", "arm", "weight"), on="trace_id")
+    of_traces = calls.select(_READ).join(ended.select("trace_id", "cohort", "arm", "weight"), on="trace_id")
     made = of_traces.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))
     hidden = pl.col("hidden_attempts") > 0
     several = made.filter((pl.col("attempt") > 1) | hidden).select(_CHAIN).unique()

@@ -22,6 +22,9 @@ _MEANS = {
 }
 """What is averaged → its column of the traces frame."""
 
+USED = tuple(_MEANS.values())
+"""The columns that are read, where they are there."""
+
 
 def usage_by_arm(ended: pl.DataFrame) -> tuple[Usage, ...]:
     """Average what the traces of each arm used, over the traces that tell it.
