@@ -23,6 +23,8 @@ BEYOND = 5
 """So many traces are to be expected beyond a place, on the side where there are fewer, for the curve to be drawn there:
 of as many the number beyond is known to about its half (a Poisson count's standard deviation is its root)."""
 
+_ROUNDING = 1e-6
+
 _QUANTITIES = {"latency": ("latency_ms", "ms"), "cost": ("cost_usd", "usd")}
 
 
@@ -74,7 +76,7 @@ def _curves(values: pl.DataFrame) -> Iterator[tuple[str, str, _Curve]]:
         size = float(weights.sum() ** 2 / (weights**2).sum())
         quantiles = weighted_quantiles(rows, PLACES)
         told = tuple(
-            float(value) if size * min(place, 1 - place) >= BEYOND else None
+            float(value) if size * min(place, 1 - place) > BEYOND - _ROUNDING else None
             for place, value in zip(PLACES, quantiles, strict=True)
         )
         yield cohort, arm, _Curve(told, n)

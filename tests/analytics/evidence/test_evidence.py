@@ -155,16 +155,16 @@ def test_curves_pass_through_what_the_report_shows(
 
 def test_a_curve_ends_where_traces_are_too_few(gather: Any, traces: Make) -> None:
     """A place is left out where fewer than five traces are expected beyond it; a cohort without values altogether."""
-    n = 40
+    n = 50
     rows = [{"latency_ms": 100.0 + number} for number in range(n)]
     few = {"arm": "candidate", "latency_ms": 7.0}
     (curve,) = gather(traces(*rows, few, {"cohort": "silent"})).distributions
     drawn = [place for place, value in zip(curve.probabilities, curve.base, strict=True) if value is not None]
-    assert drawn == [place for place in PLACES if n * min(place, 1 - place) >= BEYOND]
-    assert (drawn[0], drawn[-1]) == (0.15, 0.85)
-    assert curve.base[curve.probabilities.index(0.5)] == 119.5
+    assert drawn == [place for place in PLACES if BEYOND / n <= place <= 1 - BEYOND / n]
+    assert (drawn[0], drawn[-1]) == (0.1, 0.9)
+    assert curve.base[curve.probabilities.index(0.5)] == 124.5
     assert set(curve.candidate) == {None}
-    assert (curve.cohort, curve.quantity, curve.n) == ("refunds", "latency", {"base": 40, "candidate": 1})
+    assert (curve.cohort, curve.quantity, curve.n) == ("refunds", "latency", {"base": 50, "candidate": 1})
 
 
 def test_one_item_run_twice_is_one_value(gather: Any, traces: Make) -> None:
