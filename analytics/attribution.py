@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from analytics.exemplars import EXEMPLARS
+from analytics.level_one import ONE, fixed_point
 from analytics.metrics import MetricKind
 from analytics.regressed_cell import Cell
 from analytics.report import formatting
@@ -215,15 +216,20 @@ def _amounts(cell: Cell, steps: Steps | None, place: pl.DataFrame) -> dict[str, 
         if cell.metric.kind is MetricKind.TAIL:
             least = np.quantile(raw[weight > 0], 1 - tail_share(cell.metric.quantile or 0.0))
             weight = np.where(raw >= least, weight, 0.0)
-        weights[name] = weight / weight.sum()
-    total = float((weights["candidate"] - weights["base"]) @ raw)
+        weights[name] = weight
+    whole = {name: float(weight.sum()) for name, weight in weights.items()}
+    means = {name: float((weight * raw).sum()) / whole[name] for name, weight in weights.items()}
+    total = means["candidate"] - means["base"]
     amount = pl.col(measure).cast(pl.Float64)
+    # In fixed point: floating-point sums of groups depend on the number of threads.
     of_steps = (
         steps.by_trace.join(
             place.with_columns(**{name: pl.Series(of_arm) for name, of_arm in weights.items()}), on="trace_id"
         )
         .group_by("step")
-        .agg((pl.col(name) * amount).sum() for name in ARMS)
+        .agg(fixed_point(pl.col(name) * amount).sum() for name in ARMS)
+        .sort("step")
+        .select("step", *(pl.col(name).cast(pl.Float64) / ONE / whole[name] for name in ARMS))
     )
     return {
         step: _Amount(base, candidate, (candidate - base) / total if total > 0 else None)

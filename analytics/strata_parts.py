@@ -117,7 +117,7 @@ def _parts(traces: pl.DataFrame, labels: pl.Series, bad: FloatArray, metric: Met
     both = (sums.base.n > 0)[:, -1] & (sums.candidate.n > 0)[:, -1]
     effect = np.where(both, contrast.effect[:, -1], np.nan)
     weight = traces["weight"].to_numpy()
-    traffic = known @ weight / weight.sum()
+    traffic = np.where(known, weight, 0.0).sum(axis=1) / weight.sum()
     part = traffic * effect
     total = np.nansum(part)
     share = part / total if total > 0 else np.full(len(part), np.nan)

@@ -99,7 +99,8 @@ class Symptom:
         """The share or mean by the traces' weights; 0 where no trace with a value has any."""
         weights = np.where(self.known, weight, 0.0)
         total = float(weights.sum())
-        return float(weights @ self.values) / total if total else 0.0
+        # Not a dot product, whose digits depend on the number of threads.
+        return float((weights * self.values).sum()) / total if total else 0.0
 
     def shown_by(self, base: BoolArray) -> BoolArray:
         """Which traces show it: those in which it happened, or in which there was more of it than usual in the base."""
