@@ -17,7 +17,8 @@ from spanverdict.lazy_group import LazyGroup
 
 LIBRARIES = {
     "aiohttp", "duckdb", "genai_prices", "google.protobuf", "grpc", "jinja2", "jsonschema", "matplotlib", "numpy",
-    "opentelemetry", "polars", "prometheus_client", "ptars", "pyarrow", "pydantic", "pydantic_settings", "rich", "scipy",
+    "opentelemetry", "polars", "prometheus_client", "ptars", "pyarrow", "pydantic", "pydantic_settings", "rich",
+    "scipy",
 }  # fmt: skip
 
 LOADED = """

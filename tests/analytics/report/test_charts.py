@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import replace
@@ -195,5 +196,5 @@ def test_labels_are_apart(places: list[float]) -> None:
     """Places keep their order, and no two are nearer than asked."""
     moved = list(spread(places, 0.5))
     assert len(moved) == len(places)
-    assert all(after - before >= 0.5 - 1e-9 for before, after in zip(moved, moved[1:], strict=False))
+    assert all(after - before >= 0.5 - 1e-9 for before, after in itertools.pairwise(moved))
     assert all(after >= before for before, after in zip(places, moved, strict=True))

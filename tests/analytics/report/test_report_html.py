@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -71,8 +72,10 @@ def test_asks_nobody_for_anything(page: str, outline: Outline) -> None:
     allowed = base64.b64encode(hashlib.sha256(script["text"].encode()).digest()).decode()
     policies = [e["attributes"].get("content") for e in outline.all("meta") if "http-equiv" in e["attributes"]]
     assert policies == [
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; "
-        "base-uri 'none'; form-action 'none'"
+        (
+            f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; "
+            "base-uri 'none'; form-action 'none'"
+        )
     ]
 
 
@@ -100,7 +103,7 @@ def test_headings_are_in_order(outline: Outline) -> None:
     """No level of headings is left out on the way down."""
     levels = [int(e["tag"][1]) for e in outline.elements if re.fullmatch(r"h[1-6]", e["tag"])]
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_is_well_nested(outline: Outline) -> None:
