@@ -167,7 +167,7 @@ def test_names_are_text(build: Any, text: str) -> None:
     assert "<script>" not in chart.drawing
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(low=NUMBERS, high=NUMBERS, effect=NUMBERS, margin=NUMBERS)
 def test_whatever_the_numbers_a_chart_stays_inside(
     low: float | None, high: float | None, effect: float | None, margin: float | None
