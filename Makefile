@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest lint format docs bench samples clean
+.PHONY: help demo test test-slow test-oldest lint format docs screenshots bench samples clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ format: $(VENV)/.dev ## Format the code
 docs: $(VENV)/.dev ## Write the canonical columns into docs/data-model.md from the data
 	$(BIN)/python -m collector.conventions.document
 
+screenshots: $(VENV)/.dev ## Take the README's picture of the demo's report, with Chromium
+	$(BIN)/spanverdict demo --no-browser
+	$(BIN)/python -m docs.screenshots spanverdict-demo/report.html
+
 bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/stages.py
@@ -63,6 +67,7 @@ bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
 	$(BIN)/python benchmarks/otlp_json.py
 	$(BIN)/python benchmarks/redaction.py
 	$(BIN)/python benchmarks/detection.py --rows S1
+	$(BIN)/python -m benchmarks.report_page
 
 samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
 	$(BIN)/python -m sample_traces.generate

@@ -42,7 +42,7 @@ def glance(report: Report) -> tuple[Fact, ...]:
     facts.append(
         Fact(
             "How sure",
-            f"wrong at most {100 * report.alpha:g} % of the time",
+            f"wrong at most {100 * report.alpha:g}\u00a0% of the time",
             f"over all {compared} together, however often it is read",
         )
     )
@@ -89,7 +89,7 @@ def _cost(report: Report) -> Iterator[Fact]:
     if base is None or candidate is None:
         yield Fact("Cost of a trace", formatting.UNKNOWN, "no cohort has a known cost in both arms", section="usage")
     else:
-        change = f", {100 * (candidate / base - 1):+.1f} %" if base else ""
+        change = f", {100 * (candidate / base - 1):+.1f}\u00a0%" if base else ""
         yield Fact("Cost of a trace", f"{formatting.value(candidate, 'usd')}{change}", "; ".join(more), section="usage")
 
 

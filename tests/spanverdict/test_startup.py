@@ -16,8 +16,9 @@ from spanverdict.cli import main
 from spanverdict.lazy_group import LazyGroup
 
 LIBRARIES = {
-    "aiohttp", "duckdb", "genai_prices", "google.protobuf", "grpc", "jinja2", "jsonschema", "numpy", "opentelemetry",
-    "polars", "prometheus_client", "ptars", "pyarrow", "pydantic", "pydantic_settings", "rich", "scipy",
+    "aiohttp", "duckdb", "genai_prices", "google.protobuf", "grpc", "jinja2", "jsonschema", "matplotlib", "numpy",
+    "opentelemetry", "polars", "prometheus_client", "ptars", "pyarrow", "pydantic", "pydantic_settings", "rich",
+    "scipy",
 }  # fmt: skip
 
 LOADED = """

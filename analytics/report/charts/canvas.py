@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import TracebackType
 from typing import Any, Literal, Self
 from xml.etree import ElementTree as ET
@@ -97,18 +98,14 @@ class Canvas(AbstractContextManager["Canvas"]):
 
     def __enter__(self) -> Self:
         self._style.__enter__()
-        self._figure = Figure(figsize=(self.width / _DPI, self.height / _DPI), dpi=_DPI)
-        FigureCanvasSVG(self._figure)
-        self._figure.patch.set_visible(False)
-        self.axes: Axes = self._figure.add_axes(self._place)
-        self.axes.patch.set_visible(False)
-        # Labels and lines are drawn one by one: the library's ticks cost half of a small chart.
-        self.axes.set_axis_off()
+        self._figure, self.axes = _empty(self.width, self.height, self._place)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for artist in (*self.axes.lines, *self.axes.patches, *self.axes.collections, *self.axes.texts):
+            artist.remove()
         self._style.__exit__(kind, error, trace)
 
     def text(self, x: float, y: float, said: str, colour: Colour = Colour.QUIET, **placed: Any) -> None:  # noqa: ANN401 (as matplotlib)
@@ -156,6 +153,19 @@ class Canvas(AbstractContextManager["Canvas"]):
         self._figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         colours = {colour.value: f"var(--{colour.name.lower()})" for colour in Colour}
         return page_svg(ET.fromstring(written.getvalue()), colours, self._texts)  # noqa: S314 (matplotlib's own output)
+
+
+@cache
+def _empty(width: int, height: int, place: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """Empty axes in their figure, used again by every chart of their kind: making them would cost more than drawing."""
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    FigureCanvasSVG(figure)
+    figure.patch.set_visible(False)
+    axes = figure.add_axes(place)
+    axes.patch.set_visible(False)
+    # Labels and lines are drawn one by one: the library's ticks cost half of a small chart.
+    axes.set_axis_off()
+    return figure, axes
 
 
 def spread(places: Sequence[float], least: float) -> Iterator[float]:

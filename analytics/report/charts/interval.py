@@ -57,7 +57,7 @@ def interval_chart(result: MetricResult) -> Chart | None:
 
 def _draw_margin(canvas: Canvas, margin: float, size: str) -> None:
     left, right = canvas.axes.get_xlim()
-    canvas.axes.axvspan(margin, right if margin > 0 else left, color=Colour.BAD, alpha=0.12, linewidth=0)
+    canvas.axes.axvspan(margin, right if margin > 0 else left, color=Colour.BAD, alpha=0.1, linewidth=0)
     canvas.axes.axvline(margin, color=Colour.BAD, linewidth=1.5, linestyle=(0, (4, 3)))
     # The words go to the side that is wider.
     align = "left" if margin < (left + right) / 2 else "right"

@@ -10,8 +10,10 @@ from xml.etree import ElementTree as ET
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _DECIMAL = re.compile(r"-?\d+\.\d+")
+# A line through one place alone, which shows nothing: its mark is drawn apart.
+_POINT = re.compile(r"\s*M\s+\S+\s+\S+\s*")
 # What an element may keep: the rest are names and references, which would meet those of the page's other charts.
-_KEPT = ("d", "x", "y", "width", "height", "transform")
+_KEPT = ("d", "x", "y", "transform")
 # What the page decides, and what is so anyway.
 _DROPPED = {"font-family", "font", "font-size-adjust"}
 _USUAL = {("stroke-linejoin", "miter"), ("stroke-linecap", "butt"), ("stroke-width", "1"), ("opacity", "1")}
@@ -47,8 +49,8 @@ class _Writer:
                 yield from self.elements(element)
             elif tag == "use":
                 yield self._used(element)
-            elif tag in {"path", "rect"}:
-                yield f"<{tag}{self._attributes(element, element.get('style', ''))}/>"
+            elif tag == "path" and not _POINT.fullmatch(element.get("d", "")):
+                yield f"<path{self._attributes(element, element.get('style', ''))}/>"
             elif tag == "text":
                 said = escape(self._texts[element.text or ""])
                 yield f"<text{self._attributes(element, element.get('style', ''))}>{said}</text>"

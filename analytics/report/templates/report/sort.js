@@ -6,7 +6,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const key = (row, column) => {
     const cell = row.cells[column];
     const text = cell.dataset.value ?? cell.textContent.trim();
-    return text === "" ? null : Number.isNaN(Number(text)) ? text : Number(text);
+    return !text ? null : Number.isNaN(Number(text)) ? text : Number(text);
   };
   const compare = (one, other) =>
     typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other), "en");
