@@ -32,6 +32,9 @@ MOST_CHANGES = 100
 DECIDING_REPORTS = 100
 """Newest reports in which such changes are looked for."""
 
+_GRAVITY = {Verdict.REGRESSED.value: 0, Verdict.IMPROVED.value: 1}
+"""Columns in which such a verdict stands come first."""
+
 READ_SECONDS = 20.0
 """How long the queries of one page may take together."""
 
@@ -96,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """A report's verdicts: cohorts by metrics."""
+    """A report's verdicts, cohorts by metrics; what regressed first."""
 
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -216,13 +219,17 @@ def _grids(store: Reader, report_ids: Sequence[str]) -> dict[str, Grid]:
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
-    metrics = dict.fromkeys(row["metric"] for row in sorted(rows, key=lambda row: row["metric_place"]))
+    worst: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        place = _GRAVITY.get(row["verdict"], len(_GRAVITY)), row["metric_place"]
+        worst[row["metric"]] = min(worst.get(row["metric"], place), place)
     cohorts: dict[int, Row] = {}
     for row in rows:
         cohort = cohorts.setdefault(row["place"], Row(row["cohort"], decision_word(row["decision"]), {}))
         cell = Cell(verdict_word(row["verdict"]), difference(row["effect"], row["unit"]))
         cohorts[row["place"]] = Row(cohort.cohort, cohort.decision, {**cohort.cells, row["metric"]: cell})
-    return Grid(tuple(metrics), tuple(cohorts.values()))
+    by_gravity = sorted(cohorts.values(), key=lambda row: row.decision.kind != Decision.ROLL_BACK.value)
+    return Grid(tuple(sorted(worst, key=worst.__getitem__)), tuple(by_gravity))
 
 
 def verdict_word(verdict: str) -> Word:
