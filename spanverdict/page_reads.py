@@ -96,12 +96,24 @@ class Row:
     decision: Word
     cells: Mapping[str, Cell]
 
+    def others(self, passed_over: Sequence[str]) -> str:
+        """How often each verdict stands among the other metrics, as words."""
+        words = [cell.verdict.text for metric, cell in self.cells.items() if metric not in passed_over]
+        return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
 
 @dataclass(frozen=True)
 class Grid:
-    """A report's verdicts, cohorts by metrics; what regressed first."""
+    """A report's verdicts, cohorts by metrics; what regressed first.
+
+    Attributes:
+        metrics: their names.
+        changed: those of them that regressed or improved in a cohort.
+        rows: the cohorts.
+    """
 
     metrics: tuple[str, ...]
+    changed: tuple[str, ...]
     rows: tuple[Row, ...]
 
 
@@ -229,7 +241,9 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
         cell = Cell(verdict_word(row["verdict"]), difference(row["effect"], row["unit"]))
         cohorts[row["place"]] = Row(cohort.cohort, cohort.decision, {**cohort.cells, row["metric"]: cell})
     by_gravity = sorted(cohorts.values(), key=lambda row: row.decision.kind != Decision.ROLL_BACK.value)
-    return Grid(tuple(sorted(worst, key=worst.__getitem__)), tuple(by_gravity))
+    metrics = tuple(sorted(worst, key=worst.__getitem__))
+    changed = tuple(metric for metric in metrics if worst[metric][0] < len(_GRAVITY))
+    return Grid(metrics, changed, tuple(by_gravity))
 
 
 def verdict_word(verdict: str) -> Word:
