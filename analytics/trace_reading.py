@@ -42,7 +42,7 @@ _SPOKEN_LATER = timedelta(hours=1)
 _KINDS_FIRST = frozenset({"LLM", "EMBEDDING", "TOOL", "RETRIEVER", "RERANKER", "GUARDRAIL"})
 _OPERATIONS = {
     "LLM": "chat", "EMBEDDING": "embeddings", "TOOL": "execute_tool", "RETRIEVER": "retrieval", "RERANKER": "rerank",
-    "GUARDRAIL": "guardrail", "AGENT": "agent", "EVALUATOR": "evaluation", "PROMPT": "prompt",
+    "GUARDRAIL": "guardrail", "AGENT": "agent", "CHAIN": "chain", "EVALUATOR": "evaluation", "PROMPT": "prompt",
 }  # fmt: skip
 
 NO_MESSAGES = "No messages are stored: the application recorded none, or the content policy left them out."

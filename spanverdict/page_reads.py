@@ -32,6 +32,9 @@ MOST_CHANGES = 100
 DECIDING_REPORTS = 100
 """Newest reports in which such changes are looked for."""
 
+_GRAVITY = {Verdict.REGRESSED.value: 0, Verdict.IMPROVED.value: 1}
+"""Columns in which such a verdict stands come first."""
+
 READ_SECONDS = 20.0
 """How long the queries of one page may take together."""
 
@@ -93,12 +96,24 @@ class Row:
     decision: Word
     cells: Mapping[str, Cell]
 
+    def others(self, passed_over: Sequence[str]) -> str:
+        """How often each verdict stands among the other metrics, as words."""
+        words = [cell.verdict.text for metric, cell in self.cells.items() if metric not in passed_over]
+        return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
 
 @dataclass(frozen=True)
 class Grid:
-    """A report's verdicts: cohorts by metrics."""
+    """A report's verdicts, cohorts by metrics; what regressed first.
+
+    Attributes:
+        metrics: their names.
+        changed: those of them that regressed or improved in a cohort.
+        rows: the cohorts.
+    """
 
     metrics: tuple[str, ...]
+    changed: tuple[str, ...]
     rows: tuple[Row, ...]
 
 
@@ -216,13 +231,19 @@ def _grids(store: Reader, report_ids: Sequence[str]) -> dict[str, Grid]:
 
 
 def _grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
-    metrics = dict.fromkeys(row["metric"] for row in sorted(rows, key=lambda row: row["metric_place"]))
+    worst: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        place = _GRAVITY.get(row["verdict"], len(_GRAVITY)), row["metric_place"]
+        worst[row["metric"]] = min(worst.get(row["metric"], place), place)
     cohorts: dict[int, Row] = {}
     for row in rows:
         cohort = cohorts.setdefault(row["place"], Row(row["cohort"], decision_word(row["decision"]), {}))
         cell = Cell(verdict_word(row["verdict"]), difference(row["effect"], row["unit"]))
         cohorts[row["place"]] = Row(cohort.cohort, cohort.decision, {**cohort.cells, row["metric"]: cell})
-    return Grid(tuple(metrics), tuple(cohorts.values()))
+    by_gravity = sorted(cohorts.values(), key=lambda row: row.decision.kind != Decision.ROLL_BACK.value)
+    metrics = tuple(sorted(worst, key=worst.__getitem__))
+    changed = tuple(metric for metric in metrics if worst[metric][0] < len(_GRAVITY))
+    return Grid(metrics, changed, tuple(by_gravity))
 
 
 def verdict_word(verdict: str) -> Word:

@@ -39,8 +39,8 @@ KEPT_SECONDS = 600.0
 _NICENESS = 10
 
 _BODY = re.compile(r"<body[^>]*>")
-# Not where it is part of another link, or of what unfolds.
-_TRACE_ID = re.compile(r"(?<!<summary>)(?<!\">)<code>([0-9a-f]{32})</code>")
+# An id that is part of another link, or of what unfolds, stays as it is.
+_TRACE_ID = re.compile(r"(<a [^>]*>|<summary[^>]*>)?<code>([0-9a-f]{32})</code>")
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 
 
@@ -166,7 +166,7 @@ def _as_page(document: bytes, promotion: str) -> RenderedReport:
     text = document.decode("utf-8")
     told = _POLICY.search(text)
     policy = html.unescape(told[1]) if told else "default-src 'none'; style-src 'unsafe-inline'"
-    text = _TRACE_ID.sub(r'<a href="/traces/\1"><code>\1</code></a>', text)
+    text = _TRACE_ID.sub(lambda at: at[0] if at[1] else f'<a href="/traces/{at[2]}">{at[0]}</a>', text)
     back = html.escape(quote(promotion, safe=""))
     nav = (
         '<nav style="padding: .75rem 1.25rem 0; max-width: 80rem; margin: 0 auto" aria-label="Pages">'

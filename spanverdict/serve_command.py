@@ -42,6 +42,8 @@ def serve_command(
             f"health and metrics on {told.monitoring}, storing in {settings.db}.",
             err=True,
         )
+        if server.pages:
+            click.echo(f"Pages: http{'s' if server.tls else ''}://{told.http}/", err=True)
 
     totals, released = asyncio.run(serve(config, settings.db, ready, settings.config_file))
     click.echo(
