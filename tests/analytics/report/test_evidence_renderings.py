@@ -24,7 +24,7 @@ def used(report: Report) -> Report:
     attempts = (
         Attempts("chargeback", "base", 1204, 1.004, 5, 0, 0, 4, 1, 0.0),
         Attempts("chargeback", "candidate", 1187, 1.031, 10, 21, 0, 30, 2, 0.00004),
-        Attempts("policy_exception", "candidate", 1096, 1.0, 0, 0, 0, 0, 0, None),
+        Attempts("policy_exception", "candidate", 1096, 1.0, 0, 0, 0, 0, 0, 0.001, 3, retry_rate=0.25),
     )
     return replace(report, evidence=Evidence((), (), usage, attempts))
 
@@ -51,14 +51,17 @@ def test_attempts_are_told_by_cohort(used: Report) -> None:
         "chargeback",
         ("1.00 → 1.03", "0.42 → 0.84 %", "0 → 1.8 %", "0.33 → 2.5 %", "0.083 → 0.17 %", "0 → 0.00004000 USD"),
     )
-    assert shown.rows[1][1][:2] == ("no traces → 1.00", "no traces → 0 %")
+    assert shown.rows[1][1] == (
+        "no traces → 1.00", "no traces → 25.0 %", *["no traces → 0 %"] * 3, "no traces → at least 0.001000 USD",
+    )  # fmt: skip
 
 
 def test_nothing_is_shown_of_nothing(report: Report) -> None:
     """A report without such evidence has no such table."""
-    assert (usage_rows(report).rows, attempt_rows(report).rows) == ((), ())
+    bare = replace(report, evidence=Evidence())
+    assert (usage_rows(bare).rows, attempt_rows(bare).rows) == ((), ())
     for form in ("table", "md"):
-        assert "Attempt chains" not in render(report, form)
+        assert "Attempt chains" not in render(bare, form)
 
 
 def test_markdown_folds_it_away(used: Report) -> None:
