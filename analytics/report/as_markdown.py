@@ -232,7 +232,7 @@ def _where(found: Finding) -> str:
     steps = [
         [
             code(step.step),
-            escape(step.symptom),
+            escape(name(step.symptom)),
             formatting.value(step.base, step.unit),
             formatting.value(step.candidate, step.unit),
             formatting.part(step.share),

@@ -43,8 +43,10 @@ from analytics.report.model import (
     Verdict,
     WatchItem,
 )
+from analytics.report.next_looks import next_looks
 from analytics.report.pages import pages
 from analytics.report.text import name, sentence, visible
+from analytics.report.usage_rows import CohortRows, attempt_rows, usage_rows
 
 _STYLES = {
     Verdict.REGRESSED: "bold red",
@@ -108,6 +110,11 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield from _section("Watch list: no alarm, but evidence", [_watched(item) for item in report.watch_list])
     yield from _section(SHARED_TITLE, [_shared(found) for found in shared_cohorts(report)])
     yield from _section("Not compared", [_not_compared(found, report) for found in not_compared(report)])
+    for title, shown in (
+        ("Cost and tokens of a trace: base → candidate", usage_rows(report)),
+        ("Attempt chains: base → candidate", attempt_rows(report)),
+    ):
+        yield from _section(title, _by_cohort(shown, width))
     yield from _section(
         "Too small to see", _undecided([found for cohort in report.cohorts for found in undecided(cohort)])
     )
@@ -125,6 +132,7 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     )
     if report.calibration is not None:
         yield Text(footnote(report.calibration), style="dim")
+    yield from _section("Where to look next", [_item(Text(what), where) for what, where in next_looks(report)])
 
 
 def _about(report: Report) -> str:
@@ -238,6 +246,25 @@ def _undecided(found: Sequence[Finding]) -> list[RenderableType]:
             formatting.more_traces(each.result, days=not foreseen),
             *([formatting.next_verdict_of(each.result)] if foreseen else []),
         )
+    return [table]
+
+
+def _by_cohort(shown: CohortRows, width: int) -> list[RenderableType]:
+    """A row for each cohort, with as many columns as fit; the other renderings have all."""
+    if not shown.rows:
+        return []
+    cohorts = [visible(cohort, _COHORT_LIMIT) for cohort, _ in shown.rows]
+    widths = [
+        max(cell_len(title), *(cell_len(cells[place]) for _, cells in shown.rows)) + _COLUMN_GAP
+        for place, title in enumerate(shown.titles)
+    ]
+    fitting = next(pages(widths, width - max(map(cell_len, cohorts))))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    table.add_column("cohort")
+    for place in fitting:
+        table.add_column(shown.titles[place], justify="right", no_wrap=True)
+    for cohort, (_, cells) in zip(cohorts, shown.rows, strict=True):
+        table.add_row(Text(cohort), *(Text(cells[place]) for place in fitting))
     return [table]
 
 

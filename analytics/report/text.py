@@ -24,7 +24,9 @@ def visible(text: str, limit: int = NAME_LIMIT) -> str:
         Printable text of at most ``limit`` characters, safe in a terminal and in XML; escape it for markup.
     """
     # The middle goes first, so that a megabyte of text costs no more than what is shown of it.
-    shown = "".join(_escaped(character) for character in _without_middle(text, limit))
+    shown = _without_middle(text, limit)
+    if not shown.isprintable():
+        shown = "".join(_escaped(character) for character in shown)
     return _without_middle(shown, limit) or '""'
 
 

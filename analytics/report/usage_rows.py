@@ -60,22 +60,35 @@ def _rows(sides: Iterable[_Side], columns: Iterable[_Column]) -> CohortRows:
 
 
 def _both(arms: dict[str, _Side], column: _Column) -> str:
-    base, candidate = (
-        formatting.value(column.number(arms[arm]), column.unit) if arm in arms else "no traces"
-        for arm in ("base", "candidate")
-    )
+    base, candidate = (_value(arms[arm], column) if arm in arms else "no traces" for arm in ("base", "candidate"))
     unit = base.partition(" ")[2]
     # The unit once, where both have it.
     return f"{base.removesuffix(f' {unit}') if unit and candidate.endswith(f' {unit}') else base} → {candidate}"
+
+
+def _value(side: Usage | Attempts, column: _Column) -> str:
+    number = column.number(side)
+    # Attempts without a price are missing in the sum.
+    least = isinstance(side, Attempts) and column.unit == "usd" and side.unpriced and number is not None
+    return f"{'at least ' if least else ''}{formatting.value(number, column.unit)}"
 
 
 def _of_usage(read: Callable[[Usage], float | None]) -> Callable[[Usage | Attempts], float | None]:
     return lambda side: read(side) if isinstance(side, Usage) else None
 
 
-def _of_chains(read: Callable[[Attempts], float]) -> Callable[[Usage | Attempts], float | None]:
-    """The share of an arm's chains of which something is true; None without chains."""
-    return lambda side: read(side) / side.chains if isinstance(side, Attempts) and side.chains else None
+def _of_chains(
+    share: Callable[[Attempts], float | None], number: Callable[[Attempts], int]
+) -> Callable[[Usage | Attempts], float | None]:
+    """The share of an arm's chains of which something is true, from their number where it is not told."""
+
+    def read(side: Usage | Attempts) -> float | None:
+        if not isinstance(side, Attempts) or not side.chains:
+            return None
+        told = share(side)
+        return number(side) / side.chains if told is None else told
+
+    return read
 
 
 _USAGE = (
@@ -89,10 +102,10 @@ _USAGE = (
 )
 _ATTEMPTS = (
     _Column("attempts", lambda side: side.attempts if isinstance(side, Attempts) else None, "count"),
-    _Column("retried", _of_chains(lambda side: side.retried), "rate"),
-    _Column("repaired", _of_chains(lambda side: side.repaired), "rate"),
-    _Column("fell back", _of_chains(lambda side: side.fell_back), "rate"),
-    _Column("rescued", _of_chains(lambda side: side.rescued), "rate"),
-    _Column("failed", _of_chains(lambda side: side.failed), "rate"),
+    _Column("retried", _of_chains(lambda side: side.retry_rate, lambda side: side.retried), "rate"),
+    _Column("repaired", _of_chains(lambda side: side.repair_rate, lambda side: side.repaired), "rate"),
+    _Column("fell back", _of_chains(lambda side: side.fallback_rate, lambda side: side.fell_back), "rate"),
+    _Column("rescued", _of_chains(lambda side: side.rescue_rate, lambda side: side.rescued), "rate"),
+    _Column("failed", _of_chains(lambda side: side.failure_rate, lambda side: side.failed), "rate"),
     _Column("extra cost", lambda side: side.extra_cost if isinstance(side, Attempts) else None, "usd"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date, datetime
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,10 +14,29 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
 from analytics.report import FORMATS, render
-from analytics.report.model import Check, CheckStatus, Decision, Report, Verdict
+from analytics.report.calibration import Calibration, CalibrationRow
+from analytics.report.changes import FORMATS as CHANGES
+from analytics.report.changes import render_changes
+from analytics.report.evidence import Attempts, DayValues, Distribution, Evidence, OverTime, Usage
+from analytics.report.model import (
+    Attribution,
+    Check,
+    CheckStatus,
+    Composition,
+    Decision,
+    MaturityState,
+    Report,
+    SharedVersions,
+    StepDifference,
+    StratumDifference,
+    Verdict,
+    WatchItem,
+)
 from analytics.report.text import visible
 from analytics.report.values import ArmValue
+from analytics.report_changes import changes
 
+ACTING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 HOSTILE = {
     "markup": "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "attribute": "\" onmouseover=\"alert(1)' x='",
@@ -30,6 +50,8 @@ HOSTILE = {
     "controls": "nul\x00bell\x07back\x08del\x7f",
     "not xml": "\ufffe\uffff\ud800",
     "bidirectional": "safe\u202eevil\u202c\u2066x\u2069\u200b",
+    "formula": '=HYPERLINK("http://evil.example","x")',
+    "mathematics": "$\\frac{x$ \\$ $$",
     "entities": "&lt;b&gt; &#60; &amp;",
     "cdata": "]]><x/><![CDATA[",
     "comment": "--><b>x</b><!--",
@@ -39,26 +61,72 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE.keys())
-def hostile(request: pytest.FixtureRequest, build: Any) -> tuple[str, Report]:
-    """A hostile text and a report which has it wherever a text from outside can stand."""
-    text = request.param
+def saying(build: Any, text: str) -> Report:
+    """A report that says everything that one can say, with a text wherever one from outside can stand."""
+    value = ArmValue(3, 0.5)
+    step = StepDifference(text, "planner", text, 0.1, 0.2, "rate", 40.0, share=0.5)
     regressed = build.metric(
-        text, Verdict.REGRESSED, reason=text, exemplars={"candidate": [text], text: [text]}, unit="rate"
+        text,
+        Verdict.REGRESSED,
+        reason=text,
+        exemplars={"candidate": [text], text: [text]},
+        attribution=Attribution(
+            step, (step,), (StratumDifference(text, value, value, 0.5),), {"candidate": [text], "base": [text]}, text
+        ),
+        alert_raised_on=date(2026, 11, 9),
     )
-    undecided = build.metric(f"{text}2", Verdict.INCONCLUSIVE, reason=text, base=ArmValue(3, None))
+    maturity = MaturityState(26.0, "learned", text, {"base": 0.5, "candidate": None}, datetime(2026, 11, 19))
+    undecided = build.metric(
+        f"{text}2",
+        Verdict.INCONCLUSIVE,
+        reason=text,
+        base=ArmValue(3, None),
+        maturity=maturity,
+        alert_raised_on=date(2026, 11, 9),
+    )
     invalid = build.metric(f"{text}3", Verdict.INVALID, reason=text, unit=text, interval=None)
+    mixed = build.metric(
+        "error_rate", Verdict.IMPROVED, reason=text, composition=Composition(0.1, 0.2, -0.1, reversed=True)
+    )
+    cohort = build.cohort(text, Decision.ROLL_BACK, regressed, undecided, invalid, reason=text)
     report = build.report(
-        build.cohort(text, Decision.ROLL_BACK, regressed, undecided, invalid, reason=text),
-        build.cohort("calm", Decision.HOLD, build.metric("error_rate", Verdict.IMPROVED, reason=text)),
+        replace(cohort, pooled=(text, text)),
+        build.cohort("calm", Decision.HOLD, mixed),
         overall=Verdict.REGRESSED,
         checks=(
             Check(text, text, CheckStatus.FAIL, text, (text,)),
             Check("both_arms", None, CheckStatus.PASS, text),
         ),
     )
-    promotion = replace(report.promotion, name=text, base=text, candidate=text, design=text, cohort_by=text)
-    return text, replace(report, promotion=promotion, fingerprint=text)
+    promotion = replace(
+        report.promotion, name=text, base=text, candidate=text, design=text, cohort_by=text, stratify_by=(text,)
+    )
+    row = CalibrationRow(text, 0.1, 0.02, 0.5, "rate")
+    arms = ("base", "candidate")
+    return replace(
+        report,
+        promotion=promotion,
+        fingerprint=text,
+        watch_list=(WatchItem(text, text, 12.0),),
+        shared=SharedVersions((cohort,), (text,), {text: {"base": 0.5, "candidate": 0.5}}),
+        calibration=Calibration(datetime(2026, 11, 15), 20, 3, 0.0, 0.0, 0.1, (row,)),
+        evidence=Evidence(
+            over_time=(
+                OverTime(text, text, "rate", tuple(DayValues(date(2026, 11, day), value, value) for day in (3, 4))),
+            ),
+            distributions=(
+                Distribution(text, "latency", "ms", (0.1, 0.9), (1.0, 2.0), (1.0, 3.0), {"base": 9, "candidate": 9}),
+            ),
+            usage=tuple(Usage(text, arm, 3, 0.1, 1, 100.0, 9.0, 20.0, 3.0, 1.5) for arm in arms),
+            attempts=tuple(Attempts(text, arm, 3, 1.3, 1, 1, 1, 1, 1, 0.1) for arm in arms),
+        ),
+    )
+
+
+@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE.keys())
+def hostile(request: pytest.FixtureRequest, build: Any) -> tuple[str, Report]:
+    """A hostile text and a report that says it everywhere."""
+    return request.param, saying(build, request.param)
 
 
 class Elements(HTMLParser):
@@ -85,39 +153,59 @@ class Elements(HTMLParser):
 def test_no_acting_character_gets_through(hostile: tuple[str, Report], form: str) -> None:
     """No rendering holds a control, a bidirectional override or half a surrogate pair, and each is UTF-8."""
     rendered = render(hostile[1], form, width=100)
-    assert not re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]", rendered)
+    assert not ACTING.findall(rendered)
     rendered.encode("utf-8")
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "json"])
-def test_people_are_not_sent_a_megabyte(hostile: tuple[str, Report], form: str) -> None:
+def test_people_are_not_sent_a_megabyte(hostile: tuple[str, Report], build: Any, form: str) -> None:
     """What is made for people stays readable however long the names are."""
-    assert len(render(hostile[1], form, width=100)) < 60_000
+    assert len(render(hostile[1], form, width=100)) < len(render(saying(build, "plain"), form, width=100)) + 60_000
 
 
-def test_html_gains_no_element_and_no_attribute(hostile: tuple[str, Report], report: Report) -> None:
+def test_html_gains_no_element_and_no_attribute(hostile: tuple[str, Report], build: Any) -> None:
     """A hostile report has only the elements and attributes of an honest one, and shows the text."""
     text, hostile_report = hostile
-    page, honest = Elements(render(hostile_report, "html")), Elements(render(report, "html"))
+    page, honest = (Elements(render(each, "html")) for each in (hostile_report, saying(build, "plain")))
     assert page.tags <= honest.tags
     assert {name for name, _ in page.attributes} <= {name for name, _ in honest.attributes}
     assert visible(text) in page.text
 
 
-def test_markdown_gains_no_construct(hostile: tuple[str, Report]) -> None:
-    """CommonMark with GitHub's tables sees no link, image or markup, and as many cells in each row."""
-    parser = MarkdownIt("gfm-like", {"linkify": False})
+def shape(rendered: str) -> tuple[list[str], set[str]]:
+    """What CommonMark with GitHub's tables sees: its blocks in order, and the kinds of what stands in lines."""
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(rendered)
+    inline = {child.type for token in tokens for child in token.children or []}
+    return [token.type for token in tokens], inline
+
+
+def test_markdown_gains_no_construct(hostile: tuple[str, Report], build: Any) -> None:
+    """CommonMark with GitHub's tables sees no link, image or markup, and the same blocks as of an honest report."""
     rendered = render(hostile[1], "md")
-    tokens = parser.parse(rendered)
-    inline = [child.type for token in tokens for child in token.children or []]
-    assert not {"link_open", "image", "em_open", "s_open"} & {*inline, *(token.type for token in tokens)}
-    blocks = [token.content.strip() for token in tokens if token.type == "html_block"]
-    folded = "<details>\n<summary>Too small to see: 1 inconclusive metric</summary>"
-    assert blocks == [folded, "</details>"]
-    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h4"] * 3
-    rows = "".join({"tr_open": "/", "th_open": ".", "td_open": "."}.get(token.type, "") for token in tokens)
-    assert rows == "/..." * 6 + "/....." * 2
-    assert not re.search(r"(?<![:`\w])https?://(?![^`\n]*`)", rendered)
+    blocks, inline = shape(rendered)
+    honest, within = shape(render(saying(build, "plain"), "md"))
+    assert blocks == honest
+    assert inline <= within | {"text_special"}
+    assert not {"link_open", "image", "em_open", "s_open"} & inline
+    html = [token.content for token in MarkdownIt("gfm-like", {"linkify": False}).parse(rendered)
+            if token.type == "html_block"]  # fmt: skip
+    assert all(re.fullmatch(r"(<details>\n<summary>.*</summary>|</details>|<sub>.*</sub>)\n?", each) for each in html)
+    assert "<script" not in "".join(html)
+    assert not re.search(r"(?<![:`\w])https?://(?![^`\n]*`)", re.sub(r"<code>.*?</code>", "", rendered))
+
+
+@pytest.mark.parametrize("form", CHANGES)
+def test_changes_hold_hostile_text_too(hostile: tuple[str, Report], build: Any, form: str) -> None:
+    """What changed between two reports is as inert as the reports are."""
+    text, report = hostile
+    found = changes(build.report(build.cohort(text, Decision.HOLD)), report)
+    rendered = render_changes(found, form, (None, "c0ffee"))
+    assert not ACTING.findall(rendered)
+    if form == "md":
+        plain = changes(build.report(build.cohort("plain", Decision.HOLD)), saying(build, "plain"))
+        assert shape(rendered)[0] == shape(render_changes(plain, form, (None, "c0ffee")))[0]
+    if form != "json":
+        assert len(rendered) < 20_000
 
 
 def test_markdown_calls_nobody(build: Any) -> None:

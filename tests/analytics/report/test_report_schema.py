@@ -39,7 +39,7 @@ def full_document(report: Report) -> dict[str, Any]:
     evidence = Evidence(
         (OverTime("eu", "error_rate", "rate", (DayValues(date(2026, 11, 3), value, ArmValue(0, None)),)),),
         (Distribution("eu", "latency", "ms", (0.5, 0.9), (1.0, None), (2.0, 3.0), {"base": 3, "candidate": 4}),),
-        (Usage("eu", "base", 3, 0.1, 1, 100.0, None, 20.0, None, 1.5),),
+        (Usage("eu", "base", 3, 0.1, 1, 100.0, None, 20.0, None, 1.5, {"cost": 2}),),
         (Attempts("eu", "candidate", 3, 1.3, 1, 1, 0, 1, 0, None),),
     )
     said = replace(
