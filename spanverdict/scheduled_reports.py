@@ -69,7 +69,8 @@ def chosen(schedules: Sequence[ScheduleConfig], names: Sequence[str]) -> list[Sc
 def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
     """Make the reports that are due, until nothing is.
 
-    While another process makes one, it is waited for, unless what it makes is all there is.
+    While another process makes one, it is waited for, unless what it makes is all there is; and so is a slot that has
+    come, until its delay is over.
 
     Args:
         db: the store.
@@ -104,7 +105,8 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
             )
             if result:
                 yield Outcome(claimed, result)
-        elif found.due:
+        elif found.due or found.due_at:
+            # While another makes one, or until a slot that has come is due.
             time.sleep(WAIT_SECONDS)
         else:
             return

@@ -148,7 +148,7 @@ def _tasks(config: Config, store: Store) -> list[Task]:
     """What the server has done from time to time, the more urgent first."""
     tasks = alert_tasks(config, store)
     if config.schedule and config.server.run_schedules:
-        tasks.append(ScheduledReports([schedule.slots for schedule in config.schedule]))
+        tasks.append(ScheduledReports(config.schedule))
     return tasks
 
 

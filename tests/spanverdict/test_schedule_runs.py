@@ -18,7 +18,7 @@ LEASE = timedelta(minutes=2)
 MINUTE = timedelta(minutes=1)
 BEGAN = datetime(2026, 11, 2)
 FIRST, SIX = datetime(2026, 11, 5, 12), datetime(2026, 11, 6, 6)
-DAILY = ScheduleConfig(name="daily", cron="0 6 * * *")
+DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_schedule_begins_with_the_slot_after_it_was_seen(store: Store) -> None
     """What lies before is not made up for, whoever asks first, and when a schedule gets other times it begins anew."""
     assert due(store, SIX - MINUTE) == []
     assert due(store, SIX) == [("daily", SIX, "p")]
-    changed = ScheduleConfig(name="daily", cron="0 5 * * *")
+    changed = DAILY.model_copy(update={"cron": "0 5 * * *"})
     assert due(store, SIX, changed) == []
     assert due(store, SIX + timedelta(hours=23), changed) == [("daily", datetime(2026, 11, 7, 5), "p")]
     assert due(store, SIX, DAILY.model_copy(update={"time_zone": "Europe/Berlin"})) == []
@@ -154,10 +154,21 @@ def test_a_slot_that_was_left_behind_is_told_as_lost(store: Store) -> None:
     ]
 
 
+def test_a_slot_is_due_after_its_delay(store: Store) -> None:
+    """What was under way at a slot gets time to arrive; who asks meanwhile is told how long."""
+    late = DAILY.model_copy(update={"delay_seconds": 60.0})
+    before, meanwhile, after = (open_runs(store, [late], SIX + wait) for wait in (-MINUTE, MINUTE / 2, MINUTE))
+    assert (before.due, before.due_at) == ((), None)
+    assert (meanwhile.due, meanwhile.due_at) == ((), SIX + MINUTE)
+    assert ([run.slot for run in after.due], after.due_at) == ([SIX], None)
+    fresh = late.model_copy(update={"name": "fresh"})
+    assert open_runs(store, [fresh], SIX + MINUTE / 2).due_at is None, "a slot before it was seen is not waited for"
+
+
 def test_what_another_schedule_left_open_is_its_own(store: Store) -> None:
     """Whoever looks at one schedule alone tells no run of another for lost, unless that is configured no more."""
     run = take(store, SIX)
-    hourly = ScheduleConfig(name="hourly", cron="0 * * * *")
+    hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
     schedule_runs.register(store, [hourly], FIRST)
     later = SIX + 10 * MINUTE
     found = open_runs(store, [hourly], later, others={"daily"})
@@ -168,7 +179,7 @@ def test_what_another_schedule_left_open_is_its_own(store: Store) -> None:
 
 def test_the_first_to_see_a_schedule_decides(store: Store) -> None:
     """Of two processes that see a new schedule, the later one learns when the first did."""
-    hourly = ScheduleConfig(name="hourly", cron="0 * * * *")
+    hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
     seen: Callable[[datetime], datetime] = lambda now: schedule_runs.register(store, [hourly], now)["hourly"]  # noqa: E731
     assert seen(FIRST) == FIRST
     assert seen(SIX) == FIRST

@@ -27,7 +27,7 @@ from sql.store import Store
 
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
-NAME = ScheduleConfig(name="nightly", cron="30 0 * * *")
+NAME = ScheduleConfig(name="nightly", cron="30 0 * * *", delay_seconds=0)
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def schedule(db: Path) -> Callable[..., datetime]:
     """Configures a schedule that was seen long ago, and promotions that run; says which slot is the latest."""
 
     def configure(*promotions: str, keys: str = "") -> datetime:
-        (db.parent / "spanverdict.toml").write_text(f'[[schedule]]\nname = "nightly"\ncron = "{NAME.cron}"\n{keys}')
+        (db.parent / "spanverdict.toml").write_text(
+            f'[[schedule]]\nname = "nightly"\ncron = "{NAME.cron}"\ndelay_seconds = 0\n{keys}'
+        )
         with Store(db) as store:
             for name in promotions:
                 row = Promotion(name, "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
