@@ -109,17 +109,22 @@ def first_seen(store: Access, schedules: Sequence[ScheduleConfig]) -> dict[str, 
 
 
 def open_runs(
-    store: Access, schedules: Sequence[ScheduleConfig], now: datetime, *, others: Collection[str] = ()
+    store: Access,
+    schedules: Sequence[ScheduleConfig],
+    seen: Mapping[str, datetime],
+    now: datetime,
+    *,
+    others: Collection[str] = (),
 ) -> Open:
     """What is to be made now: of each schedule the latest slot, if it is not made yet.
 
     Args:
         store: what was made.
         schedules: those that are looked at.
+        seen: their names → when each was first seen (UTC, naive); others have no slot yet.
         now: the present (UTC, naive).
         others: names of schedules that are configured and not looked at: what they left open is theirs.
     """
-    seen = register(store, schedules, now)
     slots = latest_slots(schedules, seen, now)
     known = _known(store, min(slots.values(), default=now))
     promotions = store.read(statements.read("promotions")).to_pylist() if slots else []
@@ -155,7 +160,7 @@ def latest_slots(
 def _due_at(schedules: Sequence[ScheduleConfig], seen: Mapping[str, datetime], now: datetime) -> datetime | None:
     """When the next slot that has come already is due."""
     coming = []
-    for schedule in schedules:
+    for schedule in (each for each in schedules if each.name in seen):
         slot = schedule.slots.following(max(now - schedule.delay, seen[schedule.name]))
         if slot is not None and slot <= now:
             coming.append(slot + schedule.delay)

@@ -88,7 +88,9 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
     others = {schedule.name for schedule in config.schedule} - named.keys()
     while True:
         with _reach(db) as store:
-            found = schedule_runs.open_runs(store, schedules, utc_now(), others=others)
+            now = utc_now()
+            seen = schedule_runs.register(store, schedules, now)
+            found = schedule_runs.open_runs(store, schedules, seen, now, others=others)
             for run, sentence in found.lost:
                 if schedule_runs.fail(store, run, utc_now(), sentence):
                     _tell_of_failure(store, config, run, sentence)

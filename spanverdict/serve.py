@@ -28,6 +28,7 @@ from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
 from spanverdict.report_pages import ReportPages
+from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.schedule_task import ScheduledReports
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
@@ -87,7 +88,7 @@ async def serve(
     store, writer, ingest = opened.store, opened.writer, opened.ingest
     pages = _pages(config, store, ReportPages(path, config_file), ingest.count_refused) if config.server.pages else None
     receivers: Receivers | None = None
-    monitoring = Monitoring(ingest, writer, config.server.monitoring)
+    monitoring = Monitoring(ingest, writer, config.server.monitoring, [ScheduleMetrics(store, config.schedule)])
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
     background = Background(_tasks(config, store), path, config_file)
     token = secrets.token_urlsafe(32)

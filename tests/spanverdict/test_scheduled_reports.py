@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -239,6 +240,11 @@ def test_a_server_makes_up_for_the_slot_it_missed(
     forget_lease(db)
     second = start_server(db, *options)
     eventually(lambda: runs(db)[0]["status"] == "done")
+    with urllib.request.urlopen(f"http://{second.told.monitoring}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    assert 'spanverdict_scheduled_reports_total{schedule="nightly",status="done"} 1.0' in page
+    assert 'spanverdict_scheduled_report_timestamp_seconds{schedule="nightly",status="done"}' in page
+    assert 'spanverdict_schedule_next_slot_timestamp_seconds{schedule="nightly"}' in page
     assert second.stop() == 0
     assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 2)]
 
