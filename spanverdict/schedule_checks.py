@@ -58,8 +58,8 @@ def _failures(schedule: ScheduleConfig, last: Sequence[dict[str, Any]]) -> Itera
 
 
 def _delays(store: Access, schedule: ScheduleConfig, seen: dict[str, datetime], now: datetime) -> Iterator[Finding]:
-    late = open_runs(store, [schedule], seen, now - PATIENCE).due
-    for run in late[:MOST_GROUPS]:
+    due = open_runs(store, [schedule], seen, now).due
+    for run in [run for run in due if run.slot + schedule.delay + PATIENCE <= now][:MOST_GROUPS]:
         detail = f"{schedule.name}: the report on {run.promotion} of {_moment(run.slot)} was not made."
         yield Finding(Status.WARN, _CHECK, detail, _NOBODY)
 
