@@ -50,7 +50,7 @@ def installed(db: Path) -> Callable[[str], str]:
     paths = {
         "/opt/spanverdict/bin/spanverdict": program,
         "/etc/spanverdict/spanverdict.toml": here / "spanverdict.toml",
-        "/var/lib/spanverdict": here,
+        "/srv/spanverdict": here,
     }
 
     def here_instead(text: str) -> str:
