@@ -92,8 +92,7 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
             seen = schedule_runs.register(store, schedules, now)
             found = schedule_runs.open_runs(store, schedules, seen, now, others=others)
             for run, sentence in found.lost:
-                if schedule_runs.fail(store, run, utc_now(), sentence):
-                    _tell_of_failure(store, config, run, sentence)
+                if _fail(store, config, run, sentence):
                     yield Outcome(run, Failed(sentence))
             served = isinstance(store, RemoteStore)
             claimed = None
@@ -148,14 +147,17 @@ def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
         if isinstance(result, Made):
             is_ours = schedule_runs.finish(store, run, utc_now(), result.report_id, result.overall)
         else:
-            is_ours = schedule_runs.fail(store, run, utc_now(), result.sentence)
-            if is_ours:
-                _tell_of_failure(store, work.config, run, result.sentence)
+            is_ours = _fail(store, work.config, run, result.sentence)
     return result if is_ours else None
 
 
-def _tell_of_failure(store: Access, config: Config, run: Run, sentence: str) -> None:
+def _fail(store: Access, config: Config, run: Run, sentence: str) -> bool:
+    """Tell of a failure and note it; False if the run was taken over meanwhile."""
+    if not schedule_runs.renew(store, run, utc_now() + LEASE):
+        return False
+    # First the alert: should this process end here, whoever takes the run over tells of it, and a failure is told once.
     announce_failure(store, config, schedule=run.schedule, promotion=run.promotion, sentence=sentence)
+    return schedule_runs.fail(store, run, utc_now(), sentence)
 
 
 def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:

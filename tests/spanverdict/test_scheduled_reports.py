@@ -77,6 +77,13 @@ def runs(db: Path) -> list[dict[str, Any]]:
         return store.read("FROM schedule_runs ORDER BY schedule, slot, promotion").to_pylist()
 
 
+def told(db: Path) -> list[tuple[str, str, str]]:
+    """What alerts say: the change, the promotion, the sentence."""
+    with open_store(db) as store:
+        events = store.read("SELECT change, promotion, sentence FROM alert_events ORDER BY sentence").to_pylist()
+    return [tuple(event.values()) for event in events]
+
+
 def eventually(there: Callable[[], Any]) -> Any:
     """What is there, once it is."""
     deadline = time.monotonic() + 60
@@ -122,6 +129,7 @@ def test_what_is_due_is_made_once(
         reports = store.read("SELECT report_id, as_of FROM reports").to_pylist()
     assert reports == [{"report_id": run["report_id"], "as_of": slot}], "the same slot gives the same report"
     assert len(list((db.parent / "out" / "nightly").iterdir())) == 4, "no draft is left"
+    assert "error rate on refunds rose" in " ".join(said for _, _, said in told(db)), "a regression is an alert"
     idle = cli("report", "--scheduled")
     assert (idle.exit_code, idle.output) == (0, "")
 
@@ -140,6 +148,9 @@ def test_what_fails_is_recorded_and_the_rest_is_made(
     assert (failed["status"], done["status"]) == ("failed", "done")
     assert failed["error"].startswith("There is no promotion 'nobody'")
     assert cli("report", "--scheduled").output == ""
+    ((promotion, said),) = [event[1:] for event in told(db) if event[0] == "failed_run"]
+    assert promotion == "nobody"
+    assert said.startswith("The run of nobody by nightly failed: There is no promotion")
 
 
 @pytest.mark.parametrize(
