@@ -7,7 +7,9 @@ together: docs/scheduling.md.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -84,6 +86,11 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
         StoreUnavailableError: the store cannot be reached, or went away; what was begun can be begun anew.
         StoreError: it could not be read or written.
     """
+    with _in_turn(db):
+        yield from _run_due(db, config, schedules)
+
+
+def _run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
     named = {schedule.name: schedule for schedule in schedules}
     others = {schedule.name for schedule in config.schedule} - named.keys()
     while True:
@@ -95,11 +102,7 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
                 if _fail(store, config, run, sentence):
                     yield Outcome(run, Failed(sentence))
             served = isinstance(store, RemoteStore)
-            claimed = None
-            if found.due:
-                due = found.due[0]
-                lease = LEASE if served else _lease_without_server(named[due.schedule])
-                claimed = schedule_runs.claim(store, due, utc_now(), lease)
+            claimed = schedule_runs.claim(store, found.due[0], utc_now(), LEASE) if found.due else None
         if claimed:
             result = _make(
                 claimed, Work(db, config, named[claimed.schedule], claimed.slot, claimed.promotion), served=served
@@ -111,6 +114,26 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
             time.sleep(WAIT_SECONDS)
         else:
             return
+
+
+@contextlib.contextmanager
+def _in_turn(db: Path) -> Iterator[None]:
+    """Wait for other commands where no server runs: the store's file is now the command's, now its report's.
+
+    The lock ends with the process, however that ends.
+    """
+    remote = connect(db, flush=False)
+    if remote:
+        remote.close()
+    if remote or not db.exists():
+        yield
+        return
+    lock = os.open(db.with_name(f"{db.name}.scheduled.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -127,15 +150,10 @@ def _reach(db: Path) -> Iterator[Access]:
             yield store
 
 
-def _lease_without_server(schedule: ScheduleConfig) -> timedelta:
-    """The whole time that a report may take: the file is the report's meanwhile, and no lease in it can be renewed."""
-    return timedelta(minutes=schedule.timeout_minutes) + LEASE
-
-
 def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
     """Have a claimed report made and note what came of it; None if it was taken over meanwhile."""
     try:
-        result = _watched(run, work, served=served)
+        result = _watched(run, work)
     except BaseException as stopped:
         # Where the store is away, the claim ends by itself.
         with contextlib.suppress(StoreError):
@@ -173,7 +191,7 @@ def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:
             schedule_runs.release(store, run, utc_now(), begun=begun)
 
 
-def _watched(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
+def _watched(run: Run, work: Work) -> Made | Failed | None:
     """Make a report in a process of its own; None if the claim was lost meanwhile."""
     context = multiprocessing.get_context("spawn")
     answers, answer = context.Pipe(duplex=False)
@@ -189,7 +207,7 @@ def _watched(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
                     f"It took longer than {work.schedule.timeout_minutes:g} minutes and was ended; give it more with "
                     "timeout_minutes, or look at fewer promotions."
                 )
-            if served and not _renewed(run, work.db):
+            if not _renewed(run, work.db):
                 return None
         return _received(answers, process)
     finally:

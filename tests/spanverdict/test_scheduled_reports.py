@@ -213,6 +213,17 @@ def test_a_command_that_is_killed_is_stood_in_for(
     assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 2)]
 
 
+def test_without_a_server_commands_wait_for_one_another(
+    db: Path, schedule: Callable[..., datetime], begin: Callable[[], subprocess.Popen[str]]
+) -> None:
+    """Of two commands on one file the first makes the report, the second finds nothing to do; neither is refused."""
+    schedule("p")
+    both = [begin(), begin()]
+    said = [each.communicate(timeout=120) for each in both]
+    assert sorted(each.returncode for each in both) == [0, 3], said
+    assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 1)]
+
+
 def test_many_who_try_make_each_report_once(
     db: Path,
     schedule: Callable[..., datetime],
