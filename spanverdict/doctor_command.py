@@ -14,7 +14,9 @@ from spanverdict.config import DEFAULT_FILE, Config, ConfigError, load
 from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
 from spanverdict.output import printable
+from spanverdict.schedule_checks import examine_schedules
 from sql.access import RemoteStore, ServerFile, connect, open_store, server_file
+from sql.clock import utc_now
 from sql.errors import StoreError
 from sql.journal import journal_directory
 
@@ -72,6 +74,7 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             yield Finding(Status.OK, "store", f"{store} can be read.")
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
+            yield from examine_schedules(opened, config.schedule, utc_now())
     except (StoreError, OSError) as error:
         yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
 

@@ -6,7 +6,7 @@ Each metric is described for people in docs/operations.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -64,14 +64,18 @@ class Monitoring:
         ingest: the path whose state it tells.
         writer: the path's writer.
         address: host:port; port 0 takes a free one.
+        further: what else the metrics page tells.
     """
 
-    def __init__(self, ingest: Ingest, writer: JournaledWriter, address: str) -> None:
+    def __init__(
+        self, ingest: Ingest, writer: JournaledWriter, address: str, further: Sequence[Collector] = ()
+    ) -> None:
         self._ingest = ingest
         self._writer = writer
         self._address = address
         self._registry = CollectorRegistry()
-        self._registry.register(_Metrics(ingest, writer))
+        for collector in (_Metrics(ingest, writer), *further):
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         self._runner: web.AppRunner | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -97,6 +98,7 @@ def _report_scheduled(settings: Settings, names: Sequence[str]) -> int:
 
     schedules = chosen(settings.config.schedule, names)
     statuses = {0}
+    told = False
     with _ending_on_sigterm():
         for outcome in run_due(settings.db, settings.config, schedules):
             which = f"{outcome.run.schedule} {outcome.run.slot.isoformat()}Z {outcome.run.promotion}"
@@ -104,6 +106,9 @@ def _report_scheduled(settings: Settings, names: Sequence[str]) -> int:
             said = outcome.result.headline if isinstance(outcome.result, Made) else outcome.result.sentence
             click.echo(printable(f"{which}: {said}" if made else f"{which} failed: {said}"), err=not made)
             statuses.add(outcome.result.status if isinstance(outcome.result, Made) else EXIT_USAGE)
+            told = True
+    if not told and sys.stderr.isatty():
+        click.echo("Nothing is due; `spanverdict doctor` says when the next report is.", err=True)
     if statuses == {0}:
         return 0
     # A regression is told whatever else went wrong.

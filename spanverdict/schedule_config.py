@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -24,6 +25,7 @@ class ScheduleConfig(Section):
     directory: Path | None = None
     fail_on_undecided: bool = False
     timeout_minutes: Annotated[FiniteFloat, Field(gt=0, le=1440)] = 60.0
+    delay_seconds: Annotated[FiniteFloat, Field(ge=0, le=3600)] = 60.0
 
     @model_validator(mode="after")
     def _check_files(self) -> Self:
@@ -37,6 +39,11 @@ class ScheduleConfig(Section):
     def slots(self) -> Slots:
         """When it is due."""
         return Slots(self.cron, self.time_zone)
+
+    @property
+    def delay(self) -> timedelta:
+        """How long after a slot its reports are made, so that what was under way then has arrived."""
+        return timedelta(seconds=self.delay_seconds)
 
 
 def check_schedules(schedules: tuple[ScheduleConfig, ...]) -> tuple[ScheduleConfig, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,10 +69,12 @@ class Open:
     Attributes:
         due: what nobody has made and nobody makes, by schedule, in the order of the configuration.
         lost: what was begun and will not be made, and why, as a sentence.
+        due_at: when a slot that has come already will be due (UTC, naive); None if there is none.
     """
 
     due: tuple[Run, ...]
     lost: tuple[tuple[Run, str], ...]
+    due_at: datetime | None
 
 
 def register(store: Access, schedules: Sequence[ScheduleConfig], now: datetime) -> dict[str, datetime]:
@@ -107,17 +109,23 @@ def first_seen(store: Access, schedules: Sequence[ScheduleConfig]) -> dict[str, 
 
 
 def open_runs(
-    store: Access, schedules: Sequence[ScheduleConfig], now: datetime, *, others: Collection[str] = ()
+    store: Access,
+    schedules: Sequence[ScheduleConfig],
+    seen: Mapping[str, datetime],
+    now: datetime,
+    *,
+    others: Collection[str] = (),
 ) -> Open:
     """What is to be made now: of each schedule the latest slot, if it is not made yet.
 
     Args:
         store: what was made.
         schedules: those that are looked at.
+        seen: their names → when each was first seen (UTC, naive); others have no slot yet.
         now: the present (UTC, naive).
         others: names of schedules that are configured and not looked at: what they left open is theirs.
     """
-    slots = latest_slots(schedules, register(store, schedules, now), now)
+    slots = latest_slots(schedules, seen, now)
     known = _known(store, min(slots.values(), default=now))
     promotions = store.read(statements.read("promotions")).to_pylist() if slots else []
     due, lost = [], []
@@ -138,13 +146,25 @@ def open_runs(
     for key, (status, run) in known.items():
         if status == RUNNING and key not in wanted and run.schedule not in others and not _is_held(run, now):
             lost.append((run, "The process that made it ended without a word, and its slot is no longer the latest."))
-    return Open(tuple(due), tuple(lost))
+    return Open(tuple(due), tuple(lost), _due_at(schedules, seen, now))
 
 
-def latest_slots(schedules: Sequence[ScheduleConfig], seen: dict[str, datetime], now: datetime) -> dict[str, datetime]:
-    """The name of each schedule that had a slot since it was first seen → its latest one (UTC, naive)."""
-    slots = {each.name: each.slots.latest(now) for each in schedules if each.name in seen}
+def latest_slots(
+    schedules: Sequence[ScheduleConfig], seen: Mapping[str, datetime], now: datetime
+) -> dict[str, datetime]:
+    """The name of each schedule that had a slot since it was first seen → its latest that is due (UTC, naive)."""
+    slots = {each.name: each.slots.latest(now - each.delay) for each in schedules if each.name in seen}
     return {name: slot for name, slot in slots.items() if slot is not None and slot > seen[name]}
+
+
+def _due_at(schedules: Sequence[ScheduleConfig], seen: Mapping[str, datetime], now: datetime) -> datetime | None:
+    """When the next slot that has come already is due."""
+    coming = []
+    for schedule in (each for each in schedules if each.name in seen):
+        slot = schedule.slots.following(max(now - schedule.delay, seen[schedule.name]))
+        if slot is not None and slot <= now:
+            coming.append(slot + schedule.delay)
+    return min(coming, default=None)
 
 
 def _known(store: Access, since: datetime) -> dict[tuple[str, datetime, str], tuple[str, Run]]:

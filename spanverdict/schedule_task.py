@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from analytics.schedule import Slots
+from spanverdict.schedule_config import ScheduleConfig
 
 _LOG = logging.getLogger("spanverdict.serve")
 
@@ -23,17 +23,17 @@ class ScheduledReports:
     It is due at once when a server starts, for the slot that was missed meanwhile, then at each slot.
 
     Args:
-        slots: when the configured schedules are due.
+        schedules: what is configured.
     """
 
-    def __init__(self, slots: Sequence[Slots]) -> None:
-        self._slots = slots
+    def __init__(self, schedules: Sequence[ScheduleConfig]) -> None:
+        self._schedules = schedules
         self._next: datetime | None = None
         self._looked_at: datetime | None = None
 
     def due(self, now: datetime) -> Sequence[str] | None:
         """The command, from a slot on."""
-        if not self._slots or (self._looked_at is not None and (self._next is None or now < self._next)):
+        if self._looked_at is not None and (self._next is None or now < self._next):
             return None
         self._looked_at = now
         return ("report", "--scheduled")
@@ -43,7 +43,8 @@ class ScheduledReports:
         looked_at = self._looked_at
         if looked_at is None:
             return
-        coming = [slot for slot in (each.following(looked_at) for each in self._slots) if slot is not None]
+        slots = [(each.slots.following(looked_at - each.delay), each.delay) for each in self._schedules]
+        coming = [slot + delay for slot, delay in slots if slot is not None]
         if status not in _LOOKED:
             _LOG.warning("Scheduled reports ended with status %d; they are tried again.", status)
             coming.append(looked_at + AGAIN_AFTER)

@@ -7,7 +7,9 @@ together: docs/scheduling.md.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -69,7 +71,8 @@ def chosen(schedules: Sequence[ScheduleConfig], names: Sequence[str]) -> list[Sc
 def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
     """Make the reports that are due, until nothing is.
 
-    While another process makes one, it is waited for, unless what it makes is all there is.
+    While another process makes one, it is waited for, unless what it makes is all there is; and so is a slot that has
+    come, until its delay is over.
 
     Args:
         db: the store.
@@ -83,31 +86,54 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
         StoreUnavailableError: the store cannot be reached, or went away; what was begun can be begun anew.
         StoreError: it could not be read or written.
     """
+    with _in_turn(db):
+        yield from _run_due(db, config, schedules)
+
+
+def _run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
     named = {schedule.name: schedule for schedule in schedules}
     others = {schedule.name for schedule in config.schedule} - named.keys()
     while True:
         with _reach(db) as store:
-            found = schedule_runs.open_runs(store, schedules, utc_now(), others=others)
+            now = utc_now()
+            seen = schedule_runs.register(store, schedules, now)
+            found = schedule_runs.open_runs(store, schedules, seen, now, others=others)
             for run, sentence in found.lost:
-                if schedule_runs.fail(store, run, utc_now(), sentence):
-                    _tell_of_failure(store, config, run, sentence)
+                if _fail(store, config, run, sentence):
                     yield Outcome(run, Failed(sentence))
             served = isinstance(store, RemoteStore)
-            claimed = None
-            if found.due:
-                due = found.due[0]
-                lease = LEASE if served else _lease_without_server(named[due.schedule])
-                claimed = schedule_runs.claim(store, due, utc_now(), lease)
+            claimed = schedule_runs.claim(store, found.due[0], utc_now(), LEASE) if found.due else None
         if claimed:
             result = _make(
                 claimed, Work(db, config, named[claimed.schedule], claimed.slot, claimed.promotion), served=served
             )
             if result:
                 yield Outcome(claimed, result)
-        elif found.due:
+        elif found.due or found.due_at:
+            # While another makes one, or until a slot that has come is due.
             time.sleep(WAIT_SECONDS)
         else:
             return
+
+
+@contextlib.contextmanager
+def _in_turn(db: Path) -> Iterator[None]:
+    """Wait for other commands where no server runs: the store's file is now the command's, now its report's.
+
+    The lock ends with the process, however that ends.
+    """
+    remote = connect(db, flush=False)
+    if remote:
+        remote.close()
+    if remote or not db.exists():
+        yield
+        return
+    lock = os.open(db.with_name(f"{db.name}.scheduled.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -124,15 +150,10 @@ def _reach(db: Path) -> Iterator[Access]:
             yield store
 
 
-def _lease_without_server(schedule: ScheduleConfig) -> timedelta:
-    """The whole time that a report may take: the file is the report's meanwhile, and no lease in it can be renewed."""
-    return timedelta(minutes=schedule.timeout_minutes) + LEASE
-
-
 def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
     """Have a claimed report made and note what came of it; None if it was taken over meanwhile."""
     try:
-        result = _watched(run, work, served=served)
+        result = _watched(run, work)
     except BaseException as stopped:
         # Where the store is away, the claim ends by itself.
         with contextlib.suppress(StoreError):
@@ -144,14 +165,17 @@ def _make(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
         if isinstance(result, Made):
             is_ours = schedule_runs.finish(store, run, utc_now(), result.report_id, result.overall)
         else:
-            is_ours = schedule_runs.fail(store, run, utc_now(), result.sentence)
-            if is_ours:
-                _tell_of_failure(store, work.config, run, result.sentence)
+            is_ours = _fail(store, work.config, run, result.sentence)
     return result if is_ours else None
 
 
-def _tell_of_failure(store: Access, config: Config, run: Run, sentence: str) -> None:
+def _fail(store: Access, config: Config, run: Run, sentence: str) -> bool:
+    """Tell of a failure and note it; False if the run was taken over meanwhile."""
+    if not schedule_runs.renew(store, run, utc_now() + LEASE):
+        return False
+    # First the alert: should this process end here, whoever takes the run over tells of it, and a failure is told once.
     announce_failure(store, config, schedule=run.schedule, promotion=run.promotion, sentence=sentence)
+    return schedule_runs.fail(store, run, utc_now(), sentence)
 
 
 def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:
@@ -167,7 +191,7 @@ def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:
             schedule_runs.release(store, run, utc_now(), begun=begun)
 
 
-def _watched(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
+def _watched(run: Run, work: Work) -> Made | Failed | None:
     """Make a report in a process of its own; None if the claim was lost meanwhile."""
     context = multiprocessing.get_context("spawn")
     answers, answer = context.Pipe(duplex=False)
@@ -183,7 +207,7 @@ def _watched(run: Run, work: Work, *, served: bool) -> Made | Failed | None:
                     f"It took longer than {work.schedule.timeout_minutes:g} minutes and was ended; give it more with "
                     "timeout_minutes, or look at fewer promotions."
                 )
-            if served and not _renewed(run, work.db):
+            if not _renewed(run, work.db):
                 return None
         return _received(answers, process)
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from collector.ingest import Counters
-from spanverdict.alert_tasks import alert_tasks
+from spanverdict.alert_tasks import DeliveryTask, alert_tasks
 from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
@@ -28,6 +28,7 @@ from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
 from spanverdict.report_pages import ReportPages
+from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.schedule_task import ScheduledReports
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
@@ -87,9 +88,9 @@ async def serve(
     store, writer, ingest = opened.store, opened.writer, opened.ingest
     pages = _pages(config, store, ReportPages(path, config_file), ingest.count_refused) if config.server.pages else None
     receivers: Receivers | None = None
-    monitoring = Monitoring(ingest, writer, config.server.monitoring)
+    monitoring = Monitoring(ingest, writer, config.server.monitoring, [ScheduleMetrics(store, config.schedule)])
     follower = Follower(writer, path, config_file, config.server.derive_seconds)
-    background = Background(_tasks(config, store), path, config_file)
+    backgrounds = [Background(tasks, path, config_file) for tasks in _tasks(config, store)]
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -115,7 +116,8 @@ async def serve(
         )
         file = told.write(path)
         follower.start(work_waits=writer.last_received_at() is not None)
-        background.start()
+        for background in backgrounds:
+            background.start()
         warn_of_exposure(config)
         ready(told)
         await stopping.wait()
@@ -125,7 +127,8 @@ async def serve(
             await receivers.stop(GRACE_SECONDS)
         await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
-        await asyncio.to_thread(background.stop)
+        for background in backgrounds:
+            await asyncio.to_thread(background.stop)
         await asyncio.to_thread(follower.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
@@ -144,12 +147,14 @@ def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable
     return Pages(store, access, reports, refused)
 
 
-def _tasks(config: Config, store: Store) -> list[Task]:
-    """What the server has done from time to time, the more urgent first."""
+def _tasks(config: Config, store: Store) -> tuple[list[Task], list[Task]]:
+    """What the server has done from time to time: deliveries, which wait for nothing; what takes memory, one by one."""
     tasks = alert_tasks(config, store)
+    deliveries: list[Task] = [task for task in tasks if isinstance(task, DeliveryTask)]
+    heavy = [task for task in tasks if not isinstance(task, DeliveryTask)]
     if config.schedule and config.server.run_schedules:
-        tasks.append(ScheduledReports([schedule.slots for schedule in config.schedule]))
-    return tasks
+        heavy.append(ScheduledReports(config.schedule))
+    return deliveries, heavy
 
 
 def _share_heaps() -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analytics.promotions import Promotion, end_row, promotion_row
 from spanverdict import schedule_runs
 from spanverdict.schedule_config import ScheduleConfig
-from spanverdict.schedule_runs import MOST_ATTEMPTS, Run, claim, open_runs
+from spanverdict.schedule_runs import MOST_ATTEMPTS, Open, Run, claim
 from sql.store import Store
 
 LEASE = timedelta(minutes=2)
 MINUTE = timedelta(minutes=1)
 BEGAN = datetime(2026, 11, 2)
 FIRST, SIX = datetime(2026, 11, 5, 12), datetime(2026, 11, 6, 6)
-DAILY = ScheduleConfig(name="daily", cron="0 6 * * *")
+DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 
 
 @pytest.fixture
@@ -35,15 +36,20 @@ def promotion(name: str, at: datetime = BEGAN) -> Promotion:
     return Promotion(name, "m0", "m1", "concurrent", at, None, "app.cohort", None)
 
 
+def look(store: Store, schedules: Sequence[ScheduleConfig], now: datetime, **more: Any) -> Open:
+    """What there is to do, once the schedules are known."""
+    return schedule_runs.open_runs(store, schedules, schedule_runs.register(store, schedules, now), now, **more)
+
+
 def due(store: Store, now: datetime, *schedules: ScheduleConfig) -> list[tuple[str, datetime, str]]:
     """What is due: schedule, slot, promotion."""
-    found = open_runs(store, schedules or (DAILY,), now)
+    found = look(store, schedules or (DAILY,), now)
     return [(run.schedule, run.slot, run.promotion) for run in found.due]
 
 
 def take(store: Store, now: datetime) -> Run:
     """Claim the first that is due."""
-    taken = claim(store, open_runs(store, [DAILY], now).due[0], now, LEASE)
+    taken = claim(store, look(store, [DAILY], now).due[0], now, LEASE)
     assert taken
     return taken
 
@@ -52,7 +58,7 @@ def test_a_schedule_begins_with_the_slot_after_it_was_seen(store: Store) -> None
     """What lies before is not made up for, whoever asks first, and when a schedule gets other times it begins anew."""
     assert due(store, SIX - MINUTE) == []
     assert due(store, SIX) == [("daily", SIX, "p")]
-    changed = ScheduleConfig(name="daily", cron="0 5 * * *")
+    changed = DAILY.model_copy(update={"cron": "0 5 * * *"})
     assert due(store, SIX, changed) == []
     assert due(store, SIX + timedelta(hours=23), changed) == [("daily", datetime(2026, 11, 7, 5), "p")]
     assert due(store, SIX, DAILY.model_copy(update={"time_zone": "Europe/Berlin"})) == []
@@ -97,7 +103,7 @@ def test_every_promotion_that_runs_is_reported_on(store: Store) -> None:
 def test_one_of_all_who_try_makes_it(store: Store) -> None:
     """Of two who found the same thing due, the second gets nothing; nor does one who wants something else meanwhile."""
     store.write({"promotions": promotion_row(promotion("q"), BEGAN)})
-    p, q = open_runs(store, [DAILY], SIX).due
+    p, q = look(store, [DAILY], SIX).due
     first = claim(store, p, SIX, LEASE)
     assert first
     assert claim(store, p, SIX, LEASE) is None
@@ -129,12 +135,12 @@ def test_what_ends_its_process_is_not_tried_for_ever(store: Store) -> None:
     for _ in range(MOST_ATTEMPTS):
         take(store, now)
         now += LEASE
-    found = open_runs(store, [DAILY], now)
+    found = look(store, [DAILY], now)
     assert found.due == ()
     ((run, sentence),) = found.lost
     assert sentence == "The process that made it ended without a word, 3 times."
     assert schedule_runs.fail(store, run, now, sentence)
-    assert open_runs(store, [DAILY], now).lost == ()
+    assert look(store, [DAILY], now).lost == ()
 
 
 def test_what_was_stopped_does_not_count_as_an_attempt(store: Store) -> None:
@@ -147,28 +153,39 @@ def test_what_was_stopped_does_not_count_as_an_attempt(store: Store) -> None:
 def test_a_slot_that_was_left_behind_is_told_as_lost(store: Store) -> None:
     """A run that died and whose slot is not the latest any more is not made, and not silently forgotten."""
     take(store, SIX)
-    found = open_runs(store, [DAILY], SIX + timedelta(days=1))
+    found = look(store, [DAILY], SIX + timedelta(days=1))
     assert [run.slot for run in found.due] == [SIX + timedelta(days=1)]
     assert [(run.slot, sentence) for run, sentence in found.lost] == [
         (SIX, "The process that made it ended without a word, and its slot is no longer the latest.")
     ]
 
 
+def test_a_slot_is_due_after_its_delay(store: Store) -> None:
+    """What was under way at a slot gets time to arrive; who asks meanwhile is told how long."""
+    late = DAILY.model_copy(update={"delay_seconds": 60.0})
+    before, meanwhile, after = (look(store, [late], SIX + wait) for wait in (-MINUTE, MINUTE / 2, MINUTE))
+    assert (before.due, before.due_at) == ((), None)
+    assert (meanwhile.due, meanwhile.due_at) == ((), SIX + MINUTE)
+    assert ([run.slot for run in after.due], after.due_at) == ([SIX], None)
+    fresh = late.model_copy(update={"name": "fresh"})
+    assert look(store, [fresh], SIX + MINUTE / 2).due_at is None, "a slot before it was seen is not waited for"
+
+
 def test_what_another_schedule_left_open_is_its_own(store: Store) -> None:
     """Whoever looks at one schedule alone tells no run of another for lost, unless that is configured no more."""
     run = take(store, SIX)
-    hourly = ScheduleConfig(name="hourly", cron="0 * * * *")
+    hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
     schedule_runs.register(store, [hourly], FIRST)
     later = SIX + 10 * MINUTE
-    found = open_runs(store, [hourly], later, others={"daily"})
+    found = look(store, [hourly], later, others={"daily"})
     assert ([each.schedule for each in found.due], found.lost) == (["hourly"], ())
-    assert [lost for lost, _ in open_runs(store, [hourly], later).lost] == [run]
-    assert open_runs(store, [hourly], SIX + MINUTE).lost == (), "its lease holds"
+    assert [lost for lost, _ in look(store, [hourly], later).lost] == [run]
+    assert look(store, [hourly], SIX + MINUTE).lost == (), "its lease holds"
 
 
 def test_the_first_to_see_a_schedule_decides(store: Store) -> None:
     """Of two processes that see a new schedule, the later one learns when the first did."""
-    hourly = ScheduleConfig(name="hourly", cron="0 * * * *")
+    hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
     seen: Callable[[datetime], datetime] = lambda now: schedule_runs.register(store, [hourly], now)["hourly"]  # noqa: E731
     assert seen(FIRST) == FIRST
     assert seen(SIX) == FIRST

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from sql.store import Store
 
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
-NAME = ScheduleConfig(name="nightly", cron="30 0 * * *")
+NAME = ScheduleConfig(name="nightly", cron="30 0 * * *", delay_seconds=0)
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ def schedule(db: Path) -> Callable[..., datetime]:
     """Configures a schedule that was seen long ago, and promotions that run; says which slot is the latest."""
 
     def configure(*promotions: str, keys: str = "") -> datetime:
-        (db.parent / "spanverdict.toml").write_text(f'[[schedule]]\nname = "nightly"\ncron = "{NAME.cron}"\n{keys}')
+        (db.parent / "spanverdict.toml").write_text(
+            f'[[schedule]]\nname = "nightly"\ncron = "{NAME.cron}"\ndelay_seconds = 0\n{keys}'
+        )
         with Store(db) as store:
             for name in promotions:
                 row = Promotion(name, "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
@@ -72,6 +75,13 @@ def runs(db: Path) -> list[dict[str, Any]]:
     """What the store says of all runs."""
     with open_store(db) as store:
         return store.read("FROM schedule_runs ORDER BY schedule, slot, promotion").to_pylist()
+
+
+def told(db: Path) -> list[tuple[str, str, str]]:
+    """What alerts say: the change, the promotion, the sentence."""
+    with open_store(db) as store:
+        events = store.read("SELECT change, promotion, sentence FROM alert_events ORDER BY sentence").to_pylist()
+    return [tuple(event.values()) for event in events]
 
 
 def eventually(there: Callable[[], Any]) -> Any:
@@ -119,6 +129,7 @@ def test_what_is_due_is_made_once(
         reports = store.read("SELECT report_id, as_of FROM reports").to_pylist()
     assert reports == [{"report_id": run["report_id"], "as_of": slot}], "the same slot gives the same report"
     assert len(list((db.parent / "out" / "nightly").iterdir())) == 4, "no draft is left"
+    assert "error rate on refunds rose" in " ".join(said for _, _, said in told(db)), "a regression is an alert"
     idle = cli("report", "--scheduled")
     assert (idle.exit_code, idle.output) == (0, "")
 
@@ -137,6 +148,9 @@ def test_what_fails_is_recorded_and_the_rest_is_made(
     assert (failed["status"], done["status"]) == ("failed", "done")
     assert failed["error"].startswith("There is no promotion 'nobody'")
     assert cli("report", "--scheduled").output == ""
+    ((promotion, said),) = [event[1:] for event in told(db) if event[0] == "failed_run"]
+    assert promotion == "nobody"
+    assert said.startswith("The run of nobody by nightly failed: There is no promotion")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +213,17 @@ def test_a_command_that_is_killed_is_stood_in_for(
     assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 2)]
 
 
+def test_without_a_server_commands_wait_for_one_another(
+    db: Path, schedule: Callable[..., datetime], begin: Callable[[], subprocess.Popen[str]]
+) -> None:
+    """Of two commands on one file the first makes the report, the second finds nothing to do; neither is refused."""
+    schedule("p")
+    both = [begin(), begin()]
+    said = [each.communicate(timeout=120) for each in both]
+    assert sorted(each.returncode for each in both) == [0, 3], said
+    assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 1)]
+
+
 def test_many_who_try_make_each_report_once(
     db: Path,
     schedule: Callable[..., datetime],
@@ -237,6 +262,11 @@ def test_a_server_makes_up_for_the_slot_it_missed(
     forget_lease(db)
     second = start_server(db, *options)
     eventually(lambda: runs(db)[0]["status"] == "done")
+    with urllib.request.urlopen(f"http://{second.told.monitoring}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    assert 'spanverdict_scheduled_reports_total{schedule="nightly",status="done"} 1.0' in page
+    assert 'spanverdict_scheduled_report_timestamp_seconds{schedule="nightly",status="done"}' in page
+    assert 'spanverdict_schedule_next_slot_timestamp_seconds{schedule="nightly"}' in page
     assert second.stop() == 0
     assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 2)]
 
