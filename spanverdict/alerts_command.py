@@ -15,6 +15,7 @@ from analytics.errors import InputError
 from analytics.stored_reports import newest_report
 from analytics.stored_reports import report_id as identity_of
 from spanverdict.alert_config import AlertConfig
+from spanverdict.alert_tasks import EXIT_NOT_SENT
 from spanverdict.alerting import announce, report_announcement, reports_stream
 from spanverdict.config import Config
 from spanverdict.delivery import Result, channel_of, deliver, send, shown
@@ -23,9 +24,6 @@ from spanverdict.output import FORMATS, printable, write_rows
 from sql import statements
 from sql.access import Access, open_store
 from sql.clock import utc_now
-
-EXIT_NOT_SENT = 4
-"""Somebody could not be reached."""
 
 _MOST = 1_000
 
@@ -93,7 +91,7 @@ def alerts_announce(settings: Settings, promotion_name: str, *, dry_run: bool) -
 @click.option("--quiet", is_flag=True, help="Say only what failed.")
 @store_options
 def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
-    """Send the messages that are due. Exits with 4 if one could not be sent, whether it is tried again or not."""
+    """Send the messages that are due. Exits with 1 if one could not be sent, whether it is tried again or not."""
     _log_quietly()
     with open_store(settings.db, write=not dry_run) as store:
         if dry_run:
@@ -114,7 +112,7 @@ def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, with secrets masked.")
 @store_options
 def alerts_test(settings: Settings, channel_name: str, *, dry_run: bool) -> None:
-    """Send a message that says it is a test to a channel. Exits with 4 if it did not arrive."""
+    """Send a message that says it is a test to a channel. Exits with 1 if it did not arrive."""
     _log_quietly()
     channel = _channel(settings.config, channel_name)
     message, identity = test_message(channel_name, utc_now()), f"msg_test_{uuid.uuid4().hex}"
