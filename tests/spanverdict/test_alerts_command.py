@@ -182,7 +182,7 @@ VALID = 'kind = "webhook"\nurl = "https://h.example/x"\n'
         ),
         (
             '[[alerts]]\nname="a"\nkind="email"\nhost="h"\nsender="a@b"\nrecipients=["c@d"]\n'
-            + 'user="u"\npassword_env="P"\nsecurity = "none"\n',
+             'user="u"\npassword_env="P"\nsecurity = "none"\n',
             "'a' would send its password in the clear; set security to starttls or tls",
         ),
         (f'[[alerts]]\nname = "a"\n{VALID}[[alerts]]\nname = "a"\n{VALID}', "two channels have the name 'a'"),
