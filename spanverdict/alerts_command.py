@@ -12,8 +12,7 @@ import click
 from analytics.alerts.message import test_message
 from analytics.alerts.outbox import Delivery, Purpose, Status, dry_runs, due, messages, read_known
 from analytics.errors import InputError
-from analytics.stored_reports import newest_report
-from analytics.stored_reports import report_id as identity_of
+from analytics.stored_reports import find_report, list_reports
 from spanverdict.alert_config import AlertConfig
 from spanverdict.alert_tasks import EXIT_NOT_SENT
 from spanverdict.alerting import announce, report_announcement, reports_stream
@@ -67,12 +66,13 @@ def alerts_deliveries(settings: Settings, form: str, limit: int) -> None:
 def alerts_announce(settings: Settings, promotion_name: str, *, dry_run: bool) -> None:
     """Tell of what the newest report of a promotion changed, one made by hand among them; `deliver` sends it."""
     with open_store(settings.db, write=not dry_run) as store:
-        report = newest_report(store, promotion_name)
-        if report is None:
+        newest = list_reports(store, promotion=promotion_name, limit=1)["report_id"].to_pylist()
+        if not newest:
             raise InputError(
                 f"There is no report on {promotion_name!r}; make one with `spanverdict report {promotion_name}`."
             )
-        identity = identity_of(report)
+        found = find_report(store, newest[0])
+        report, identity = found.report, found.report_id
         if not dry_run:
             recorded = announce(store, settings.config, report, identity)
             click.echo(f"Recorded {recorded} change{'' if recorded == 1 else 's'}.", err=True)

@@ -160,6 +160,7 @@ def test_a_guard_needs_its_section(promoted: Path, cli: Cli) -> None:  # noqa: A
     assert cli("guard", "check", "--promotion", "q").stderr.startswith("Error: There is no promotion 'q'")
 
 
+MAIL = '[[alerts]]\nname = "a"\nkind = "email"\nhost = "h"\nsender = "a@b"\nrecipients = ["c@d"]\n'
 VALID = 'kind = "webhook"\nurl = "https://h.example/x"\n'
 
 
@@ -177,12 +178,11 @@ VALID = 'kind = "webhook"\nurl = "https://h.example/x"\n'
         (f'[[alerts]]\nname = "a"\n{VALID}host = "h"\n', "'a' is of the kind webhook, which does not read host"),
         ('[[alerts]]\nname = "a"\nkind = "email"\nhost = "h"\n', "'a' is of the kind email and has no sender"),
         (
-            '[[alerts]]\nname = "a"\nkind = "email"\nhost = "h"\nsender = "a@b"\nrecipients = ["c@d"]\nuser = "u"\n',
+            MAIL + 'user = "u"\n',
             "'a' needs both user and password_env, or neither",
         ),
         (
-            '[[alerts]]\nname="a"\nkind="email"\nhost="h"\nsender="a@b"\nrecipients=["c@d"]\n'
-             'user="u"\npassword_env="P"\nsecurity = "none"\n',
+            MAIL + 'user = "u"\npassword_env = "P"\nsecurity = "none"\n',
             "'a' would send its password in the clear; set security to starttls or tls",
         ),
         (f'[[alerts]]\nname = "a"\n{VALID}[[alerts]]\nname = "a"\n{VALID}', "two channels have the name 'a'"),
