@@ -58,7 +58,7 @@ def _check(store: Access, config: Config, guard: GuardConfig, *, dry_run: bool, 
     now = utc_now()
     report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now)
     identity = identity_of(report)
-    known = read_known(store, guard_stream(guard.promotion), identity)
+    known = read_known(store, guard_stream(guard), identity)
     made = guard_announcement(config, guard, report, identity, known)
     if made is None:
         if not quiet:

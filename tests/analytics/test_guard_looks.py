@@ -20,6 +20,8 @@ LEVEL = 0.05
 SLOTS = 96
 """Quarters of an hour in a day."""
 
+CELLS = 800
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -97,10 +99,10 @@ def holds(found: float, cells: int) -> bool:
 @pytest.mark.parametrize(
     ("name", "traffic", "evidence"),
     [
-        ("rare failures, even split", lambda: rates(1000, 14, (3, 3), 0.02, 1), of_rates),
-        ("rare failures, canary of a tenth", lambda: rates(1000, 14, (9, 1), 0.02, 2), of_rates),
-        ("frequent failures, even split", lambda: rates(1000, 14, (3, 3), 0.2, 3), of_rates),
-        ("cost, even split", lambda: costs(1000, 14, 3, 4), of_costs),
+        ("rare failures, even split", lambda: rates(CELLS, 7, (3, 3), 0.02, 1), of_rates),
+        ("rare failures, canary of a tenth", lambda: rates(CELLS, 7, (9, 1), 0.02, 2), of_rates),
+        ("frequent failures, even split", lambda: rates(CELLS, 7, (3, 3), 0.2, 3), of_rates),
+        ("cost, even split", lambda: costs(CELLS, 7, 3, 4), of_costs),
     ],
 )
 def test_looking_every_quarter_of_an_hour_costs_no_false_alarms(
@@ -109,12 +111,12 @@ def test_looking_every_quarter_of_an_hour_costs_no_false_alarms(
     evidence: Callable[[TwoArmSums], FloatArray],
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Equal models for a fortnight: a thousand cells, looked at 14 times and 1,344 times."""
+    """Equal models for a week: cells of each kind, looked at 7 times and 672 times."""
     drawn = traffic()
     daily, often = (share(p) for p in alarms(drawn, evidence, every=1))
     record_property(name, {"daily": daily, "every quarter of an hour": often})
     assert daily <= often
-    assert holds(often, 1000)
+    assert holds(often, CELLS)
 
 
 def test_looking_every_three_hours_costs_no_false_alarms() -> None:
@@ -150,7 +152,7 @@ def test_a_declared_end_spends_by_whole_days_however_often_one_looks() -> None:
 @pytest.mark.slow
 def test_a_declared_end_holds_with_looks_all_day(record_property: Callable[[str, object], None]) -> None:
     """Both halves together, looked at every three hours: no more false alarms than the level."""
-    cells, days = 1000, 14
+    cells, days = CELLS, 10
     traffic = rates(cells, days, (9, 9), 0.05, 8)
     daily, often = np.ones(cells), np.ones(cells)
     first = np.zeros(cells, dtype=np.intp)

@@ -268,6 +268,18 @@ def test_a_guard_calls_once_for_each_cohort(store: Store, receiver: Receiver) ->
     assert [row["purpose"] for row in deliveries(store)].count("roll_back") == 2
 
 
+def test_a_guard_on_trial_tells_nobody_and_fires_when_it_is_real(store: Store, receiver: Receiver) -> None:
+    """What it found on trial is kept to be looked at, and is not taken for told."""
+    guard = GuardConfig(promotion="refunds-v2", url=receiver.url, dry_run=True)
+    channels = config(hook(url=receiver.url), guard=(guard,))
+    assert [announce_guard(store, channels, guard, build(REGRESSED), report_id) for report_id in ("r1", "r2")] == [1, 0]
+    assert [row["status"] for row in deliveries(store)] == ["dry_run"] * 2
+    real = guard.model_copy(update={"dry_run": False})
+    assert announce_guard(store, config(guard=(real,)), real, build(REGRESSED), "r3") == 1
+    served(store, config(guard=(real,)))
+    assert len(receiver.received) == 1
+
+
 def test_pauses_grow_and_vary() -> None:
     """They double up to half an hour, and are never shorter than was asked for."""
     for attempts, longest in [(1, 10), (2, 20), (5, 160), (9, 1800), (500, 1800)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from sql.store import Store
-from tests.alert_receivers import Receiver, free_port, http_receiver
+from tests.alert_receivers import Receiver, http_receiver
 
 Cli = Callable[..., Result]
 
@@ -209,17 +210,24 @@ def test_a_wrong_section_is_a_sentence(workdir: Path, cli: Cli, text: str, sente
     assert "s3cret" not in result.stderr
 
 
-def test_a_running_server_takes_announcements(
-    promoted: Path, fill: Callable[..., None], start_server: Callable[..., Any], cli: Cli
+def test_a_server_guards_and_sends_by_itself(
+    configured: Path, start_server: Callable[..., Any], cli: Cli, receiver: Receiver
 ) -> None:
-    """The commands are clients of the server that owns the store."""
-    fill(promoted, "m0", failing=3)
-    fill(promoted, "m1", failing=30)
-    promoted.with_name("spanverdict.toml").write_text(
-        f'[[alerts]]\nname = "down"\nkind = "webhook"\nurl = "http://127.0.0.1:{free_port()}/x"\n'
-    )
-    start_server(promoted)
+    """From its start on it looks, has the webhook called and the channel told; commands go through it meanwhile."""
+    server = start_server(configured)
     assert cli("report", "p", "--as-of", "2026-11-08T00:00Z").exit_code == 1
+    deadline = time.monotonic() + 60
+    while len(receiver.received) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert sorted(request.path for request in receiver.received) == ["/roll-back", "/slack/s3cret"]
     assert cli("alerts", "announce", "p").stderr == "Recorded 6 changes.\n"
-    assert cli("alerts", "deliver", "--quiet").exit_code == 1
-    assert [row["status"] for row in rows(cli("alerts", "deliveries", "--format", "json"))] == ["pending"]
+    while len(receiver.received) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "Regressed: error rate on refunds rose from" in receiver.received[2].body.decode()
+    # The receiver has it before the process that sent it has said so.
+    told = "SELECT DISTINCT status FROM alert_deliveries"
+    while server.sql(told) != [{"status": "sent"}] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert server.sql(told) == [{"status": "sent"}]
+    assert len(receiver.received) == 3
+    assert server.stop() == 0
