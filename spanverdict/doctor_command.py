@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from spanverdict.alert_checks import examine_alerts
 from spanverdict.config import DEFAULT_FILE, Config, ConfigError, load
 from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
@@ -72,6 +73,7 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             yield Finding(Status.OK, "store", f"{store} can be read.")
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
+            yield from examine_alerts(config, opened)
     except (StoreError, OSError) as error:
         yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
 

@@ -112,6 +112,28 @@ def test_a_channel_can_be_tested(configured: Path, cli: Cli, receiver: Receiver)
     )  # fmt: skip
 
 
+def test_the_doctor_looks_at_alerts(configured: Path, cli: Cli, receiver: Receiver, monkeypatch: Any) -> None:
+    """What is in order is said in a line; a variable that is missing, a guard of nothing and lost messages are told."""
+
+    def told() -> list[str]:
+        findings = json.loads(cli("doctor", "--format", "json").stdout)
+        return [row["detail"] for row in findings if row["check"] in ("alerts", "guard")]
+
+    assert told() == ["1 channel, 1 guard."]
+    cli("report", "p", "--as-of", "2026-11-08T00:00Z")
+    cli("alerts", "announce", "p")
+    receiver.answers = [400]
+    cli("alerts", "deliver")
+    monkeypatch.delenv("SLACK_URL")
+    file = configured.with_name("spanverdict.toml")
+    file.write_text(file.read_text() + '\n[[guard]]\npromotion = "q"\n')
+    assert told() == [
+        "The environment variable SLACK_URL is not set; the channel 'on-call' names it with url_env.",
+        "The guard of 'q' watches nothing: there is no such promotion.",
+        f"1 message to 'on-call' given up within a day: {receiver.url}/*** refused the message with HTTP 400; {GIVEN_UP}",
+    ]
+
+
 def test_the_schema_is_printed(cli: Cli) -> None:
     """It is JSON, and needs no store."""
     assert json.loads(cli("alerts", "schema").stdout)["title"] == "What spanverdict's webhooks get"
@@ -161,6 +183,7 @@ def test_a_guard_needs_its_section(promoted: Path, cli: Cli) -> None:  # noqa: A
     assert cli("guard", "check", "--promotion", "q").stderr.startswith("Error: There is no promotion 'q'")
 
 
+GIVEN_UP = "it is given up."
 MAIL = '[[alerts]]\nname = "a"\nkind = "email"\nhost = "h"\nsender = "a@b"\nrecipients = ["c@d"]\n'
 VALID = 'kind = "webhook"\nurl = "https://h.example/x"\n'
 
