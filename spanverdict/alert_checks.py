@@ -1,4 +1,4 @@
-"""What the doctor finds in alerts and guards: variables that are not set, promotions that are not there, lost messages."""
+"""What the doctor finds in alerts and guards: variables not set, promotions that are not there, lost messages."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_the_doctor_looks_at_alerts(configured: Path, cli: Cli, receiver: Receiv
     assert told() == [
         "The environment variable SLACK_URL is not set; the channel 'on-call' names it with url_env.",
         "The guard of 'q' watches nothing: there is no such promotion.",
-        f"1 message to 'on-call' given up within a day: {receiver.url}/*** refused the message with HTTP 400; {GIVEN_UP}",
+        f"1 message to 'on-call' given up within a day: {receiver.url}/*** {REFUSED}",
     ]
 
 
@@ -183,7 +183,7 @@ def test_a_guard_needs_its_section(promoted: Path, cli: Cli) -> None:  # noqa: A
     assert cli("guard", "check", "--promotion", "q").stderr.startswith("Error: There is no promotion 'q'")
 
 
-GIVEN_UP = "it is given up."
+REFUSED = "refused the message with HTTP 400; it is given up."
 MAIL = '[[alerts]]\nname = "a"\nkind = "email"\nhost = "h"\nsender = "a@b"\nrecipients = ["c@d"]\n'
 VALID = 'kind = "webhook"\nurl = "https://h.example/x"\n'
 
