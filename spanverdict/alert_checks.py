@@ -49,6 +49,14 @@ def _settings(config: Config) -> Iterator[Finding]:
 
 def _guarded(config: Config, store: Access) -> Iterator[Finding]:
     known = set(store.read(statements.read("promotions"))["name"].to_pylist())
+    for channel in config.alerts:
+        for missing in sorted(set(channel.promotions) - known):
+            yield Finding(
+                Status.WARN,
+                "alerts",
+                f"The channel {channel.name!r} is told of {missing!r}, and there is no such promotion.",
+                "register it with `spanverdict promotion add`, or mend the name in [[alerts]].",
+            )
     for guard in config.guard:
         if guard.promotion not in known:
             yield Finding(
