@@ -22,6 +22,10 @@ LOOK_SECONDS = 3.0
 REST_SECONDS = 60.0
 """The pause after a command that could not do its work."""
 
+EXIT_DONE = 0
+EXIT_NOT_SENT = 1
+"""The status of ``spanverdict alerts`` where something could not be sent."""
+
 
 def alert_tasks(config: Config, store: Access) -> list[Task]:
     """The tasks that the configuration asks for, the more urgent first; none where it asks for none.
@@ -62,8 +66,8 @@ class DeliveryTask:
         return ("alerts", "deliver", "--quiet") if waiting else None
 
     def ended(self, status: int) -> None:
-        """A command that failed is not started again at once."""
-        if status:
+        """A command that could not look is not started again at once; what could not be sent has a pause of its own."""
+        if status not in (EXIT_DONE, EXIT_NOT_SENT):
             self._next_look = self._clock() + REST_SECONDS
             _LOG.warning("Sending alerts ended with status %d; `spanverdict alerts deliveries` says why.", status)
 

@@ -165,7 +165,7 @@ def announce_guard(store: Access, config: Config, guard: GuardConfig, report: Re
     def make(known: Known) -> Announcement | None:
         return guard_announcement(config, guard, report, report_id, known)
 
-    made = _write(store, guard_stream(guard.promotion), report_id, make)
+    made = _write(store, guard_stream(guard), report_id, make)
     return len(made.events) if made else 0
 
 
@@ -187,14 +187,14 @@ def guard_announcement(
         if guard.calls
     ]
     return Announcement(
-        stream=guard_stream(guard.promotion),
+        stream=guard_stream(guard),
         known=known,
         report_id=report_id,
         as_of=report.as_of,
         now=now,
         states=states,
         events=events,
-        addressed=[*calls, *_address(config.alerts, guard.promotion, events, message)],
+        addressed=[*calls, *_address(config.alerts, guard.promotion, events, message, dry_run=guard.dry_run)],
     )
 
 
@@ -203,9 +203,9 @@ def reports_stream(promotion: str) -> str:
     return f"reports/{promotion}"
 
 
-def guard_stream(promotion: str) -> str:
-    """The stream of what a promotion's guard found."""
-    return f"guard/{promotion}"
+def guard_stream(guard: GuardConfig) -> str:
+    """The stream of what a guard found; what a dry run found counts as never told."""
+    return f"{'guard-dry-run' if guard.dry_run else 'guard'}/{guard.promotion}"
 
 
 def runs_stream(promotion: str | None) -> str:
@@ -232,6 +232,8 @@ def _address(
     events: Sequence[Event],
     message: Callable[[Sequence[Event]], Message],
     always: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
 ) -> list[Addressed]:
     """One message for each channel that wants any of the events; the kinds in ``always`` get one without any."""
     addressed = []
@@ -239,7 +241,7 @@ def _address(
         chosen = wanted(channel, promotion, events)
         is_asked = not channel.promotions or promotion in channel.promotions
         if chosen or (is_asked and channel.kind in always):
-            addressed.append(Addressed(Purpose.ALERT, channel.name, message(chosen), channel.dry_run))
+            addressed.append(Addressed(Purpose.ALERT, channel.name, message(chosen), dry_run or channel.dry_run))
     return addressed
 
 

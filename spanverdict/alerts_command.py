@@ -12,9 +12,9 @@ import click
 from analytics.alerts.message import test_message
 from analytics.alerts.outbox import Delivery, Purpose, Status, dry_runs, due, messages, read_known
 from analytics.errors import InputError
-from analytics.stored_reports import newest_report
-from analytics.stored_reports import report_id as identity_of
+from analytics.stored_reports import find_report, list_reports
 from spanverdict.alert_config import AlertConfig
+from spanverdict.alert_tasks import EXIT_NOT_SENT
 from spanverdict.alerting import announce, report_announcement, reports_stream
 from spanverdict.config import Config
 from spanverdict.delivery import Result, channel_of, deliver, send, shown
@@ -23,9 +23,6 @@ from spanverdict.output import FORMATS, printable, write_rows
 from sql import statements
 from sql.access import Access, open_store
 from sql.clock import utc_now
-
-EXIT_NOT_SENT = 4
-"""Somebody could not be reached."""
 
 _MOST = 1_000
 
@@ -69,12 +66,13 @@ def alerts_deliveries(settings: Settings, form: str, limit: int) -> None:
 def alerts_announce(settings: Settings, promotion_name: str, *, dry_run: bool) -> None:
     """Tell of what the newest report of a promotion changed, one made by hand among them; `deliver` sends it."""
     with open_store(settings.db, write=not dry_run) as store:
-        report = newest_report(store, promotion_name)
-        if report is None:
+        newest = list_reports(store, promotion=promotion_name, limit=1)["report_id"].to_pylist()
+        if not newest:
             raise InputError(
                 f"There is no report on {promotion_name!r}; make one with `spanverdict report {promotion_name}`."
             )
-        identity = identity_of(report)
+        found = find_report(store, newest[0])
+        report, identity = found.report, found.report_id
         if not dry_run:
             recorded = announce(store, settings.config, report, identity)
             click.echo(f"Recorded {recorded} change{'' if recorded == 1 else 's'}.", err=True)
@@ -93,7 +91,7 @@ def alerts_announce(settings: Settings, promotion_name: str, *, dry_run: bool) -
 @click.option("--quiet", is_flag=True, help="Say only what failed.")
 @store_options
 def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
-    """Send the messages that are due. Exits with 4 if one could not be sent, whether it is tried again or not."""
+    """Send the messages that are due. Exits with 1 if one could not be sent, whether it is tried again or not."""
     _log_quietly()
     with open_store(settings.db, write=not dry_run) as store:
         if dry_run:
@@ -114,7 +112,7 @@ def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, with secrets masked.")
 @store_options
 def alerts_test(settings: Settings, channel_name: str, *, dry_run: bool) -> None:
-    """Send a message that says it is a test to a channel. Exits with 4 if it did not arrive."""
+    """Send a message that says it is a test to a channel. Exits with 1 if it did not arrive."""
     _log_quietly()
     channel = _channel(settings.config, channel_name)
     message, identity = test_message(channel_name, utc_now()), f"msg_test_{uuid.uuid4().hex}"

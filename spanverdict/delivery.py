@@ -29,6 +29,9 @@ from spanverdict.webhook_target import masked, target, variable
 from sql.access import Access
 from sql.clock import utc_now
 
+Channel = AlertConfig | GuardConfig
+"""Whoever is told: a channel, or a guard's roll-back webhook."""
+
 GIVE_UP_AFTER = timedelta(hours=24)
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 1800.0
@@ -121,14 +124,28 @@ def pause(attempts: int, asked_seconds: float | None) -> timedelta:
     return timedelta(seconds=max(varied, asked_seconds or 0.0))
 
 
-def channel_of(config: Config, delivery: Delivery) -> AlertConfig | GuardConfig | None:
+def check_settings(channel: Channel) -> None:
+    """See that what a channel's variables hold can be used; nothing is sent.
+
+    Raises:
+        InputError: a variable is not set, or cannot be used.
+    """
+    if isinstance(channel, AlertConfig) and channel.kind == "email":
+        _mail_server(channel)
+        return
+    _url(channel)
+    _headers(channel)
+    _secret(channel)
+
+
+def channel_of(config: Config, delivery: Delivery) -> Channel | None:
     """The channel of a delivery; None if it is no longer there, or no longer calls anybody."""
     if delivery.purpose is Purpose.ROLL_BACK:
         return next((each for each in config.guard if each.promotion == delivery.channel and each.calls), None)
     return next((each for each in config.alerts if each.name == delivery.channel), None)
 
 
-async def send(channel: AlertConfig | GuardConfig, message: Message, delivery_id: str, now: datetime) -> Outcome:
+async def send(channel: Channel, message: Message, delivery_id: str, now: datetime) -> Outcome:
     """Send one message; a setting that cannot be used is a failure that may be mended meanwhile.
 
     Args:
@@ -143,7 +160,7 @@ async def send(channel: AlertConfig | GuardConfig, message: Message, delivery_id
         return Outcome(str(error))
 
 
-async def _send(channel: AlertConfig | GuardConfig, message: Message, delivery_id: str, now: datetime) -> Outcome:
+async def _send(channel: Channel, message: Message, delivery_id: str, now: datetime) -> Outcome:
     if isinstance(channel, AlertConfig) and channel.kind == "email":
         mail = _mail(channel, message, delivery_id, now)
         return await asyncio.to_thread(email.send, mail, _mail_server(channel))
@@ -161,7 +178,7 @@ async def _send(channel: AlertConfig | GuardConfig, message: Message, delivery_i
     return await http.send(_post(channel, message, delivery_id, now))
 
 
-def shown(channel: AlertConfig | GuardConfig, message: Message, delivery_id: str, now: datetime) -> str:
+def shown(channel: Channel, message: Message, delivery_id: str, now: datetime) -> str:
     """Exactly what would be sent, with secrets masked; arguments as for :func:`send`.
 
     Raises:
@@ -190,22 +207,18 @@ def shown(channel: AlertConfig | GuardConfig, message: Message, delivery_id: str
     return "\n".join([*post.shown(), "", post.body.decode(), ""])
 
 
-def _post(channel: AlertConfig | GuardConfig, message: Message, delivery_id: str, now: datetime) -> http.Post:
+def _post(channel: Channel, message: Message, delivery_id: str, now: datetime) -> http.Post:
     url, seconds = _url(channel), channel.timeout_seconds
     if isinstance(channel, AlertConfig) and channel.kind == "slack":
         return slack.build(
             message, delivery_id=delivery_id, url=url, base_url=channel.base_url, timeout_seconds=seconds
         )
-    secret = None
-    if channel.secret_env is not None:
-        text = variable(channel.secret_env, _named(channel), "secret_env")
-        secret = webhook.read_secret(text, channel.secret_env)
     return webhook.build(
         message,
         delivery_id=delivery_id,
         url=url,
         now=now.replace(tzinfo=UTC),
-        secret=secret,
+        secret=_secret(channel),
         headers=_headers(channel),
         base_url=channel.base_url if isinstance(channel, AlertConfig) else None,
         timeout_seconds=seconds,
@@ -232,17 +245,23 @@ def _mail_server(channel: AlertConfig) -> email.Server:
     )
 
 
-def _url(channel: AlertConfig | GuardConfig) -> str:
+def _url(channel: Channel) -> str:
     return target(channel.url, channel.url_env, _named(channel))
 
 
-def _headers(channel: AlertConfig | GuardConfig) -> dict[str, str]:
+def _headers(channel: Channel) -> dict[str, str]:
     if channel.headers_env is None:
         return {}
     return webhook.read_headers(variable(channel.headers_env, _named(channel), "headers_env"), channel.headers_env)
 
 
-def _named(channel: AlertConfig | GuardConfig) -> str:
+def _secret(channel: Channel) -> bytes | None:
+    if channel.secret_env is None:
+        return None
+    return webhook.read_secret(variable(channel.secret_env, _named(channel), "secret_env"), channel.secret_env)
+
+
+def _named(channel: Channel) -> str:
     if isinstance(channel, AlertConfig):
         return f"the channel {channel.name!r}"
     return f"the guard of {channel.promotion!r}"

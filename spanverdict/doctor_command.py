@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from spanverdict.alert_checks import examine_alerts
 from spanverdict.config import DEFAULT_FILE, Config, ConfigError, load
 from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
@@ -75,6 +76,7 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
             yield from examine_schedules(opened, config.schedule, utc_now())
+            yield from examine_alerts(config, opened)
     except (StoreError, OSError) as error:
         yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
 

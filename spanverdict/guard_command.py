@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from analytics.alerts.outbox import read_known
 from analytics.errors import InputError
 from analytics.job import run_report
-from analytics.report.text import name
+from analytics.report.findings import metric_names
+from analytics.report.model import Report
+from analytics.report.text import name, visible
 from analytics.stored_reports import report_id as identity_of
 from analytics.stored_reports import store_report
 from spanverdict.alerting import announce_guard, guard_announcement, guard_stream
@@ -18,6 +22,8 @@ from spanverdict.options import Settings, store_options
 from sql import statements
 from sql.access import Access, open_store
 from sql.clock import utc_now
+
+_LONGEST = 500
 
 
 @click.group("guard")
@@ -54,11 +60,24 @@ def _guards(config: Config, promotion: str | None) -> list[GuardConfig]:
     return found
 
 
+def _misnamed(guard: GuardConfig, report: Report) -> Iterator[str]:
+    """What is guarded and is not there: a misspelt name would guard nothing, and nobody would know."""
+    there = {"metric": metric_names(report), "cohort": tuple(cohort.cohort for cohort in report.cohorts)}
+    for kind, guarded in (("metric", guard.metrics), ("cohort", guard.cohorts)):
+        missing = [each for each in guarded if each not in there[kind]]
+        if missing and report.cohorts:
+            named = ", ".join(map(name, missing))
+            known = visible(", ".join(sorted(there[kind])), _LONGEST)
+            yield f"{name(guard.promotion)}: no {kind} {named} in the report, so nothing guards it; there are {known}."
+
+
 def _check(store: Access, config: Config, guard: GuardConfig, *, dry_run: bool, quiet: bool) -> None:
     now = utc_now()
     report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now)
+    for sentence in _misnamed(guard, report):
+        click.echo(sentence, err=True)
     identity = identity_of(report)
-    known = read_known(store, guard_stream(guard.promotion), identity)
+    known = read_known(store, guard_stream(guard), identity)
     made = guard_announcement(config, guard, report, identity, known)
     if made is None:
         if not quiet:

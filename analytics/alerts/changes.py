@@ -123,7 +123,7 @@ def _decision(report: Report, cohort: CohortResult, before: str) -> Event:
         None,
         before,
         cohort.decision.value,
-        f"Decision on {name(cohort.cohort)}: {now} (before: {then}). {sentence(cohort.reason)}",
+        f"Decision on {name(cohort.cohort)}: {now} (before: {then}); {sentence(cohort.reason)}",
     )
 
 

@@ -259,7 +259,7 @@ def _what_to_do(promotion: str, events: Sequence[Event]) -> str:
     if ready:
         said.append(f"{_cohorts(ready)} may be promoted: `spanverdict routes` writes the plan.")
     if invalid:
-        said.append("Mend what the failed check names; until then there is no verdict.")
+        said.append("Mend what failed checks name; until then what they cover has no verdict.")
     return sentence(" ".join(said)) if said else "Nothing has to be done."
 
 
