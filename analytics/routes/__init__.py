@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -54,7 +55,10 @@ def render(plan: RoutePlan, form: str, settings: GatewaySettings, present: str |
     Raises:
         InputError: the present configuration or the settings cannot be used.
     """
-    return _FORMATS[form].render(plan, settings, present)
+    if present is None:
+        return _FORMATS[form].render(plan, settings, None)
+    with _shapes_of(form):
+        return _FORMATS[form].render(plan, settings, present)
 
 
 def read(text: str, form: str, promotion: str, settings: GatewaySettings) -> Present:
@@ -63,7 +67,20 @@ def read(text: str, form: str, promotion: str, settings: GatewaySettings) -> Pre
     Raises:
         InputError: it cannot be read.
     """
-    return _FORMATS[form].read(text, promotion, settings)
+    with _shapes_of(form):
+        return _FORMATS[form].read(text, promotion, settings)
+
+
+@contextmanager
+def _shapes_of(form: str) -> Iterator[None]:
+    """What stands in a person's file where the format has something else is the file's fault."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The present file is not a configuration of the format {form}: something stands where the format has "
+            f"another kind of value ({type(error).__name__}: {error})."
+        ) from error
 
 
 def format_of(text: str, where: str) -> str:

@@ -1,7 +1,7 @@
 """Sends requests through LiteLLM's own router, made from a proxy configuration as the proxy does; a process of its own.
 
-Standard input: {"config": path, "cases": [{"tags": [...], "times": n, "content": text}]}. Standard output: for each case,
-answer → how often.
+Standard input: {"config": path, "cases": [{"tags": [...], "times": n, "content": text}]}. Standard output: for each
+case, answer → how often.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ import yaml
 from litellm import Router
 
 
-async def main() -> None:
-    """Answer what standard input asks."""
-    asked = json.load(sys.stdin)
-    config = yaml.safe_load(Path(asked["config"]).read_text("utf-8"))
+async def main(config: dict[str, Any], cases: list[dict[str, Any]]) -> None:
+    """Answer the cases."""
     router = Router(model_list=config["model_list"], **config["router_settings"])
 
     async def answer(case: dict[str, Any]) -> str:
@@ -32,11 +30,10 @@ async def main() -> None:
             return type(error).__name__
         return str(response.choices[0].message.content)
 
-    found = []
-    for case in asked["cases"]:
-        found.append(Counter(await asyncio.gather(*(answer(case) for _ in range(case["times"])))))
+    found = [Counter(await asyncio.gather(*(answer(case) for _ in range(case["times"])))) for case in cases]
     await asyncio.sleep(0.5)  # Mirrored requests are on their way.
     json.dump(found, sys.stdout)
 
 
-asyncio.run(main())
+ASKED = json.load(sys.stdin)
+asyncio.run(main(yaml.safe_load(Path(ASKED["config"]).read_text("utf-8")), ASKED["cases"]))

@@ -1,4 +1,4 @@
-"""The Agent Command Center's configuration, read as the gateway reads it: variables first, then YAML, then conditions."""
+"""The Agent Command Center's configuration, as the gateway reads it: variables first, then YAML, then conditions."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_cohorts_go_where_the_plan_says(plans: Any) -> None:
     config = gateway(render(plans.plan(shares), "agentcc", plans.settings()).text)
     assert model(config, "chargeback") == model(config, HOSTILE) == tuned
     assert model(config, "policy_exception") == model(config, "charge") == model(config, None) == base
-    draw = random.Random(7)
+    draw = random.Random(7)  # noqa: S311 (a draw of ids, repeatable)
     ids = ["".join(draw.choices(CROCKFORD, k=26)) for _ in range(4000)]
     drawn = Counter(model(config, "gift_card", each) for each in ids)
     # Six standard deviations around a quarter.
