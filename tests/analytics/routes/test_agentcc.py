@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from analytics.errors import InputError
-from analytics.routes import read, render
+from analytics.routes.formats import read, render
 
 HOSTILE = 'say "no", it\'s $HOME ${HOME} $$ \\x24\n- x: ^.*$'
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -104,7 +104,7 @@ def test_everything_else_stays(plans: Any) -> None:
     told = read(result.text, "agentcc", "refunds-v2", plans.settings()).guardrails
     assert (told.pre, told.post) == (("pii-detection",), ("content-moderation",))
     nothing = render(plans.plan({"chargeback": 1.0, "late": 0.0}), "agentcc", plans.settings(), result.text).text
-    assert yaml.safe_load(nothing)["routing"]["mirror"] == {"rules": [], "enabled": False}
+    assert yaml.safe_load(nothing)["routing"]["mirror"] == {"enabled": False}
 
 
 def test_what_others_wrote_for_the_model_is_kept_and_said(plans: Any) -> None:

@@ -19,7 +19,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.flag_evaluation import Reason
 
 from analytics.errors import InputError
-from analytics.routes import read, render
+from analytics.routes.formats import read, render
 
 HOSTILE = 'say "no"\n${HOME} ^.*$ {"var": "x"}'
 KEYS = 2000

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from analytics.errors import InputError
-from analytics.routes import read, render
+from analytics.routes.formats import read, render
 
 FORMS = ("envoy", "gateway-api")
 SCHEMAS = Path(__file__).parent / "schemas"

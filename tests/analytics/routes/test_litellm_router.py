@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from analytics.routes import render
+from analytics.routes.formats import render
 from analytics.routes.model import ModelTarget
 
 SCRIPT = Path(__file__).parent / "litellm_router.py"

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from analytics.routes import FORMATS, format_of, read, render
+from analytics.errors import InputError
+from analytics.routes.formats import FORMATS, format_of, read, render
 from analytics.routes.model import PARTS
 
 HOSTILE = [
@@ -82,6 +83,13 @@ def test_another_promotion_is_not_ours_to_read(plans: Any, form: str) -> None:
     gateway = plans.settings()
     text = render(plans.plan({"a": 0.25}), form, gateway).text
     assert not read(text, form, "refunds", gateway).shares
+
+
+def test_a_plan_of_another_promotion_is_not_overwritten(plans: Any) -> None:
+    """One file holds the plan of one promotion."""
+    text = render(plans.plan({"a": 1.0}, promotion="other"), "json", plans.settings()).text
+    with pytest.raises(InputError, match="that of 'other'"):
+        render(plans.plan({"a": 1.0}), "json", plans.settings(), text)
 
 
 def test_a_plan_follows_its_schema(plans: Any) -> None:
