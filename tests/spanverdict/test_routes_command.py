@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -55,9 +56,10 @@ def report(as_of: datetime, **decisions: Decision) -> Report:
     return Report(promotion, as_of, as_of, None, "f00d", 0.05, Verdict.INCONCLUSIVE, (), cohorts)
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> Report:
-    """A report in the store of the folder: chargeback is promoted, policy_exception rolled back, gift_card held."""
+@pytest.fixture(scope="module")
+def store_of_reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """A store with two reports: in the newest chargeback is promoted, policy_exception rolled back, gift_card held."""
+    path = tmp_path_factory.mktemp("reports") / "s.duckdb"
     newest = report(
         utc_now().replace(microsecond=0),
         chargeback=Decision.PROMOTE,
@@ -65,11 +67,19 @@ def stored(tmp_path: Path) -> Report:
         gift_card=Decision.HOLD,
     )
     older = replace(newest, as_of=newest.as_of - timedelta(days=3), cohorts=newest.cohorts[:1])
-    Store(tmp_path / "s.duckdb").close()
-    with open_store(tmp_path / "s.duckdb", write=True) as store:
+    Store(path).close()
+    with open_store(path, write=True) as store:
         store.write({"promotions": promotion_row(newest.promotion, utc_now())})
         store_report(store, newest)
         store_report(store, older)
+    return path, newest
+
+
+@pytest.fixture
+def stored(tmp_path: Path, store_of_reports: tuple[Path, Report]) -> Report:
+    """The newest report of the store in the folder."""
+    path, newest = store_of_reports
+    shutil.copyfile(path, tmp_path / "s.duckdb")
     return newest
 
 

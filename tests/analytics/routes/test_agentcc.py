@@ -129,6 +129,17 @@ def test_it_follows_the_format(plans: Any) -> None:
     assert not validator.is_valid(config)
 
 
+def test_a_share_changed_by_hand_is_counted(plans: Any) -> None:
+    """An expression of somebody else's says which share of requests it draws; one that cannot be read is an error."""
+    text = render(plans.plan({"a": 0.25}), "agentcc", plans.settings()).text
+    ours = r"(?:[01234567]..)\x24"
+    assert ours in text
+    halved = read(text.replace(ours, r"[02468ACEGJMPRTWY]\x24"), "agentcc", "refunds-v2", plans.settings())
+    assert halved.shares == {"a": 0.5}
+    with pytest.raises(InputError, match="cannot be read"):
+        read(text.replace(ours, "("), "agentcc", "refunds-v2", plans.settings())
+
+
 def test_a_provider_is_needed(plans: Any) -> None:
     """A model without a provider is an error that names the key."""
     with pytest.raises(InputError, match=r'routes\.models\."gpt-base"'):
