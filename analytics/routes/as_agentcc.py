@@ -159,7 +159,7 @@ def _routes(plan: RoutePlan, settings: GatewaySettings) -> Iterator[dict[str, An
     step = "" if plan.stepped_by is None else f"@{plan.stepped_by}"
     sections = [
         (f"{prefix}{number}", group.candidate_share, [_cohort_condition(group.cohorts, settings)])
-        for number, group in enumerate(groups(plan.routes), 1)
+        for number, group in enumerate(groups(plan.routes, mirrored=False), 1)
     ]
     sections.append((f"{prefix}default", plan.default.candidate_share, []))
     for name, share, conditions in sections:

@@ -83,10 +83,15 @@ def test_cohorts_go_where_the_plan_says(plans: Any, form: str) -> None:
 def test_it_follows_the_definition(plans: Any, form: str) -> None:
     """The resource is as its definition says; a weight that is no whole number is not."""
     validator = jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{form}.schema.json").read_text("utf-8")))
-    shares = {f"cohort {number}": (0.0, 1.0, 0.25)[number % 3] for number in range(200)}
+    shares = {f"cohort {number}": (0.0, 1.0, 0.25)[number % 3] for number in range(190)}
     plan = plans.plan(shares, mirror_rates={"cohort 0": 0.1}, stepped_by="ab" * 16)
     route = yaml.safe_load(render(plan, form, plans.settings(namespace="prod")).text)
     validator.validate(route)
+    # What a validation rule of the definition counts, which a schema cannot: cohorts of the default route are left out.
+    assert sum(len(rule["matches"]) for rule in route["spec"]["rules"]) == {"envoy": 127, "gateway-api": 128}[form]
+    assert read(yaml.safe_dump(route), form, "refunds-v2", plans.settings(namespace="prod")).shares.keys() == {
+        name for name, share in shares.items() if share or (name == "cohort 0" and form == "gateway-api")
+    }
     route["spec"]["rules"][0]["backendRefs"][0]["weight"] = 0.5
     assert not validator.is_valid(route)
 
@@ -128,7 +133,7 @@ def test_errors_say_the_mend(plans: Any, form: str) -> None:
         render(plans.plan({"a": 1.0}), form, plans.settings(gateway=None))
     with pytest.raises(InputError, match="backend ="):
         render(plans.plan({"a": 1.0}), form, plans.settings(models={}))
-    with pytest.raises(InputError, match=r"may have 1[56]"):
+    with pytest.raises(InputError, match=r"may have 1[56] with 128"):
         render(plans.plan({str(number): number / 100 for number in range(1, 30)}), form, plans.settings())
     text = render(plans.plan({"a": 1.0}), form, plans.settings()).text
     with pytest.raises(InputError, match="changed by hand"):
