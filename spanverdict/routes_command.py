@@ -13,8 +13,8 @@ from analytics.errors import InputError
 from analytics.promotions import find_promotion
 from analytics.report.from_json import from_dict
 from analytics.report.model import Report
-from analytics.routes import FORMATS, format_of, read, render
 from analytics.routes.apply import PresentFile, read_file, replace_file
+from analytics.routes.formats import FORMATS, format_of, read, render
 from analytics.routes.model import Rendered, RoutePlan
 from analytics.routes.plan import PlanOptions, plan_routes
 from analytics.stored_reports import newest_report, report_id

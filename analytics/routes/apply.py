@@ -60,10 +60,10 @@ def replace_file(present: PresentFile, text: str) -> None:
     data = _as_before(text, present)
     try:
         with _lock(present.path.parent):
+            _check_same(present)
             made = _beside(present, data)
             try:
-                now = present.path.read_bytes() if present.path.exists() else None
-                _check_same(present, now)
+                _check_same(present)
                 made.replace(present.path)
             except BaseException:
                 made.unlink(missing_ok=True)
@@ -72,7 +72,8 @@ def replace_file(present: PresentFile, text: str) -> None:
         raise InputError(f"{present.path} cannot be written: {error.strerror}; nothing has changed.") from error
 
 
-def _check_same(present: PresentFile, now: bytes | None) -> None:
+def _check_same(present: PresentFile) -> None:
+    now = present.path.read_bytes() if present.path.exists() else None
     if now != present.data:
         raise InputError(f"{present.path} was changed meanwhile; nothing was written, try again.")
 

@@ -11,6 +11,7 @@ variables (config/config.go), operators such as ``$eq`` included: a dollar sign 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -158,7 +159,7 @@ def _routes(plan: RoutePlan, settings: GatewaySettings) -> Iterator[dict[str, An
     step = "" if plan.stepped_by is None else f"@{plan.stepped_by}"
     sections = [
         (f"{prefix}{number}", group.candidate_share, [_cohort_condition(group.cohorts, settings)])
-        for number, group in enumerate(groups(plan.routes), 1)
+        for number, group in enumerate(groups(plan.routes, mirrored=False), 1)
     ]
     sections.append((f"{prefix}default", plan.default.candidate_share, []))
     for name, share, conditions in sections:
@@ -294,6 +295,10 @@ def _matching(expression: str) -> int:
         found = re.compile(expression)
     except re.error as error:
         raise InputError(f"{_WHERE}: a route of ours has an expression that cannot be read: {error}.") from error
+    # Ours match exactly the ends below a bound; what somebody changed is counted.
+    bound = bisect_left(_ENDS, True, key=lambda end: found.search(end) is None)  # noqa: FBT003 (the first that does not)
+    if _below(bound) == expression:
+        return bound
     return len([end for end in _ENDS if found.search(end) is not None])
 
 

@@ -129,7 +129,7 @@ def _own_flags(plan: RoutePlan, settings: GatewaySettings) -> dict[str, dict[str
 
 def _targeting(plan: RoutePlan, settings: GatewaySettings) -> dict[str, Any]:
     rule = _drawn("candidate", "base", parts(plan.default.candidate_share))
-    for group in reversed(groups(plan.routes)):
+    for group in reversed(groups(plan.routes, mirrored=False)):
         drawn = _drawn("candidate", "base", group.parts)
         rule = {"if": [_any_of(group.cohorts, settings), drawn, rule]}
     return _rule(rule)

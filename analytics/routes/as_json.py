@@ -37,9 +37,12 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
     """The plan, and what else stands in the present file.
 
     Raises:
-        InputError: the present file is no route plan.
+        InputError: the present file is no route plan, or that of another promotion.
     """
     others = {} if present is None else _plan(present)
+    whose = others["promotion"]["name"] if others else plan.promotion
+    if whose != plan.promotion:
+        raise InputError(f"{_WHERE} in the file is that of {whose!r}; name another file.")
     body = {
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,

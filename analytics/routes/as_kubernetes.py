@@ -38,6 +38,11 @@ _STEPPED_BY = "spanverdict.dev/stepped-by"
 _ARMS = "spanverdict.dev/arms"
 _MODEL_HEADER = "x-ai-eg-model"
 _LONGEST_VALUE = 4096
+_MOST_MATCHES = 64
+"""Of one rule of an HTTPRoute, into which an AIGatewayRoute is turned as well."""
+
+_MOST_MATCHES_OF_ALL = 128
+"""Of all rules of one HTTPRoute together."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +53,17 @@ class Kind:
         api_version: of its resources.
         kind: their kind.
         most_rules: of one resource.
-        most_matches: of one rule.
         of_ai: whether backends are AIServiceBackends, and the model asked for is seen.
     """
 
     api_version: str
     kind: str
     most_rules: int
-    most_matches: int
     of_ai: bool
 
 
-ENVOY = Kind("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", 15, 128, of_ai=True)
-GATEWAY_API = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", 16, 64, of_ai=False)
+ENVOY = Kind("aigateway.envoyproxy.io/v1beta1", "AIGatewayRoute", 15, of_ai=True)
+GATEWAY_API = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", 16, of_ai=False)
 
 
 def read(text: str, promotion: str, settings: GatewaySettings, kind: Kind) -> Present:
@@ -110,12 +113,7 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None, kind
             f'{ANNOTATION}: "{plan.promotion}", or name another with routes.model_name.'
         )
     _annotate(route, plan, settings, kind)
-    rules = list(_rules(plan, settings, kind))
-    if len(rules) > kind.most_rules:
-        raise InputError(
-            f"The plan needs {len(rules)} rules, and one {kind.kind} may have {kind.most_rules}: so many cohorts have "
-            "shares of their own, or there are too many for one rule. Bring shares together, or use another format."
-        )
+    rules = _fitting(plan, settings, kind)
     if plain(found_at(route, ("spec", "rules"), _where(kind))) != rules:
         put(route, ("spec", "rules"), written(rules), _where(kind))
     return Rendered(text_of(every, present or ""), tuple(_notes(plan, kind)))
@@ -177,13 +175,32 @@ def _annotate(route: CommentedMap, plan: RoutePlan, settings: GatewaySettings, k
             put(route, path, written(value), _where(kind))
 
 
-def _rules(plan: RoutePlan, settings: GatewaySettings, kind: Kind) -> Iterator[dict[str, Any]]:
-    for group in groups(plan.routes):
+def _fitting(plan: RoutePlan, settings: GatewaySettings, kind: Kind) -> list[dict[str, Any]]:
+    """The rules; without those that do what the default one does, where all are too many.
+
+    Raises:
+        InputError: they are too many nevertheless.
+    """
+    for shortened in (False, True):
+        rules = list(_rules(plan, settings, kind, shortened=shortened))
+        matches = sum(len(rule["matches"]) for rule in rules)
+        if len(rules) <= kind.most_rules and matches <= _MOST_MATCHES_OF_ALL:
+            return rules
+    raise InputError(
+        f"The plan needs {len(rules)} rules with {matches} cohorts, and one {kind.kind} may have {kind.most_rules} "
+        f"with {_MOST_MATCHES_OF_ALL}: bring shares together, take small cohorts together, or use another format."
+    )
+
+
+def _rules(plan: RoutePlan, settings: GatewaySettings, kind: Kind, *, shortened: bool) -> Iterator[dict[str, Any]]:
+    default = Group(plan.default.candidate_share, None if kind.of_ai else plan.default.mirror_rate, ())
+    for group in groups(plan.routes, mirrored=not kind.of_ai):
+        if shortened and (group.parts, group.mirror_rate) == (default.parts, default.mirror_rate):
+            continue
         cohorts = [cohort for cohort in group.cohorts if _in_a_header(cohort)]
-        for start in range(0, len(cohorts), kind.most_matches):
-            some = cohorts[start : start + kind.most_matches]
+        for start in range(0, len(cohorts), _MOST_MATCHES):
+            some = cohorts[start : start + _MOST_MATCHES]
             yield _rule(plan, settings, kind, group, [_match(cohort, settings, kind) for cohort in some])
-    default = Group(plan.default.candidate_share, plan.default.mirror_rate, ())
     yield _rule(plan, settings, kind, default, [_match(None, settings, kind)])
 
 

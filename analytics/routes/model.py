@@ -181,12 +181,12 @@ def parts(share: float) -> int:
     return whole
 
 
-def groups(routes: Iterable[Route]) -> list[Group]:
-    """Cohorts with the same share and mirror together: the largest share first, cohorts by name."""
+def groups(routes: Iterable[Route], *, mirrored: bool = True) -> list[Group]:
+    """Cohorts with the same share together, where ``mirrored`` also with the same mirror: the largest share first."""
     together: dict[tuple[int, float], list[str]] = {}
     for route in routes:
         if route.cohort is not None:
-            key = (-parts(route.candidate_share), -(route.mirror_rate or 0.0))
+            key = (-parts(route.candidate_share), -(route.mirror_rate or 0.0) if mirrored else 0.0)
             together.setdefault(key, []).append(route.cohort)
     return [
         Group(-share / PARTS, -mirror or None, tuple(sorted(cohorts)))

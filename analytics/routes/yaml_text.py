@@ -86,8 +86,14 @@ def put(root: CommentedMap, path: Sequence[str], value: Any, where: str) -> None
     _give_tail(parent, keys[0], tail)
 
 
-def drop(root: CommentedMap, path: Sequence[str], where: str) -> None:
+def drop(root: CommentedMap, path: Sequence[str], where: str, tail: str = "") -> None:
     """Remove the key at the end of a path, where it is there; comments that followed stay.
+
+    Args:
+        root: where the path begins.
+        path: the keys.
+        where: what a message calls the whole.
+        tail: further lines of comment that followed.
 
     Raises:
         InputError: something on the way is not a mapping.
@@ -96,7 +102,7 @@ def drop(root: CommentedMap, path: Sequence[str], where: str) -> None:
         return
     parent = found_at(root, path[:-1], where)
     keys = list(parent)
-    tail = _take_tail(parent, path[-1])
+    tail = _take_tail(parent, path[-1]) + tail
     place = keys.index(path[-1])
     del parent[path[-1]]
     if place > 0:
@@ -110,7 +116,8 @@ def replace_ours(
 ) -> None:
     """Put new entries of a list where the old ones of ours are, at its end where there are none.
 
-    Entries of others and all comments stay; nothing changes if ours say the same already.
+    Entries of others and all comments stay; nothing changes if ours say the same already. A list that was ours alone
+    goes when there are none anymore.
 
     Raises:
         InputError: what stands there is not a list.
@@ -129,13 +136,15 @@ def replace_ours(
     for index in reversed(places):
         tail = _take_tail(items, index) + tail
         del items[index]
+    if not items and not new:
+        drop(root, path, where, tail)
+        return
     at = places[0] if places else len(items)
     if not places:
         tail = _take_tail(items, at - 1)
     for offset, item in enumerate(new):
         items.insert(at + offset, item)
-    parent = found_at(root, path[:-1], where)
-    _give_tail(*((items, max(at + len(new) - 1, 0)) if items else (parent, path[-1])), tail)
+    _give_tail(items, max(at + len(new) - 1, 0), tail)
 
 
 def _leaf(parent: Any, key: Any) -> tuple[Any, Any]:  # noqa: ANN401 (any YAML)
