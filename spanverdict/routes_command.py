@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,16 +10,14 @@ import click
 
 from analytics.errors import InputError
 from analytics.promotions import find_promotion
-from analytics.report.from_json import from_dict
 from analytics.report.model import Report
 from analytics.routes.apply import PresentFile, read_file, replace_file
 from analytics.routes.formats import FORMATS, format_of, read, render
 from analytics.routes.model import Rendered, RoutePlan
 from analytics.routes.plan import PlanOptions, plan_routes
-from analytics.stored_reports import newest_report, report_id
+from analytics.stored_reports import find_report, newest_report, report_id
 from spanverdict.options import Number, Settings, store_options
 from spanverdict.output import printable, write_file
-from sql import statements
 from sql.access import Access, open_store
 from sql.clock import utc_now
 
@@ -105,11 +102,10 @@ def _report(store: Access, promotion: str, identity: str | None) -> Report:
                 f"There is no report of {promotion!r} yet: make one with `spanverdict report {promotion}`."
             )
         return found
-    rows = store.read(statements.read("promotion_report"), {"promotion": promotion, "report_id": identity}).to_pylist()
-    if len(rows) != 1:
-        what = "no report" if not rows else "more than one report"
-        raise InputError(f"There is {what} of {promotion!r} whose id begins with {identity!r}.")
-    return from_dict(json.loads(rows[0]["body"]), rows[0]["generated_at"])
+    report = find_report(store, identity).report
+    if report.promotion.name != promotion:
+        raise InputError(f"The report {identity!r} is one of {report.promotion.name!r}, not of {promotion!r}.")
+    return report
 
 
 def _check_age(report: Report, max_age: float | None, warn_hours: float) -> None:
