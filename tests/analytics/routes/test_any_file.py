@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from analytics.errors import InputError
 from analytics.routes.formats import FORMATS, format_of, read, render
 
-WORDS = st.sampled_from(
+KEYS = (
     "model_list litellm_params model_info id tags weight router_settings fallbacks guardrails flags refunds targeting "
     "metadata managedBy if === fractional routing conditional_routes condition $and action name mirror rules kind "
     "apiVersion annotations spec backendRefs spanverdict.dev/promotion promotion routes models default "
-    "schema_version".split()
+    "schema_version"
 )
+WORDS = st.sampled_from(KEYS.split())
 TEXTS = (
     "refunds refunds-v2 spanverdict spanverdict/refunds-v2/1/candidate route_plan AIGatewayRoute HTTPRoute $x "
     "aigateway.envoyproxy.io/v1beta1 gateway.networking.k8s.io/v1"
