@@ -5,6 +5,7 @@ Every chart stands in a page and takes its colours and its font from there; what
 
 from __future__ import annotations
 
+import analytics.report.charts.quiet  # noqa: F401 (before the others import matplotlib)
 from analytics.report.charts.canvas import Chart
 from analytics.report.charts.composition import composition_chart
 from analytics.report.charts.distribution import distribution_chart

@@ -7,7 +7,6 @@ stand-ins too: what came from traces is neither measured nor read as mathematics
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,9 +22,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analytics.report.charts.page_svg import page_svg
-
-# It would tell whoever runs a report on the command line that it makes a font cache.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 # Points and pixels are the same at this resolution.
 _DPI = 72

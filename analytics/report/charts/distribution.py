@@ -33,7 +33,7 @@ def distribution_chart(found: Distribution) -> Chart | None:
         low, high = min(0.0, low), high * _AIR
         marks, place_of = round_marks(low, high, 4), float
     title = f"{found.quantity.capitalize()} of both arms{', logarithmic' if logarithmic else ''}"
-    with Canvas(_WIDTH, _HEIGHT, left=84, right=70, top=10, bottom=42) as canvas:
+    with Canvas(_WIDTH, _HEIGHT, left=96, right=66, top=10, bottom=42) as canvas:
         axes = canvas.axes
         last = max(place for curve in curves.values() for place, _ in curve)
         axes.set_xlim(0, max(last, 0.1) * 1.02)

@@ -27,7 +27,7 @@ def over_time_chart(found: OverTime) -> Chart | None:
     scale = reach((low, high))
     low, high = (low / scale, high / scale) if scale else (0.0, 1.0)
     scale = scale or 1.0
-    with Canvas(_WIDTH, _HEIGHT, left=84, right=70, top=12, bottom=28) as canvas:
+    with Canvas(_WIDTH, _HEIGHT, left=96, right=66, top=12, bottom=28) as canvas:
         axes = canvas.axes
         first, last = days[0].day.toordinal(), days[-1].day.toordinal()
         length = max(1, last - first)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -165,6 +169,27 @@ def test_names_are_text(build: Any, text: str) -> None:
     assert chart is not None
     assert visible(text, 27) in texts(chart)
     assert "<script>" not in chart.drawing
+
+
+def test_a_chart_is_the_same_on_every_machine(build: Any, tmp_path: Path) -> None:
+    """Neither a user's settings of the library nor a home that cannot be written changes a page, or says anything."""
+    (tmp_path / "matplotlibrc").write_text("svg.fonttype: path\nlines.linewidth: 9\ntext.usetex: true\n")
+    program = (
+        "from analytics.report.charts import composition_chart\n"
+        "from analytics.report.model import Composition, MetricResult\n"
+        "parts = Composition(0.037, 0.05, -0.013, reversed=False)\n"
+        "result = MetricResult('m', None, '', None, None, None, None, None, 'rate', composition=parts)\n"
+        "print(composition_chart(result).drawing)"
+    )
+    there = {"MATPLOTLIBRC": str(tmp_path), "HOME": "/proc/none", "MPLCONFIGDIR": "/proc/none"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[3], env=os.environ | there, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    parts = Composition(0.037, 0.05, -0.013, reversed=False)
+    here = composition_chart(build.metric("m", Verdict.REGRESSED, composition=parts))
+    assert here is not None
+    assert (done.stdout, done.stderr) == (f"{here.drawing}\n", "")
 
 
 @settings(deadline=None, max_examples=30)
