@@ -320,8 +320,8 @@ class Store:
         except duckdb.Error as error:
             raise StoreUnavailableError(f"{self.path} is being opened anew; ask again.") from error
         done = threading.Event()
-        # Held while it is asked and interrupted, and to say that it is done: a call of Flight, which is forgotten with its
-        # answer, is never asked after that.
+        # Held while it is asked and interrupted, and to say that it is done: a call of Flight, which is forgotten with
+        # its answer, is never asked after that.
         asking = threading.Lock()
         deadline = time.monotonic() + self._query_seconds
 
