@@ -320,13 +320,15 @@ class Store:
         except duckdb.Error as error:
             raise StoreUnavailableError(f"{self.path} is being opened anew; ask again.") from error
         done = threading.Event()
+        # Held while it is asked and interrupted, and to say that it is done: a call of Flight, which is forgotten with
+        # its answer, is never asked after that.
+        asking = threading.Lock()
         deadline = time.monotonic() + self._query_seconds
 
         def watch() -> None:
             while not done.wait(WATCH_SECONDS):
-                if time.monotonic() > deadline or (given_up and given_up()):
-                    # The answer may have ended, and its cursor with it, since the question above.
-                    with contextlib.suppress(duckdb.Error):
+                with asking, contextlib.suppress(duckdb.Error):
+                    if not done.is_set() and (time.monotonic() > deadline or (given_up and given_up())):
                         cursor.interrupt()
 
         try:
@@ -341,7 +343,8 @@ class Store:
             threading.Thread(target=watch, name="query-watch", daemon=True).start()
             yield cursor
         finally:
-            done.set()
+            with asking:
+                done.set()
             self._reading.discard(cursor)
             cursor.close()
 

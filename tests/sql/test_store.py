@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -338,3 +339,22 @@ def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> N
             reader.join()
         assert set(seen) <= {"refused"}
         assert store.read("SELECT count(*) FROM spans").num_rows == 1
+
+
+def test_nobody_is_asked_after_the_answer(store: Store) -> None:
+    """Whether the client has gone is not asked once the answer has ended: Flight has forgotten the call by then."""
+    asked, ended = threading.Event(), threading.Event()
+    late: list[bool] = []
+
+    def given_up() -> bool:
+        asked.set()
+        time.sleep(0.2)
+        late.append(ended.is_set())
+        return False
+
+    with store.reader("SELECT 1", given_up=given_up) as batches:
+        batches.read_all()
+        assert asked.wait(10)
+    ended.set()
+    time.sleep(0.5)
+    assert late == [False]
