@@ -90,7 +90,10 @@ def _sentence(error: Exception) -> str:
 
 class _Failure(click.ClickException):
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+        from spanverdict.output import printable  # noqa: PLC0415 (for failures alone)
+
+        # It may quote what was stored.
+        super().__init__(printable(message))
         # click declares the status for the class and reads it from the instance.
         self.exit_code = status  # type: ignore[misc]
 

@@ -1,4 +1,9 @@
-"""Rows as people and programs want them: table, CSV, JSON, JSON Lines, Parquet or Arrow."""
+"""Rows as people and programs want them: table, CSV, JSON, JSON Lines, Parquet or Arrow.
+
+What was stored may have been written by anybody. In a table and on a terminal it is text and does nothing; CSV and JSON
+in a file or a pipe are data, and give back what was stored, to the character; CSV for spreadsheet programs is made safe
+to be opened there, which changes it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,8 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +24,15 @@ import click
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FORMATS = ("table", "csv", "json", "jsonl", "parquet", "arrow")
+FORMATS = ("table", "csv", "spreadsheet", "json", "jsonl", "parquet", "arrow")
 LONGEST_CELL = 40
 """Characters of a cell that a terminal shows."""
+
+LONGEST_OF_A_TABLE = 2_000
+"""Characters of a cell that a table shows elsewhere: every line of it is padded to the longest."""
+
+LONGEST_OF_A_SPREADSHEET = 32_000
+"""Characters of a cell that spreadsheet programs hold."""
 
 _BINARY = frozenset({"parquet", "arrow"})
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if code != ord("\n")}
@@ -29,6 +41,11 @@ _DIRECTIONS = {
     for code in (0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
 """Separators of lines, and controls of the writing direction, which reorder what stands around them."""
+_ESCAPED_IN_JSON = {code: f"\\u{code:04x}" for code in (127, *range(128, 160), *_DIRECTIONS)}
+"""Of the same, those that JSON lets stand as they are; within a string an escape is the same character."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet program may take for a formula, also in full width (OWASP, CSV Injection)."""
 
 
 def printable(text: str) -> str:
@@ -45,16 +62,19 @@ def write_rows(rows: pa.Table, form: str, out: Path | None) -> None:
     if form in _BINARY and out is None and sys.stdout.isatty():
         raise click.UsageError(f"{form} is binary: name a file with --out, or redirect the output.")
     rows = rows.rename_columns(_numbered(rows.column_names))
+    on_terminal = out is None and sys.stdout.isatty()
     if form == "table":
-        text = _table(rows, out)
+        text = _table(rows, on_terminal=on_terminal)
     elif form == "csv":
-        import polars as pl  # noqa: PLC0415 (not to be loaded for the other forms)
-
-        text = pl.DataFrame(_cells(rows), schema=dict.fromkeys(rows.column_names, pl.String)).write_csv()
+        text = _csv(_cells(rows))
+        text = printable(text) if on_terminal else text
+    elif form == "spreadsheet":
+        # Quoted, so that what separates fields elsewhere does not do so here.
+        text = _csv(_without_formulas(rows), quoted=True)
     elif form == "json":
-        text = json.dumps(list(records(rows)), ensure_ascii=False, indent=2) + "\n"
+        text = _json(list(records(rows)), indent=2) + "\n"
     elif form == "jsonl":
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records(rows))
+        text = "".join(_json(record) + "\n" for record in records(rows))
     else:
         data = _binary(rows, form)
         if out:
@@ -195,45 +215,96 @@ def _cells(rows: pa.Table) -> dict[str, list[str | None]]:
     }
 
 
-def _table(rows: pa.Table, out: Path | None) -> str:
-    """Every column, whole, on a pipe; on a terminal the columns that fit, long cells cut."""
-    from rich.console import Console  # noqa: PLC0415 (as above)
+def _csv(columns: Mapping[str, Sequence[str | None]], *, quoted: bool = False) -> str:
+    import polars as pl  # noqa: PLC0415 (not to be loaded for the other forms)
+
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    return frame.write_csv(quote_style="always" if quoted else "necessary")
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_ESCAPED_IN_JSON)
+
+
+def _without_formulas(rows: pa.Table) -> dict[str, list[str | None]]:
+    """Cells that a spreadsheet program takes for what they are: numbers as they stand, texts inert and not too long."""
+    names = _numbered([_inert_cell(name) for name in rows.column_names])
+    columns = {}
+    for name, cells, kind in zip(names, _cells(rows).values(), rows.schema.types, strict=True):
+        is_number = _is_numeric(kind) or pa.types.is_decimal(kind)
+        columns[name] = cells if is_number else [cell and _inert_cell(cell) for cell in cells]
+    return columns
+
+
+def _inert_cell(text: str) -> str:
+    """A text with an apostrophe before what would begin a formula, cut where the program would."""
+    shown = _cut(f"'{text}" if text.startswith(_FORMULA) else text, LONGEST_OF_A_SPREADSHEET)
+    # Lines within a cell are fine: the field is quoted.
+    return printable(shown)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a table: its heading, its cells, and whether they are numbers."""
+
+    heading: str
+    cells: Sequence[str]
+    is_numeric: bool
+
+    def cut(self, limit: int) -> _Column:
+        return replace(self, heading=_cut(self.heading, limit), cells=[_cut(cell, limit) for cell in self.cells])
+
+
+def _table(rows: pa.Table, *, on_terminal: bool) -> str:
+    """Every column on a pipe; on a terminal the columns that fit, and less of long cells."""
+    from rich.cells import cell_len  # noqa: PLC0415 (as above)
+    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    columns = {name: [printable(cell or "") for cell in cells] for name, cells in _cells(rows).items()}
-    everything = len(columns)
-    if out is None and sys.stdout.isatty():
-        columns = _fitting(columns, shutil.get_terminal_size().columns)
-    numeric = {
-        field.name for field in rows.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-    }
+    whole = [
+        _Column(_in_line(name), [_in_line(cell or "") for cell in cells], _is_numeric(kind))
+        for (name, cells), kind in zip(_cells(rows).items(), rows.schema.types, strict=True)
+    ]
+    shown = [column.cut(LONGEST_CELL if on_terminal else LONGEST_OF_A_TABLE) for column in whole]
+    columns = _fitting(shown, shutil.get_terminal_size().columns) if on_terminal else shown
     buffer = io.StringIO()
     table = Table(box=None, pad_edge=False, header_style="")
-    for name in columns:
-        table.add_column(Text(printable(name)), justify="right" if name in numeric else "left", no_wrap=True)
+    for column in columns:
+        table.add_column(Text(column.heading), justify="right" if column.is_numeric else "left", no_wrap=True)
     for index in range(rows.num_rows):
-        table.add_row(*(Text(cells[index]) for cells in columns.values()))
-    Console(file=buffer, width=100_000, color_system=None).print(table)
+        table.add_row(*(Text(column.cells[index]) for column in columns))
+    # As wide as it needs, so that no column takes room from another.
+    width = sum(max(map(cell_len, (column.heading, *column.cells))) + 2 for column in columns)
+    Console(file=buffer, width=max(width, 1), color_system=None).print(table)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    if left_out := everything - len(columns):
+    if left_out := len(whole) - len(columns):
         lines.append(f"({left_out} more columns do not fit; --format json shows everything)")
+    if not on_terminal and shown != whole:
+        lines.append(f"(… is where a cell had more than {LONGEST_OF_A_TABLE:,} characters; --format json shows them)")
     return "\n".join(lines) + "\n"
 
 
-def _fitting(columns: dict[str, list[str]], width: int) -> dict[str, list[str]]:
-    """The first columns that fit the width (at least one), their long cells cut."""
-    fitting: dict[str, list[str]] = {}
-    for name, cells in columns.items():
-        shown = [_shortened(cell) for cell in cells]
-        needed = max(map(len, (printable(name), *shown)))
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """The first columns that fit the width, and at least one."""
+    fitting: list[_Column] = []
+    for column in columns:
+        needed = max(map(len, (column.heading, *column.cells)))
         if fitting and width < needed:
             break
         width -= needed + 2
-        fitting[name] = shown
+        fitting.append(column)
     return fitting
 
 
-def _shortened(cell: str) -> str:
-    line = cell.replace("\n", " ")
-    return line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"
+def _in_line(text: str) -> str:
+    """Text on one line: a cell of several would draw rows that are not there."""
+    return printable(text).replace("\n", "\\n")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

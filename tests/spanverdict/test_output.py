@@ -131,14 +131,14 @@ def test_columns_of_one_name_are_all_kept(ask: Callable[[str], pa.Table], tmp_pa
         parsed = json.loads(text) if form == "json" else [json.loads(text)]
         assert parsed == [dict(zip(names, [1, 2, 3, 4], strict=True))]
     else:
-        assert text.replace(",", " ").split() == [*names, "1", "2", "3", "4"]
+        assert text.replace(",", " ").replace('"', "").split() == [*names, "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_no_rows_are_still_an_answer(ask: Callable[[str], pa.Table], tmp_path: Path, form: str) -> None:
     """An empty result keeps its columns where the form has any."""
     write_rows(ask("SELECT 1 AS n WHERE false"), form, tmp_path / "out")
-    expected = {"table": "n\n", "csv": "n\n", "json": "[]\n", "jsonl": ""}
+    expected = {"table": "n\n", "csv": "n\n", "spreadsheet": '"n"\n', "json": "[]\n", "jsonl": ""}
     if form in expected:
         assert (tmp_path / "out").read_text() == expected[form]
     else:
@@ -189,6 +189,86 @@ def test_a_table_is_aligned(tmp_path: Path) -> None:
     lines = written(rows, "table", tmp_path).splitlines()
     assert [len(line) for line in lines] == [506] * 3
     assert lines[1] == "a" + " " * 504 + "1"
+
+
+HOSTILE = (
+    '=HYPERLINK("http://evil.example","x")', "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1",
+    "a;=1", 'a",=1', "two\nlines", "two\r\nlines", "\x1b[2J\x9b31m\x07\x00", "\u202egpj.exe", "a\u2028b",
+    "<script>alert(1)</script>", "[bold red]x[/]", "|a|b|", "\u4e00" * 50, "x" * 1_000_000, "", "'quoted", "-1",
+)  # fmt: skip
+CONTROLS = {chr(code) for code in (*range(10), *range(11, 32), 127, *range(128, 160), 0x2028, 0x202E)}
+
+
+@pytest.fixture
+def hostile_rows() -> pa.Table:
+    """Rows with every hostile text, also as the name of a column, beside a number below zero."""
+    return pa.table({"said": list(HOSTILE), "=1+1\x1b\n": ["x"] * len(HOSTILE), "n": [-1] * len(HOSTILE)})
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+def test_data_stay_what_they_are(hostile_rows: pa.Table, tmp_path: Path, form: str) -> None:
+    """CSV (RFC 4180), JSON and JSON Lines in a file give back every text to the character."""
+    write_rows(hostile_rows, form, tmp_path / "out")
+    text = (tmp_path / "out").read_bytes().decode()
+    if form == "csv":
+        csv.field_size_limit(2_000_000)
+        parsed = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    else:
+        parsed = json.loads(text) if form == "json" else [json.loads(line) for line in text.split("\n")[:-1]]
+        assert not set(text) & (CONTROLS - {"\n"}), "and JSON can be looked at"
+    assert tuple(row["said"] for row in parsed) == HOSTILE
+    assert set(parsed[0]) == {"said", "=1+1\x1b\n", "n"}
+    assert {str(row["n"]) for row in parsed} == {"-1"}
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "spreadsheet", "json", "jsonl"])
+def test_no_control_reaches_a_terminal(
+    hostile_rows: pa.Table, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """On a terminal no form lets a stored text act."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    write_rows(hostile_rows, form, None)
+    shown = capsys.readouterr().out
+    assert not set(shown) & CONTROLS
+    assert "\\x1b" in shown or "\\u001b" in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_table_has_a_line_for_each_row(
+    hostile_rows: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+) -> None:  # fmt: skip
+    """No text draws a row, moves a column or floods a screen; what was cut is said to be."""
+    if terminal:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "120")
+        write_rows(hostile_rows, "table", None)
+        text = capsys.readouterr().out
+    else:
+        text = written(hostile_rows, "table", tmp_path)
+    header, *lines = text.splitlines()
+    assert header.split() == ["said", r"=1+1\x1b\n", "n"]
+    assert len(lines) == len(HOSTILE) + (0 if terminal else 1)
+    assert all(line.endswith(" -1") for line in lines[: len(HOSTILE)])
+    assert max(map(len, lines)) < (120 if terminal else 2_100)
+    assert terminal or lines[-1].startswith("(… is where a cell had more than 2,000 characters")
+
+
+def test_a_spreadsheet_takes_text_for_text(hostile_rows: pa.Table, tmp_path: Path) -> None:
+    """What would be a formula begins with an apostrophe; numbers are numbers; every field is quoted."""
+    write_rows(hostile_rows, "spreadsheet", tmp_path / "out")
+    text = (tmp_path / "out").read_bytes().decode()
+    assert not set(text) & CONTROLS
+    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    assert header == ["said", "'=1+1\\x1b\n", "n"]
+    said = dict(zip(HOSTILE, (row[0] for row in rows), strict=True))
+    for formula in HOSTILE[:8]:
+        assert said[formula] == "'" + printable(formula)
+    assert said["-1"] == "'-1", "a text that looks like a number is still a text"
+    assert [said[text] for text in ("a;=1", 'a",=1', "two\nlines")] == ["a;=1", 'a",=1', "two\nlines"]
+    assert {row[2] for row in rows} == {"-1"}
+    assert max(len(row[0]) for row in rows) == 32_000
+    assert all(line.startswith('"') for line in text.splitlines() if not line.startswith(("=1", "lines")))
 
 
 VALUES = st.one_of(st.none(), st.floats(), st.text(), st.integers(-(2**63), 2**63 - 1), st.booleans(), st.binary(),

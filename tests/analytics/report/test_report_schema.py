@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -185,3 +186,22 @@ def test_keys_may_be_added(full: dict[str, Any]) -> None:
     full["news"] = {"of": "tomorrow"}
     full["cohorts"][0]["metrics"][0]["news"] = 1
     assert faults(full) == []
+
+
+def described(schema: Any, path: str = "") -> Iterator[str]:
+    """The rows of the documentation for an object: every key that is not defined elsewhere, and what it is."""
+    for key, value in schema.get("properties", {}).items():
+        kind = inside(value)
+        yield f"| `{path}{key}` | {value.get('description') or kind['description']} |"
+        if kind is value:
+            yield from described(value, f"{path}{key}.")
+            if "$ref" not in value.get("items", {"$ref": ""}):
+                yield from described(value["items"], f"{path}{key}[].")
+
+
+def test_every_key_is_documented() -> None:
+    """docs/reports.md has exactly the rows that the schema gives."""
+    page = (Path(__file__).parents[3] / "docs" / "reports.md").read_text("utf-8")
+    told = re.findall(r"^\| `[a-z_.\[\]]+` \| .* \|$", page.partition("## The JSON document")[2], re.MULTILINE)
+    wanted = [*described(SCHEMA), *(row for each in SCHEMA["$defs"].values() for row in described(each))]
+    assert sorted(told) == sorted(wanted)
