@@ -38,7 +38,7 @@ class Task(Protocol):
         ...
 
     def ended(self, status: int) -> None:
-        """Take note of how the command ended.
+        """Take note of how the command ended; not told of one that was ended because the server stops.
 
         Args:
             status: its exit status; negative for the signal that ended it.
@@ -84,8 +84,11 @@ class Background:
                     return
                 try:
                     arguments = task.due(utc_now())
-                    if arguments is not None:
-                        task.ended(self._execute(arguments))
+                    if arguments is None:
+                        continue
+                    status = self._execute(arguments)
+                    if not self._stopping.is_set():
+                        task.ended(status)
                 except (OSError, StoreError) as error:
                     # Such as a process that cannot be started for want of memory: the next look may go better.
                     _LOG.warning("A task beside the server could not be run: %s", error)

@@ -68,11 +68,13 @@ class Open:
 
     Attributes:
         due: what nobody has made and nobody makes, by schedule, in the order of the configuration.
+        held: what somebody makes, or made when its process died.
         lost: what was begun and will not be made, and why, as a sentence.
         due_at: when a slot that has come already will be due (UTC, naive); None if there is none.
     """
 
     due: tuple[Run, ...]
+    held: tuple[Run, ...]
     lost: tuple[tuple[Run, str], ...]
     due_at: datetime | None
 
@@ -128,7 +130,7 @@ def open_runs(
     slots = latest_slots(schedules, seen, now)
     known = _known(store, min(slots.values(), default=now))
     promotions = store.read(statements.read("promotions")).to_pylist() if slots else []
-    due, lost = [], []
+    due, held, lost = [], [], []
     wanted = set()
     for schedule in schedules:
         if schedule.name not in slots:
@@ -137,16 +139,18 @@ def open_runs(
             key = (schedule.name, slots[schedule.name], promotion)
             wanted.add(key)
             status, run = known.get(key, (RUNNING, Run(*key)))
-            if status != RUNNING or _is_held(run, now):
+            if status != RUNNING:
                 continue
-            if run.attempts < MOST_ATTEMPTS:
+            if _is_held(run, now):
+                held.append(run)
+            elif run.attempts < MOST_ATTEMPTS:
                 due.append(run)
             else:
                 lost.append((run, f"The process that made it ended without a word, {run.attempts} times."))
     for key, (status, run) in known.items():
         if status == RUNNING and key not in wanted and run.schedule not in others and not _is_held(run, now):
             lost.append((run, "The process that made it ended without a word, and its slot is no longer the latest."))
-    return Open(tuple(due), tuple(lost), _due_at(schedules, seen, now))
+    return Open(tuple(due), tuple(held), tuple(lost), _due_at(schedules, seen, now))
 
 
 def latest_slots(

@@ -153,7 +153,7 @@ def _tasks(config: Config, store: Store) -> tuple[list[Task], list[Task]]:
     deliveries: list[Task] = [task for task in tasks if isinstance(task, DeliveryTask)]
     heavy = [task for task in tasks if not isinstance(task, DeliveryTask)]
     if config.schedule and config.server.run_schedules:
-        heavy.append(ScheduledReports(config.schedule))
+        heavy.append(ScheduledReports(config, store))
     return deliveries, heavy
 
 
