@@ -98,7 +98,7 @@ def test_a_channel_can_be_tested(configured: Path, cli: Cli, receiver: Receiver)
 
 
 def test_what_is_not_sent_is_said(configured: Path, cli: Cli, receiver: Receiver, monkeypatch: Any) -> None:
-    """With the reason, without the secret, with a status that a script sees; the doctor has it, and what is misnamed."""
+    """With the reason, without the secret, with a status that a script sees; the doctor has it and what is misnamed."""
 
     def found() -> list[str]:
         findings = json.loads(cli("doctor", "--format", "json").stdout)
