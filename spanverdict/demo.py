@@ -87,7 +87,10 @@ def run_demo(directory: Path, *, browser: bool) -> None:
     click.echo(f"\nReport: {page}\n        {page.with_suffix('.json')}")
     click.echo(f"Ask it: {command} sql --db {store} --named models_by_day")
     click.echo(f'        {command} sql --db {store} "SELECT request_model, count(*) FROM llm_calls GROUP BY ALL"')
-    click.echo(f"Again:  {command} report {report.promotion.name} --db {store} --config {config}")
+    given = f"--db {store} --config {config}"
+    click.echo(f"Again:  {command} report {report.promotion.name} {given}")
+    click.echo(f"Routes: {command} routes {report.promotion.name} --format flagd {given}")
+    click.echo(f"Pages:  {command} serve {given}, then open http://127.0.0.1:4318/")
     if browser:
         webbrowser.open(page.as_uri())
 
