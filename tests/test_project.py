@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("spanverdict", "collector", "analytics", "sql")
 LONGEST = 400
 
-LONGER_FOR_A_REASON: dict[str, str] = {}
+LONGER_FOR_A_REASON: dict[str, str] = {
+    "analytics/report/schema/report.schema.json": "a JSON Schema is published as one file",
+}
 """Path of a longer file → why it is one idea still."""
 
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
