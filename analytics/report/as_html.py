@@ -98,7 +98,7 @@ def render(report: Report, traces: Sequence[TraceView] = ()) -> str:
 def _by_cohort(report: Report, shown: Sequence[_OfCohort]) -> dict[str, list[_OfCohort]]:
     found: dict[str, list[_OfCohort]] = {cohort.cohort: [] for cohort in report.cohorts}
     for each in shown:
-        found[each.cohort].append(each)
+        found.setdefault(each.cohort, []).append(each)
     return found
 
 

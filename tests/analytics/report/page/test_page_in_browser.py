@@ -165,3 +165,17 @@ def test_a_large_page_is_bounded(large_page: str, tmp_path: Path) -> None:
     assert elements < 60_000
     assert width <= 1280
     assert Path(large_page.removeprefix("file://")).stat().st_size < 4_000_000
+
+
+def test_hostile_text_acts_on_nothing(hostile_page: str, tmp_path: Path) -> None:
+    """Whatever cohorts, metrics, models and messages say, nothing runs and the page keeps its width."""
+
+    async def look(tab: Tab) -> None:
+        await tab.size(390, 800, phone=True)
+        await tab.open(hostile_page)
+        await tab.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        assert await tab.run("document.documentElement.scrollWidth") == 390
+        assert await tab.run("document.querySelectorAll('script').length") == 1
+        assert "<script>alert(1)</script>" in await tab.run("document.body.innerText")
+
+    seen(tmp_path, look)
