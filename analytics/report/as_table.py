@@ -132,7 +132,10 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     )
     if report.calibration is not None:
         yield Text(footnote(report.calibration), style="dim")
-    yield from _section("Where to look next", [_item(Text(what), where) for what, where in next_looks(report)])
+    yield from _section(
+        "Where to look next (with the same --db and --config)",
+        [_item(Text(what), where) for what, where in next_looks(report)],
+    )
 
 
 def _about(report: Report) -> str:

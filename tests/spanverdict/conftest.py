@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import socket
@@ -10,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
 
+from analytics.report.schema import text
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
@@ -51,13 +55,24 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@cache
+def report_schema() -> Draft202012Validator:
+    """The published schema of reports in JSON."""
+    return Draft202012Validator(json.loads(text()))
+
+
 @pytest.fixture
 def cli(workdir: Path) -> Callable[..., Result]:  # noqa: ARG001 (run there)
-    """Runs a command in this process; whatever is wrong must end as a sentence and a status, never as an exception."""
+    """Runs a command in this process; whatever is wrong must end as a sentence and a status, never as an exception.
+
+    Whatever report a test makes in JSON has to be valid under the published schema.
+    """
 
     def run(*arguments: object) -> Result:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="spanverdict")
         assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        if arguments[0] == "report" and "json" in arguments and result.stdout:
+            report_schema().validate(json.loads(result.stdout))
         return result
 
     return run

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from analytics.report.schema import text
 from sql.access import server_file
 from sql.store import Store
 
@@ -129,6 +131,7 @@ def test_results_and_progress_go_separate_ways(demo: Demo) -> None:
 def test_the_json_is_the_contract(demo: Demo) -> None:
     """report.json has every key of schema version 1, its words and its shapes."""
     report = demo.report
+    Draft202012Validator(json.loads(text())).validate(report)
     assert set(report) >= REPORT_KEYS
     assert report["schema_version"] == 1
     assert set(report["promotion"]) >= PROMOTION_KEYS

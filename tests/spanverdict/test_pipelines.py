@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -42,14 +41,12 @@ def gate(workdir: Path) -> Gate:
 
 
 def test_the_gate_stops_a_regression(incident: Path, gate: Gate, workdir: Path) -> None:
-    """Status 1, with a comment, a page, the test view and the document of the same report."""
+    """Status 1, with a comment and the test view of the same report."""
     assert incident.exists()
     done = gate("p", "--as-of", "2026-11-20")
     assert (done.returncode, done.stdout) == (1, "")
     assert (workdir / "verdict.md").read_text("utf-8").startswith("**Roll back p")
-    assert (workdir / "verdict.html").read_text("utf-8").lower().startswith("<!doctype html>")
     assert ET.parse(workdir / "verdict.xml").getroot().get("failures") == "1"  # noqa: S314 (our own output)
-    assert json.loads((workdir / "verdict.json").read_text("utf-8"))["overall"] == "REGRESSED"
 
 
 def test_the_gate_lets_equal_models_pass(promoted: Path, fill: Callable[..., None], gate: Gate) -> None:

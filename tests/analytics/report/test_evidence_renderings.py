@@ -84,7 +84,7 @@ def test_a_terminal_shows_what_fits(used: Report, width: int) -> None:
 
 def test_next_looks_are_commands(report: Report) -> None:
     """The trace that proves it, the page, the next verdict; of hostile names and ids no command is made."""
-    rendered = " ".join(render(report, "table", width=200).split("Where to look next")[1].split())
+    rendered = " ".join(render(report, "table", width=200).split("--config)\n")[1].split())
     assert rendered == (
         'The calls of a trace that shows it: spanverdict sql "FROM llm_calls WHERE trace_id = '
         "'4bf92f3577b34da6a3ce929d0e0e4736'\" "
