@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from spanverdict.config import Config
 from spanverdict.schedule_runs import Open, first_seen, open_runs
 from sql.access import Access
+
+_LOG = logging.getLogger("spanverdict.serve")
 
 AGAIN_AFTER = timedelta(minutes=1)
 """The pause before the command is run again where something is left to do."""
@@ -74,8 +77,9 @@ class ScheduledReports:
         for run in (*left.due, *left.held):
             sentence = (
                 f"`spanverdict report --scheduled` ended with status {status} and without the report on {run.promotion}"
-                f" of {run.slot:%Y-%m-%d %H:%M} UTC; the server's log says why. It is tried again every minute."
+                f" of {run.slot:%Y-%m-%d %H:%M} UTC; the server's log may say why. It is tried again every minute."
             )
+            _LOG.warning("%s", sentence)
             announce_failure(
                 self._store, self._config, schedule=run.schedule, promotion=run.promotion, sentence=sentence
             )
