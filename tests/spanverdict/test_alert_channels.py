@@ -11,7 +11,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,21 @@ def test_a_webhook_is_signed_and_follows_its_schema(receiver: Receiver, monkeypa
     assert regression["facts"]["exemplars"]["candidate"] == ["b" * 32]
     assert (decision["before"], decision["after"]) == ("hold", "roll_back")
     assert body["data"]["verdicts"] == {"policy_exception": {"INCONCLUSIVE": 1, "REGRESSED": 1}}
+
+
+def test_the_documented_verification_works() -> None:
+    """The code of docs/alerts.md takes what we send, and nothing that was changed, or sent long ago."""
+    page = Path(__file__).parents[2] / "docs" / "alerts.md"
+    code = page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    documented: dict[str, Any] = {}
+    exec(code, documented)  # noqa: S102 (our own documentation)
+    secret = f"whsec_{base64.b64encode(SECRET).decode()}"
+    key = webhook.read_secret(secret, "S")
+    for age, is_genuine in ((0, True), (400, False)):
+        now = datetime.now(UTC) - timedelta(seconds=age)
+        post = webhook.build(INCIDENT, delivery_id="msg_1", url="https://h.example", now=now, secret=key)
+        assert documented["is_genuine"](post.headers, post.body, secret) is is_genuine
+        assert not documented["is_genuine"](post.headers, post.body + b" ", secret)
 
 
 @pytest.mark.parametrize(
