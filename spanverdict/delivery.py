@@ -158,6 +158,9 @@ async def send(channel: Channel, message: Message, delivery_id: str, now: dateti
         return await _send(channel, message, delivery_id, now)
     except InputError as error:
         return Outcome(str(error))
+    except Exception as error:  # noqa: BLE001 (whatever it is, the other channels are served)
+        # Its text may hold what the channel's variables hold.
+        return Outcome(f"A message for {_named(channel)} could not be written or sent: {type(error).__name__}.")
 
 
 async def _send(channel: Channel, message: Message, delivery_id: str, now: datetime) -> Outcome:

@@ -67,6 +67,11 @@ def http_receiver() -> Iterator[Receiver]:
         ready.set()
         await stopping.wait()
         await runner.cleanup()
+        # Those that hang: nobody waits for their answer.
+        hanging = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
     thread.start()

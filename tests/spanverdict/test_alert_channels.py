@@ -247,6 +247,10 @@ def test_mail_over_tls_logs_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         assert sent(channel) == Outcome()
         monkeypatch.setenv("MAIL_PASSWORD", "wrong")
         refused = sent(channel)
+        # SMTP's login is ASCII. Whatever a transport cannot take does not end the process that serves the others.
+        monkeypatch.setenv("MAIL_PASSWORD", "pässword")
+        unsendable = sent(channel)
+    assert unsendable.error == "A message for the channel 'mail' could not be written or sent: UnicodeEncodeError."
     assert len(mailbox.mails) == 1
     assert refused.is_final
     assert "refused the login" in str(refused.error)
