@@ -38,6 +38,7 @@ EXIT_REGRESSED = 1
 @click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
 @click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
 @click.option("--scheduled", is_flag=True, help="Make the reports of [[schedule]] that are due now, each once.")
+@click.option("--no-wait", is_flag=True, help="With --scheduled: leave a slot whose delay is not over to the next run.")
 @click.option("--schedule", "names", multiple=True, help="With --scheduled: only this schedule; may be repeated.")
 @store_options
 def report_command(
@@ -49,6 +50,7 @@ def report_command(
     *,
     fail_on_undecided: bool,
     scheduled: bool,
+    no_wait: bool,
     names: tuple[str, ...],
 ) -> None:
     """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
@@ -56,13 +58,13 @@ def report_command(
         if promotion_name or form or out or as_of or fail_on_undecided:
             raise click.UsageError(
                 "--scheduled makes what [[schedule]] in the configuration says: it takes no PROMOTION and no other "
-                "option than --schedule."
+                "option than --schedule and --no-wait."
             )
-        raise SystemExit(_report_scheduled(settings, names))
+        raise SystemExit(_report_scheduled(settings, names, wait=not no_wait))
     if promotion_name is None:
         raise click.UsageError("Missing argument 'PROMOTION'; or use --scheduled for the reports that are due.")
-    if names:
-        raise click.UsageError("--schedule belongs to --scheduled.")
+    if names or no_wait:
+        raise click.UsageError(f"{'--schedule' if names else '--no-wait'} belongs to --scheduled.")
     raise SystemExit(_report(settings, promotion_name, form, out, as_of, fail_on_undecided=fail_on_undecided))
 
 
@@ -91,7 +93,7 @@ def _report(
     return exit_status(result, fail_on_undecided=fail_on_undecided)
 
 
-def _report_scheduled(settings: Settings, names: Sequence[str]) -> int:
+def _report_scheduled(settings: Settings, names: Sequence[str], *, wait: bool) -> int:
     """Make what is due, one line for each; the gravest of the reports' exit statuses, 2 where one could not be made."""
     from spanverdict.scheduled_reports import chosen, run_due  # noqa: PLC0415 (as above)
     from spanverdict.scheduled_worker import Made  # noqa: PLC0415
@@ -100,7 +102,7 @@ def _report_scheduled(settings: Settings, names: Sequence[str]) -> int:
     statuses = {0}
     told = False
     with _ending_on_sigterm():
-        for outcome in run_due(settings.db, settings.config, schedules):
+        for outcome in run_due(settings.db, settings.config, schedules, wait=wait):
             which = f"{outcome.run.schedule} {outcome.run.slot.isoformat()}Z {outcome.run.promotion}"
             made = isinstance(outcome.result, Made)
             said = outcome.result.headline if isinstance(outcome.result, Made) else outcome.result.sentence

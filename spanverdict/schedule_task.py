@@ -48,7 +48,7 @@ class ScheduledReports:
         if self._looked_at is not None and (self._next is None or now < self._next):
             return None
         self._looked_at = now
-        return ("report", "--scheduled")
+        return ("report", "--scheduled", "--no-wait")
 
     def ended(self, status: int) -> None:
         """The next time is the first slot since the command began, or soon, where something is left.

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -68,16 +68,17 @@ def chosen(schedules: Sequence[ScheduleConfig], names: Sequence[str]) -> list[Sc
     return [schedule for schedule in schedules if not names or schedule.name in names]
 
 
-def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
+def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig], *, wait: bool = True) -> Iterator[Outcome]:
     """Make the reports that are due, until nothing is.
 
-    While another process makes one, it is waited for, unless what it makes is all there is; and so is a slot that has
-    come, until its delay is over.
+    While another process makes one, it is waited for, unless what it makes is all there is; and so is a slot that had
+    come when this began, until its delay is over.
 
     Args:
         db: the store.
         config: what the configuration says.
         schedules: those of its schedules that are looked at.
+        wait: whether slots are waited for whose delay is not over.
 
     Yields:
         What became of each, when it ended.
@@ -87,10 +88,14 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> It
         StoreError: it could not be read or written.
     """
     with _in_turn(db):
-        yield from _run_due(db, config, schedules)
+        # Of slots that come meanwhile there is no end where they come faster than their delay passes.
+        delay = max((schedule.delay for schedule in schedules), default=timedelta())
+        yield from _run_due(db, config, schedules, utc_now() + delay if wait else None)
 
 
-def _run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> Iterator[Outcome]:
+def _run_due(
+    db: Path, config: Config, schedules: Sequence[ScheduleConfig], wait_until: datetime | None
+) -> Iterator[Outcome]:
     named = {schedule.name: schedule for schedule in schedules}
     others = {schedule.name for schedule in config.schedule} - named.keys()
     while True:
@@ -109,7 +114,7 @@ def _run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig]) -> I
             )
             if result:
                 yield Outcome(claimed, result)
-        elif found.due or found.due_at:
+        elif found.due or (found.due_at and wait_until and found.due_at <= wait_until):
             # While another makes one, or until a slot that has come is due.
             time.sleep(WAIT_SECONDS)
         else:

@@ -25,7 +25,7 @@ from sql.store import Store
 ROOT = Path(__file__).parents[2]
 NOON, MINUTE = datetime(2026, 11, 5, 12), timedelta(minutes=1)
 FREE_PORTS = [f"--{name}=127.0.0.1:0" for name in ("grpc", "http", "sql", "monitoring")]
-COMMAND = ("report", "--scheduled")
+COMMAND = ("report", "--scheduled", "--no-wait")
 BEGAN = datetime(2026, 11, 2)
 DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 

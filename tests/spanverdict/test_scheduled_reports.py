@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import pytest
 from click.testing import Result
 
 from analytics.promotions import Promotion, promotion_row
-from spanverdict import schedule_runs
+from spanverdict import schedule_runs, scheduled_reports, scheduled_worker
+from spanverdict.config import Config
 from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.scheduled_worker import file_name
 from sql.access import open_store
@@ -301,3 +302,22 @@ def test_without_a_store_or_a_schedule(workdir: Path, cli: Callable[..., Result]
 def test_files_have_plain_names(promotion: str, expected: str) -> None:
     """A promotion's name leads to no other folder, and two names never to one file."""
     assert re.fullmatch(expected, file_name(promotion, datetime(2026, 11, 2, 5, 30), "junit"))
+
+
+def test_slots_that_come_faster_than_their_delay_do_not_keep_a_command(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that had come at the beginning is waited for, those that come meanwhile are not; or none at all."""
+    often = ScheduleConfig(name="often", cron="* * * * *", delay_seconds=60)
+    row = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
+    with Store(db) as store:
+        store.write({"promotions": promotion_row(row, BEGAN)})
+        schedule_runs.register(store, [often], BEGAN)
+    moments = (BEGAN + timedelta(days=1, seconds=5 * number) for number in range(60))
+    monkeypatch.setattr(scheduled_reports, "utc_now", lambda: next(moments))
+    monkeypatch.setattr(scheduled_reports, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(scheduled_reports, "_watched", lambda _run, _work: scheduled_worker.Failed("not tried."))
+    made = list(scheduled_reports.run_due(db, Config(schedule=(often,)), [often]))
+    slots = [(outcome.run.slot - BEGAN).total_seconds() / 60 - 24 * 60 for outcome in made]
+    assert slots == [-1, 0]
+    assert list(scheduled_reports.run_due(db, Config(schedule=(often,)), [often], wait=False)) == []
