@@ -19,7 +19,7 @@ from analytics.promotions import (
 )
 from analytics.report.formatting import scope
 from spanverdict.options import Number, Settings, Time, store_options
-from spanverdict.output import FORMATS, write_rows
+from spanverdict.output import FORMATS, printable, write_rows
 from sql import statements
 from sql.access import open_store
 from sql.clock import utc_now
@@ -99,7 +99,7 @@ def promotion_add(
         stored = store.write({"promotions": promotion_row(new, utc_now())})["promotions"]
     if not stored:
         raise click.UsageError(f"There is a promotion {name!r} already; see `spanverdict promotion show {name}`.")
-    click.echo(f"Promotion {name}: {candidate} beside {base} {scope(new)}.", err=True)
+    click.echo(printable(f"Promotion {name}: {candidate} beside {base} {scope(new)}."), err=True)
 
 
 @promotion_command.command("list")
@@ -140,9 +140,8 @@ def promotion_share(settings: Settings, name: str, candidate_share: float, at: d
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         store.write({"promotion_shares": share_row(name, since, candidate_share, now)})
-    click.echo(
-        f"Promotion {name}: from {since.isoformat()}Z on the candidate's share is {candidate_share:g}.", err=True
-    )
+    told = f"Promotion {name}: from {since.isoformat()}Z on the candidate's share is {candidate_share:g}."
+    click.echo(printable(told), err=True)
 
 
 @promotion_command.command("end")
@@ -158,4 +157,4 @@ def promotion_end(settings: Settings, name: str, at: datetime | None) -> None:
             raise click.UsageError(f"{name} began at {found.at.isoformat()}Z; it cannot end before that.")
         if not store.write({"promotion_ends": end_row(name, ended)})["promotion_ends"]:
             raise click.UsageError(f"{name} has ended already, at {found.ended_at}.")
-    click.echo(f"Promotion {name} ended at {ended.isoformat()}Z.", err=True)
+    click.echo(printable(f"Promotion {name} ended at {ended.isoformat()}Z."), err=True)

@@ -139,3 +139,22 @@ def test_only_a_split_has_shares(cli: Cli) -> None:
     result = cli("promotion", "share", "q", "--candidate-share", "0.5")
     assert result.exit_code == 2
     assert "q has the design before_after: only in concurrent has the candidate a share." in result.stderr
+
+
+def test_no_name_steers_the_terminal(db: Path, cli: Callable[..., Result]) -> None:
+    """What is said of a promotion spells out what could act, in remarks, tables and errors."""
+    evil = "p\x1b[2J\u202e"
+    said = [
+        cli(
+            "promotion", "add", evil, "--base", "m0\x07", "--candidate", "m1", "--at", "2026-11-02", "--cohort-by", "c"
+        ),
+        cli("promotion", "share", evil, "--candidate-share", "0.5", "--at", "2026-11-03"),
+        cli("promotion", "list"),
+        cli("promotion", "end", evil, "--at", "2026-11-04"),
+        cli("report", evil),
+        cli("report", "q\x1b"),
+    ]
+    assert db.exists()
+    assert [answer.exit_code for answer in said] == [0, 0, 0, 0, 3, 2]
+    assert not {"\x1b", "\x07", "\u202e"} & set("".join(answer.output for answer in said))
+    assert r"p\x1b[2J\u202e" in said[-1].stderr
