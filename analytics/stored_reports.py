@@ -119,19 +119,25 @@ def _read(row: dict[str, Any]) -> StoredReport:
     return StoredReport(row["report_id"], row["body"], report)
 
 
-def newest_report(store: Access, promotion: str, *, before: datetime | None = None) -> Report | None:
-    """The newest report of a promotion by the moment it speaks of, then by its making; None where there is none.
+def newest_report(store: Access, promotion: str, *, before: datetime) -> StoredReport:
+    """The newest report of a promotion by the moment it speaks of, then by its making.
 
     Args:
         store: where reports are.
         promotion: the promotion's name.
-        before: only reports that speak of a moment before this one (UTC, naive).
+        before: only reports that speak of a moment before this one (UTC, naive). Whoever acts gives the present: a
+            report with a later ``--as-of`` would else be the newest for as long as that.
 
     Raises:
-        StoredReportError: this release cannot read it.
+        StoredReportError: there is none, or this release cannot read it.
     """
     rows = _newest(store, promotion, before)
-    return _read(rows[0]).report if rows else None
+    if not rows:
+        raise StoredReportError(
+            f"There is no report of {promotion!r} that speaks of a moment before {before.isoformat()}Z: make one with "
+            f"`spanverdict report {promotion}`."
+        )
+    return _read(rows[0])
 
 
 def _newest(store: Access, promotion: str, before: datetime | None) -> list[dict[str, Any]]:

@@ -26,17 +26,18 @@ _FAILED = "failed"
 _DONE = "done"
 
 
-def announce(store: Access, config: Config, report: Report, report_id: str) -> int:
+def announce(store: Access, config: Config, report: Report, report_id: str, *, is_run_over: bool = True) -> int:
     """Tell of what changed with a report since the last one that was announced.
 
     The same report is announced once, whoever does it and however often; one that speaks of an earlier moment than what
-    was announced is no news. A run that failed before is over.
+    was announced is no news.
 
     Args:
         store: where alerts are; written to.
         config: which channels there are.
         report: the report.
         report_id: its identity in the store.
+        is_run_over: whether a failure of its promotion's runs is over, so that the next one is news.
 
     Returns:
         How many events were recorded.
@@ -44,7 +45,8 @@ def announce(store: Access, config: Config, report: Report, report_id: str) -> i
     Raises:
         StoreError: the store cannot be written.
     """
-    _run_is_over(store, report.promotion.name)
+    if is_run_over:
+        _run_is_over(store, report.promotion.name)
 
     def make(known: Known) -> Announcement | None:
         return report_announcement(config, report, report_id, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import uuid
 from importlib.resources import files
 
@@ -12,7 +13,7 @@ import click
 from analytics.alerts.message import test_message
 from analytics.alerts.outbox import Delivery, Purpose, Status, dry_runs, due, messages, read_known
 from analytics.errors import InputError
-from analytics.stored_reports import find_report, list_reports
+from analytics.stored_reports import newest_report
 from spanverdict.alert_config import AlertConfig
 from spanverdict.alert_tasks import EXIT_NOT_SENT
 from spanverdict.alerting import announce, report_announcement, reports_stream
@@ -66,12 +67,7 @@ def alerts_deliveries(settings: Settings, form: str, limit: int) -> None:
 def alerts_announce(settings: Settings, promotion_name: str, *, dry_run: bool) -> None:
     """Tell of what the newest report of a promotion changed, one made by hand among them; `deliver` sends it."""
     with open_store(settings.db, write=not dry_run) as store:
-        newest = list_reports(store, promotion=promotion_name, limit=1)["report_id"].to_pylist()
-        if not newest:
-            raise InputError(
-                f"There is no report on {promotion_name!r}; make one with `spanverdict report {promotion_name}`."
-            )
-        found = find_report(store, newest[0])
+        found = newest_report(store, promotion_name, before=utc_now())
         report, identity = found.report, found.report_id
         if not dry_run:
             recorded = announce(store, settings.config, report, identity)
@@ -97,7 +93,7 @@ def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
         if dry_run:
             _preview(store, settings.config)
             return
-        results = asyncio.run(deliver(store, settings.config))
+        results = asyncio.run(_deliver(store, settings.config))
     for result in results:
         if result.error is not None or not quiet:
             click.echo(_told(result), err=True)
@@ -105,6 +101,13 @@ def alerts_deliver(settings: Settings, *, dry_run: bool, quiet: bool) -> None:
         click.echo("Nothing is due.", err=True)
     if any(result.status is not Status.SENT for result in results):
         raise SystemExit(EXIT_NOT_SENT)
+
+
+async def _deliver(store: Access, config: Config) -> list[Result]:
+    """Send what is due; at SIGTERM what is under way arrives and is written down, so that it is not sent again."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    return await deliver(store, config, is_stopping=stopping.is_set)
 
 
 @alerts_command.command("test")

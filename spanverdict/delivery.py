@@ -52,7 +52,12 @@ class Result:
     error: str | None
 
 
-async def deliver(store: Access, config: Config, now: Callable[[], datetime] = utc_now) -> list[Result]:
+async def deliver(
+    store: Access,
+    config: Config,
+    now: Callable[[], datetime] = utc_now,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> list[Result]:
     """Send everything that is due.
 
     Channels are served side by side, the messages of one channel one after another.
@@ -61,6 +66,7 @@ async def deliver(store: Access, config: Config, now: Callable[[], datetime] = u
         store: where deliveries are; written to.
         config: which channels there are.
         now: tells the time (UTC, naive).
+        is_stopping: whether to begin no further message.
 
     Raises:
         StoreError: the store cannot be written.
@@ -72,15 +78,23 @@ async def deliver(store: Access, config: Config, now: Callable[[], datetime] = u
 
     queues = [list(group) for _, group in groupby(sorted(waiting, key=channel), channel)]
     # The store is reached from this thread alone; only the network is waited for side by side.
-    results = await asyncio.gather(*(_serve(store, config, queue, now) for queue in queues))
+    results = await asyncio.gather(*(_serve(store, config, queue, now, is_stopping) for queue in queues))
     return [result for served in results for result in served]
 
 
-async def _serve(store: Access, config: Config, queue: Sequence[Delivery], now: Callable[[], datetime]) -> list[Result]:
+async def _serve(
+    store: Access,
+    config: Config,
+    queue: Sequence[Delivery],
+    now: Callable[[], datetime],
+    is_stopping: Callable[[], bool],
+) -> list[Result]:
     """Send the messages of one channel; after one that has to wait, the others wait too."""
     results: list[Result] = []
     waits: Outcome | None = None
     for waiting in queue:
+        if is_stopping():
+            break
         claimed = claim(store, waiting.delivery_id, now())
         if claimed is None:
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from analytics.errors import InputError
-from analytics.promotions import find_promotion
+from analytics.promotions import Promotion, find_promotion
 from analytics.report.model import Report
 from analytics.routes.apply import PresentFile, read_file, replace_file
 from analytics.routes.formats import FORMATS, format_of, read, render
@@ -70,16 +70,16 @@ def routes_command(
     present = read_file(path) if path else None
     text = present.text if present else None
     shown = str(path)
-    found = format_of(text, shown) if text and text.strip() else None
+    found = format_of(text, shown, form) if text and text.strip() else None
     form = form or found or ("json" if apply_to is None else None)
     if form is None:
-        raise click.UsageError(f"{apply_to} is not there yet: say with --format what to write.")
+        raise click.UsageError(f"{apply_to} is not there yet, or empty: say with --format what to write.")
     if apply_to is not None and found not in (None, form):
         raise click.UsageError(f"{apply_to} is in the format {found}, not {form}.")
     with open_store(settings.db) as store:
-        find_promotion(store, promotion_name)
+        promotion = find_promotion(store, promotion_name)
         report = _report(store, promotion_name, identity)
-    _check_age(report, max_age, config.max_age_hours)
+    _check_age(report, promotion, max_age, config.max_age_hours)
     options = PlanOptions(
         "cost" if (policy or config.policy) == "cost" else "safe", config.steps, config.mirror_rate, config.fallback
     )
@@ -96,19 +96,14 @@ def routes_command(
 
 def _report(store: Access, promotion: str, identity: str | None) -> Report:
     if identity is None:
-        found = newest_report(store, promotion)
-        if found is None:
-            raise InputError(
-                f"There is no report of {promotion!r} yet: make one with `spanverdict report {promotion}`."
-            )
-        return found
+        return newest_report(store, promotion, before=utc_now()).report
     report = find_report(store, identity).report
     if report.promotion.name != promotion:
         raise InputError(f"The report {identity!r} is one of {report.promotion.name!r}, not of {promotion!r}.")
     return report
 
 
-def _check_age(report: Report, max_age: float | None, warn_hours: float) -> None:
+def _check_age(report: Report, promotion: Promotion, max_age: float | None, warn_hours: float) -> None:
     age = utc_now() - report.as_of
     told = f"The report speaks of {report.as_of.isoformat()}Z, {age / timedelta(hours=1):.0f} hours ago"
     make = f"make a new one with `spanverdict report {report.promotion.name}`"
@@ -116,6 +111,13 @@ def _check_age(report: Report, max_age: float | None, warn_hours: float) -> None
         raise InputError(f"{told}, more than --max-age {max_age:g}: {make}.")
     if age > timedelta(hours=warn_hours):
         click.echo(f"Warning: {told}; {make}.", err=True)
+    ended = promotion.ended_at
+    if ended is not None and report.as_of < ended <= utc_now():
+        click.echo(
+            f"Warning: The comparison ended at {ended.isoformat()}Z, after {report.as_of.isoformat()}Z, of which the "
+            f"report speaks; {make}.",
+            err=True,
+        )
 
 
 def _tell(plan: RoutePlan, result: Rendered) -> None:

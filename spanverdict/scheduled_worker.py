@@ -120,7 +120,12 @@ def _make(work: Work) -> Made:
     with open_store(work.db, write=True) as store:
         report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now())
         identity = store_report(store, report)
-        _write_files(store, work, report)
+        try:
+            _write_files(store, work, report)
+        except Exception:
+            # What the report found is told all the same.
+            announce(store, work.config, report, identity, is_run_over=False)
+            raise
         announce(store, work.config, report, identity)
     status = exit_status(report, fail_on_undecided=work.schedule.fail_on_undecided)
     return Made(identity, report.overall.value, headline(report), status)

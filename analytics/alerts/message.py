@@ -186,8 +186,8 @@ def failed_run_message(schedule: str, promotion: str | None, event: Event, now: 
     return Message(
         kind=Kind.FAILED_RUN,
         timestamp=now,
-        headline=f"The scheduled report {whose} by {name(schedule)} failed: no verdict was made.",
-        what_to_do="Mend what the sentence names; until then nothing is watched. `spanverdict doctor` may say more.",
+        headline=f"The scheduled report {whose} by {name(schedule)} failed.",
+        what_to_do="Mend what the sentence names. `spanverdict doctor` may say more.",
         promotion=None if promotion is None else {"name": promotion, "base": None, "candidate": None},
         schedule=schedule,
         events=(event,),

@@ -83,13 +83,18 @@ def _shapes_of(form: str) -> Iterator[None]:
         ) from error
 
 
-def format_of(text: str, where: str) -> str:
+def format_of(text: str, where: str, said: str | None = None) -> str:
     """The format that a configuration is in, by its content.
+
+    Args:
+        text: the configuration.
+        where: what it is called.
+        said: the format of one whose content does not tell, such as one without any models yet.
 
     Raises:
         InputError: it is in none of them.
     """
-    found = next((form for form, known in _by_content(text, where) if known), None)
+    found = next((form for form, known in _by_content(text, where) if known), said)
     if found is None:
         raise InputError(f"{where} is not a configuration that is known; name what it is with --format.")
     return found

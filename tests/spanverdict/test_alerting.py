@@ -219,6 +219,16 @@ def test_messages_wait_behind_one_that_waits(store: Store, receiver: Receiver) -
     assert len(receiver.received) == 1
 
 
+def test_a_stop_lets_what_is_under_way_arrive(store: Store, receiver: Receiver) -> None:
+    """It is sent and written down, once; what was not begun waits for the next, as if nobody had tried."""
+    channels = config(hook(url=receiver.url))
+    told(store, channels, build(REGRESSED, as_of=day(10)), "r1")
+    told(store, channels, build(CALM, as_of=day(11)), "r2")
+    sent = asyncio.run(deliver(store, channels, is_stopping=lambda: bool(receiver.received)))
+    assert [result.status for result in sent] == [Status.SENT]
+    assert [(row["status"], row["attempts"]) for row in deliveries(store)] == [("sent", 1), ("pending", 0)]
+
+
 def test_two_that_deliver_at_once_send_one(store: Store, receiver: Receiver) -> None:
     """Four deliverers, twelve messages: each arrives once."""
     channels = config(*(hook(f"c{number}", receiver.url) for number in range(12)))

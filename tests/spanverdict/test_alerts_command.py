@@ -53,6 +53,8 @@ def rows(result: Result) -> list[dict[str, Any]]:
 def test_an_incident_reaches_the_channel_once(configured: Path, cli: Cli, receiver: Receiver) -> None:  # noqa: ARG001
     """Report, announce, deliver: one message, which says what regressed; again, and nothing is sent."""
     assert cli("alerts", "announce", "p").exit_code == 2
+    assert cli("report", "p", "--as-of", "2126-11-08").exit_code == 1
+    assert "no report of 'p'" in cli("alerts", "announce", "p").stderr
     assert cli("report", "p", "--as-of", "2026-11-08T00:00Z").exit_code == 1
 
     preview = cli("alerts", "announce", "p", "--dry-run")

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from analytics.promotions import Promotion, promotion_row
+from analytics.promotions import Promotion, end_row, promotion_row
 from analytics.report.model import CohortResult, Decision, Report, Verdict
 from analytics.stored_reports import report_id, store_report
 from spanverdict.cli import main
@@ -173,6 +173,34 @@ def test_reports_by_id_and_age(run: Run, stored: Report) -> None:
     assert run("--max-age", "24").exit_code == 0
 
 
+@pytest.mark.usefixtures("stored")
+def test_a_report_on_the_future_moves_nothing(run: Run, stored: Report, tmp_path: Path) -> None:
+    """The newest report is the newest of those whose moment has come, however late others speak of."""
+    with open_store(tmp_path / "s.duckdb", write=True) as store:
+        store_report(store, replace(stored, as_of=stored.as_of + timedelta(days=400)))
+    assert json.loads(run().stdout)["report_id"] == report_id(stored)
+
+
+def test_a_report_from_before_the_end_is_told(run: Run, stored: Report, tmp_path: Path) -> None:
+    """Traffic between the report and the promotion's end was not looked at."""
+    assert "The comparison ended" not in run().stderr
+    with open_store(tmp_path / "s.duckdb", write=True) as store:
+        store.write({"promotion_ends": end_row("refunds-v2", stored.as_of + timedelta(seconds=1))})
+    assert "Warning: The comparison ended at" in run().stderr
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_file_may_not_tell_its_format(run: Run, tmp_path: Path) -> None:
+    """A configuration without models yet is what its owner says it is, and its content stays."""
+    path = tmp_path / "proxy.yaml"
+    path.write_text("general_settings:\n  master_key: os.environ/KEY\n")
+    fails(run("--apply-to", str(path)), "--format")
+    assert run("--apply-to", str(path), "--format", "litellm").exit_code == 0
+    text = path.read_text()
+    assert text.startswith("general_settings:\n  master_key: os.environ/KEY\n")
+    assert "model_list:" in text
+
+
 def fails(result: Result, *words: str) -> None:
     """A sentence, the status of a usage error, and nothing else."""
     assert (result.exit_code, result.stdout) == (2, "")
@@ -198,6 +226,8 @@ def test_errors_leave_the_file_alone(run: Run, tmp_path: Path) -> None:
         path.write_text(content)
         fails(run("--apply-to", str(path)), *words)
         assert path.read_text() == content
+    path.write_text("")
+    fails(run("--apply-to", str(path)), "or empty: say with --format")
     path.write_text("model_list: []")
     fails(run("--apply-to", str(path), "--format", "flagd"), "litellm, not flagd")
     fails(run("--apply-to", str(path), "--out", "y"), "leave --current and --out out")

@@ -170,6 +170,9 @@ def test_a_report_that_takes_too_long_or_cannot_be_written_has_failed(
     assert made.exit_code == 2
     assert f"failed: {sentence}" in made.stderr
     assert [run["error"].startswith(sentence) for run in runs(db)] == [True]
+    # Where only the files failed, what the report found is told beside the failure.
+    found = {change for change, _, _ in told(db)} - {"failed_run"}
+    assert bool(found) == ("directory" in keys)
 
 
 def test_a_report_whose_process_is_killed_has_failed(

@@ -70,6 +70,6 @@ def test_a_failed_run_has_no_report(report_of: Build) -> None:
     events, _ = changes(report_of({"eu": {"cost": "REGRESSED"}}), Known())
     message = failed_run_message("nightly", None, events[0], NOW)
     said = lines(message)
-    assert said.headline == "The scheduled report of its promotions by nightly failed: no verdict was made."
+    assert said.headline == "The scheduled report of its promotions by nightly failed."
     assert said.origin == ""
     assert message.report is None
