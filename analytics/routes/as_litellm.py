@@ -45,7 +45,7 @@ def read(text: str, plan_name: str, settings: GatewaySettings) -> Present:
         InputError: it is not a LiteLLM configuration.
     """
     config = plain(_config(text))
-    weights: dict[str | None, dict[str, int]] = {}
+    weights: dict[str | None, dict[str, float]] = {}
     stepped_by = None
     for entry in config.get("model_list") or []:
         identity = _identity(entry)
@@ -55,7 +55,7 @@ def read(text: str, plan_name: str, settings: GatewaySettings) -> Present:
         stepped_by = entry["model_info"].get("spanverdict_stepped_by", stepped_by)
         for cohort in _cohorts(entry, settings):
             of = weights.setdefault(cohort, {"base": 0, "candidate": 0})
-            of[arm] = of.get(arm, 0) + int(entry["litellm_params"].get("weight", 0))
+            of[arm] = of.get(arm, 0) + float(entry["litellm_params"].get("weight", 0))
     shares = {cohort: _share(of) for cohort, of in weights.items()}
     default = shares.pop(None, None)
     named = {cohort: share for cohort, share in shares.items() if cohort is not None}
@@ -88,6 +88,12 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
             f"model_list has {len(foreign)} other deployments of {settings.model_name!r}: give them tags, or remove "
             "them; without tags they are never chosen, with the tag default they share the default route."
         )
+    untagged = _untagged_groups(config, own_groups)
+    if untagged:
+        notes.append(
+            f"Tag filtering holds for the whole proxy, and no deployment of {', '.join(map(repr, untagged))} has a tag: "
+            "requests that carry one are refused there; give those deployments the tag default."
+        )
     if found_at(config, ("router_settings", "enable_tag_filtering"), _WHERE) is not True:
         put(config, ("router_settings", "enable_tag_filtering"), True, _WHERE)  # noqa: FBT003 (the value of a key)
     strategy = found_at(config, ("router_settings", "routing_strategy"), _WHERE)
@@ -105,6 +111,16 @@ def _config(text: str) -> CommentedMap:
     if any(not isinstance(entry, dict) for entry in config.get("model_list") or []):
         raise InputError(f"{_WHERE}: model_list has an entry that is not a mapping.")
     return config
+
+
+def _untagged_groups(config: CommentedMap, own_groups: set[str]) -> list[str]:
+    """The model groups of others in which no deployment has a tag."""
+    tagged: dict[str, bool] = {}
+    for entry in config.get("model_list") or []:
+        group = str(entry.get("model_name"))
+        has_tag = bool((entry.get("litellm_params") or {}).get("tags"))
+        tagged[group] = tagged.get(group, False) or has_tag
+    return sorted(group for group, has_tag in tagged.items() if not has_tag and group not in own_groups)
 
 
 def _prefix(promotion: str) -> str:
@@ -125,8 +141,8 @@ def _cohorts(entry: dict[str, Any], settings: GatewaySettings) -> Iterator[str |
             yield str(tag).removeprefix(prefix)
 
 
-def _share(weights: dict[str, int]) -> float:
-    return parts(weights["candidate"] / max(sum(weights.values()), 1)) / PARTS
+def _share(weights: dict[str, float]) -> float:
+    return parts(weights["candidate"] / (sum(weights.values()) or 1.0)) / PARTS
 
 
 def _deployments(plan: RoutePlan, settings: GatewaySettings) -> Iterator[dict[str, Any]]:

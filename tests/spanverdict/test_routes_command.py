@@ -119,6 +119,7 @@ def test_a_file_is_changed_once(run: Run, tmp_path: Path) -> None:
     first = run("--apply-to", str(path))
     assert first.exit_code == 0, first.stderr
     assert (first.stdout, "+- model_name: refunds" in first.stderr) == ("", True)
+    assert "no deployment of 'other' has a tag" in first.stderr
     text = path.read_text()
     assert [line for line in PRESENT.splitlines() if line not in text.splitlines()] == []
     before = path.stat()
@@ -153,7 +154,7 @@ def test_a_present_file_of_another_format_says_the_shares(run: Run, tmp_path: Pa
     path.write_text(PRESENT)
     run("--apply-to", str(path))
     path.write_text(
-        path.read_text().replace("weight: 5000", "weight: 2500", 1).replace("weight: 5000", "weight: 7500", 1)
+        path.read_text().replace("weight: 5000", "weight: 0.2", 1).replace("weight: 5000", "weight: 0.6", 1)
     )
     plan = json.loads(run("--current", str(path), "--format", "json").stdout)
     assert plan["routes"][1]["models"][0] == {"model": TUNED, "share": 0.25}
