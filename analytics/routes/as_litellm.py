@@ -91,8 +91,8 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
     untagged = _untagged_groups(config, own_groups)
     if untagged:
         notes.append(
-            f"Tag filtering holds for the whole proxy, and no deployment of {', '.join(map(repr, untagged))} has a tag: "
-            "requests that carry one are refused there; give those deployments the tag default."
+            f"Tag filtering holds for the whole proxy: {', '.join(map(repr, untagged))} will refuse requests with tags; "
+            "give the deployments there the tag default."
         )
     if found_at(config, ("router_settings", "enable_tag_filtering"), _WHERE) is not True:
         put(config, ("router_settings", "enable_tag_filtering"), True, _WHERE)  # noqa: FBT003 (the value of a key)
