@@ -90,9 +90,10 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
         )
     untagged = _untagged_groups(config, own_groups)
     if untagged:
+        named = ", ".join(map(repr, untagged))
         notes.append(
-            f"Tag filtering holds for the whole proxy: {', '.join(map(repr, untagged))} will refuse requests with tags; "
-            "give the deployments there the tag default."
+            f"Tag filtering holds for the whole proxy: requests with tags are refused by {named}; give the deployments "
+            "there the tag default."
         )
     if found_at(config, ("router_settings", "enable_tag_filtering"), _WHERE) is not True:
         put(config, ("router_settings", "enable_tag_filtering"), True, _WHERE)  # noqa: FBT003 (the value of a key)

@@ -119,7 +119,7 @@ def test_a_file_is_changed_once(run: Run, tmp_path: Path) -> None:
     first = run("--apply-to", str(path))
     assert first.exit_code == 0, first.stderr
     assert (first.stdout, "+- model_name: refunds" in first.stderr) == ("", True)
-    assert "'other' will refuse requests with tags" in first.stderr
+    assert "requests with tags are refused by 'other'" in first.stderr
     text = path.read_text()
     assert [line for line in PRESENT.splitlines() if line not in text.splitlines()] == []
     before = path.stat()
