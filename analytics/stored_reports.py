@@ -133,9 +133,9 @@ def newest_report(store: Access, promotion: str, *, before: datetime) -> StoredR
     """
     rows = _newest(store, promotion, before)
     if not rows:
+        later = " but of later moments" if _newest(store, promotion, None) else ""
         raise StoredReportError(
-            f"There is no report of {promotion!r} that speaks of a moment before {before.isoformat()}Z: make one with "
-            f"`spanverdict report {promotion}`."
+            f"There is no report of {promotion!r} yet{later}: make one with `spanverdict report {promotion}`."
         )
     return _read(rows[0])
 

@@ -54,7 +54,7 @@ def test_an_incident_reaches_the_channel_once(configured: Path, cli: Cli, receiv
     """Report, announce, deliver: one message, which says what regressed; again, and nothing is sent."""
     assert cli("alerts", "announce", "p").exit_code == 2
     assert cli("report", "p", "--as-of", "2126-11-08").exit_code == 1
-    assert "no report of 'p'" in cli("alerts", "announce", "p").stderr
+    assert "no report of 'p' yet but of later moments: make one" in cli("alerts", "announce", "p").stderr
     assert cli("report", "p", "--as-of", "2026-11-08T00:00Z").exit_code == 1
 
     preview = cli("alerts", "announce", "p", "--dry-run")
