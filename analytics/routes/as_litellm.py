@@ -85,7 +85,7 @@ def render(plan: RoutePlan, settings: GatewaySettings, present: str | None) -> R
     notes = [note for note in (fallback_note(plan),) if note]
     if foreign:
         notes.append(
-            f"model_list has {len(foreign)} other deployments of {settings.model_name!r}: give them tags, or remove "
+            f"model_list has other deployments of {settings.model_name!r}, {len(foreign)}: give them tags, or remove "
             "them; without tags they are never chosen, with the tag default they share the default route."
         )
     untagged = _untagged_groups(config, own_groups)
