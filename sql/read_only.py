@@ -62,3 +62,12 @@ def _without_leading_comments(query: str) -> str:
 def first_line(error: Exception) -> str:
     """DuckDB's message as one line, without its hints and stack."""
     return str(error).strip().split("\n\n", maxsplit=1)[0].replace("\n", " ")
+
+
+def unanswered(error: duckdb.Error) -> QueryError:
+    """Why a query has no answer, as a sentence; where memory did not suffice, with the mend."""
+    said = first_line(error)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        mend = "raise server.memory_limit of `spanverdict serve` and ask while it runs"
+        return QueryError(f"There was not enough memory to answer: {mend}. ({said})")
+    return QueryError(said)

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from sql import statements
 from sql.clock import utc_now
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
-from sql.read_only import check_read_only, first_line
+from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.read_only import check_read_only, first_line, unanswered
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
@@ -250,7 +250,7 @@ class Store:
             try:
                 return batches.read_all()
             except duckdb.Error as error:
-                raise QueryError(first_line(error)) from error
+                raise unanswered(error) from error
 
     @contextlib.contextmanager
     def reader(
@@ -273,7 +273,7 @@ class Store:
             try:
                 batches = cursor.sql(query, params=dict(parameters or {})).to_arrow_reader(BATCH_ROWS)
             except duckdb.Error as error:
-                raise QueryError(first_line(error)) from error
+                raise unanswered(error) from error
             yield batches
 
     def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
@@ -292,7 +292,7 @@ class Store:
             with self._read_cursor(query, given=rows) as cursor:
                 return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
         except duckdb.Error as error:
-            raise QueryError(first_line(error)) from error
+            raise unanswered(error) from error
 
     def schema(self, query: str) -> pa.Schema:
         """The columns that a query would return, without running it.
@@ -305,7 +305,7 @@ class Store:
                 relation = cursor.sql(query)
                 return relation.limit(0).to_arrow_table().schema
             except duckdb.Error as error:
-                raise QueryError(first_line(error)) from error
+                raise unanswered(error) from error
 
     @contextlib.contextmanager
     def _read_cursor(
@@ -338,7 +338,7 @@ class Store:
                     cursor.register("incoming", given)
                 cursor.execute("BEGIN TRANSACTION READ ONLY")
             except duckdb.Error as error:
-                raise QueryError(first_line(error)) from error
+                raise unanswered(error) from error
             self._reading.add(cursor)
             threading.Thread(target=watch, name="query-watch", daemon=True).start()
             yield cursor

@@ -49,7 +49,7 @@ def _suite(root: ET.Element, report: Report, cohort: CohortResult) -> None:
     for key, value in (
         ("decision", cohort.decision.value),
         ("reason", sentence(cohort.reason)),
-        ("fingerprint", name(report.fingerprint)),
+        ("fingerprint", sentence(report.fingerprint)),
     ):
         ET.SubElement(properties, "property", name=key, value=value)
     for result in cohort.metrics:

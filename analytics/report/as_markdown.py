@@ -22,7 +22,7 @@ from analytics.report.findings import (
 from analytics.report.headline import headline
 from analytics.report.markdown_text import LIST_LIMIT, code, code_in_html, escape, folded, limited, table
 from analytics.report.model import Check, CheckStatus, CohortResult, Decision, MetricResult, Report, Verdict
-from analytics.report.text import name, sentence
+from analytics.report.text import SENTENCE_LIMIT, name, sentence
 from analytics.report.usage_rows import CohortRows, attempt_rows, usage_rows
 
 COMMENT_LIMIT = 65_536
@@ -109,7 +109,7 @@ def _footer(report: Report) -> str:
     calibrated = "" if report.calibration is None else f"{escape(footnote(report.calibration))} "
     return (
         f"<sub>Intervals hold at every look; family-wise error {report.alpha:g} in each direction. {calibrated}"
-        f"Fingerprint {code(report.fingerprint)}</sub>"
+        f"Fingerprint {code(report.fingerprint, SENTENCE_LIMIT)}</sub>"
     )
 
 

@@ -42,7 +42,7 @@ def glance(report: Report) -> tuple[Fact, ...]:
     facts.append(
         Fact(
             "How sure",
-            f"wrong at most {100 * report.alpha:g}\u00a0% of the time",
+            f"a false alarm at most {100 * report.alpha:g}\u00a0% of the time",
             f"over all {compared} together, however often it is read",
         )
     )

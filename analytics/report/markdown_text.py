@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-from analytics.report.text import name
+from analytics.report.text import NAME_LIMIT, name, visible
 
 LIST_LIMIT = 6_000
 """Bytes of a list in a comment: what is longer is not read there."""
@@ -26,9 +26,9 @@ def escape(text: str) -> str:
     return _REFERENCES.sub("\\g<0>\u200b", escaped.replace("://", ":\\//"))
 
 
-def code(text: str) -> str:
-    """Write a name as a code span, which also holds in a table cell."""
-    shown = name(text).replace("|", "\\|")
+def code(text: str, limit: int = NAME_LIMIT) -> str:
+    """Write a name as a code span of at most so many characters, which also holds in a table cell."""
+    shown = visible(text, limit).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(shown)), default=0))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{pad}{shown}{pad}{fence}"

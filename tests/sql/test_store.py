@@ -195,6 +195,13 @@ def test_a_query_past_its_time_is_stopped(tmp_path: Path) -> None:
         assert store.read("SELECT 1 AS one")["one"].to_pylist() == [1]
 
 
+def test_a_lack_of_memory_is_said_with_its_mend(tmp_path: Path) -> None:
+    """Who asks too much learns which setting allows more."""
+    said = r"not enough memory to answer: raise server\.memory_limit"
+    with Store(tmp_path / "s.duckdb", memory_limit="64MB") as store, pytest.raises(QueryError, match=said):
+        store.read("SELECT len(list(repeat(i::VARCHAR, 100))) FROM range(1_000_000) AS t(i)")
+
+
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     """The store holds what users said: nobody else may read it."""
     with Store(tmp_path / "s.duckdb"):

@@ -34,7 +34,7 @@ def test_answers_in_the_order_of_the_questions(report: Report) -> None:
         section="findings",
     )
     assert (told["For whom"].answer, told["For whom"].more) == ("policy_exception", "47 % of the traces")
-    assert told["How sure"].answer == "wrong at most 5\u00a0% of the time"
+    assert told["How sure"].answer == "a false alarm at most 5\u00a0% of the time"
     assert told["Not decided"].answer == "3 of 10 comparisons"
     assert told["Traces to look at"].answer == "2 traces"
 

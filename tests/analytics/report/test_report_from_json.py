@@ -23,7 +23,9 @@ NEWER: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_report_read_back_renders_the_same(report: Report, form: str) -> None:
-    """Every rendering of the stored document is that of the report, to the byte."""
+    """Every rendering of the stored document is that of the report, to the byte, however a check orders its metrics."""
+    failed, *others = report.checks
+    report = replace(report, checks=(replace(failed, metrics=("output_tokens", "cost_per_trace")), *others))
     again = from_dict(json.loads(as_json.render(report)), report.generated_at)
     assert again.generated_at == report.generated_at
     assert render(again, form, width=120) == render(report, form, width=120)
