@@ -265,10 +265,9 @@ def _reason(
     if found.failure in _NOT_JUDGED:
         return f"{label}: {_NOT_JUDGED[found.failure]}{_hint(metric, found.failure)}."
     unit, before, after = metric.unit, base.value or 0.0, candidate.value or 0.0
-    verb = "rose" if after > before else "fell" if after < before else "stayed"
-    moved = f"from {formatting.value(before, unit)} to {formatting.value(after, unit)}"
-    if after == before:
-        moved = f"at {formatting.value(after, unit)}"
+    then, now = formatting.value(before, unit), formatting.value(after, unit)
+    # What reads alike did not move for a reader.
+    moved = f"stayed at {now}" if then == now else f"{'rose' if after > before else 'fell'} from {then} to {now}"
     interval = found.alone if verdict is Verdict.NO_REGRESSION else found.interval
     bounded = all(isfinite(end) for end in interval)
     ends = f" ({formatting.interval(interval, unit)})" if bounded else ""
@@ -278,7 +277,7 @@ def _reason(
     test_note = _test_note(metric, verdict, found)
     consequence = _consequence(metric, verdict, found, interval, margin)
     caveat = found.caveat if verdict in (Verdict.REGRESSED, Verdict.IMPROVED) else ""
-    return f"{label} {verb} {moved}{ends}{test_note}{consequence}{caveat}."
+    return f"{label} {moved}{ends}{test_note}{consequence}{caveat}."
 
 
 def _hint(metric: Metric, failure: Failure) -> str:

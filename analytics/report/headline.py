@@ -68,10 +68,10 @@ def change(finding: Finding) -> str:
     result = finding.result
     unit = result.unit
     before, after = (formatting.value(side.value, unit) for side in (result.base, result.candidate))
-    said = (
-        f"{name(formatting.metric_label(result.metric))} on {name(finding.cohort)} "
-        f"{_verb(result)} from {before} to {after}"
-    )
+    moved = f"{_verb(result)} from {before} to {after}"
+    if before == after and result.base.value is not None:
+        moved = f"stayed at {after}"
+    said = f"{name(formatting.metric_label(result.metric))} on {name(finding.cohort)} {moved}"
     if result.composition is not None:
         said += f", {formatting.difference(result.effect, unit)} among like traces"
     if result.interval is not None:
@@ -88,8 +88,6 @@ def _verb(result: MetricResult) -> str:
     # An effect adjusted for days or users may oppose the raw values; then no direction is read off them.
     if result.effect is not None and raw * result.effect < 0:
         return "went"
-    if raw == 0:
-        return "stayed"
     return "rose" if raw > 0 else "fell"
 
 

@@ -95,6 +95,12 @@ def test_reads_no_direction_off_values_that_the_adjusted_effect_opposes(build: A
     assert "on eu went from 10.0 % to 8.0 %" in headline(build.report(build.cohort("eu", Decision.HOLD, turned)))
 
 
+def test_what_reads_alike_stayed(build: Any) -> None:
+    """Values that differ only beyond what is shown did not rise or fall for a reader."""
+    alike = build.metric("error_rate", Verdict.REGRESSED, candidate=ArmValue(100, 0.1000001))
+    assert "on eu stayed at 10.0 % (" in headline(build.report(build.cohort("eu", Decision.HOLD, alike)))
+
+
 def test_says_the_effect_where_it_is_not_the_difference_of_the_values(build: Any) -> None:
     """Within strata the effect differs from what the raw values say: both are told."""
     parts = Composition(raw=0.006, within=0.037, mix=-0.031, reversed=False)
