@@ -12,6 +12,7 @@ import polars as pl
 
 from analytics.job_options import json_pointer
 from analytics.promotions import BEFORE_AFTER
+from analytics.trace_slices import read_by_traces
 from analytics.validity.mix_shift import MOST_TRACES, MOST_VALUES, PASSED_OVER
 from sql import statements
 
@@ -73,7 +74,7 @@ def read_conditions(
             for leaf in leaves
         ],
     }
-    return pl.DataFrame(pl.from_arrow(store.read(statements.read("report_conditions"), given)))
+    return read_by_traces(store, statements.read("report_conditions"), given)
 
 
 def read_requests(
@@ -94,7 +95,17 @@ def read_requests(
         "names": list(attributes.request),
         "passed_over": PASSED_OVER,
     }
-    return pl.DataFrame(pl.from_arrow(store.read(statements.read("report_requests"), given)))
+    said = read_by_traces(store, statements.read("report_requests"), given)
+    # A name may have few values in each part of the traces, and many in all.
+    counted = said.filter(pl.col("value").is_not_null()).group_by("name").agg(values=pl.col("value").n_unique())
+    many = pl.concat(
+        [
+            said.filter(pl.col("trace_id").is_null())["name"],
+            counted.filter(pl.col("values") > MOST_VALUES)["name"],
+        ]
+    )
+    passed_over = pl.col("is_long").fill_null(value=False) | pl.col("name").is_in(many.implode()).fill_null(value=False)
+    return said.filter(pl.col("trace_id").is_not_null() & ~passed_over).drop("is_long")
 
 
 def with_conditions(traces: pl.DataFrame, conditions: pl.DataFrame) -> pl.DataFrame:

@@ -46,6 +46,7 @@ from analytics.shared_versions import compare_shared
 from analytics.stats.horizon import Horizon
 from analytics.steps import StepSource
 from analytics.targets import match_targets
+from analytics.trace_slices import read_by_traces
 from analytics.traces import trace_frame
 from analytics.unmatched import unmatched_checks
 from analytics.validity import Validity, examine
@@ -269,7 +270,7 @@ def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of:
         # Runs are few beside production's traces.
         question = f"SELECT * FROM ({question}) WHERE trace_id IN (SELECT unnest($runs::VARCHAR[]))"
         parameters["runs"] = said["trace_id"].unique().to_list()
-    spans = _frame(store, question, parameters)
+    spans = read_by_traces(store, question, parameters)
     runs = None if said is None else separate_runs(spans, evaluations, feedback, said)
     if runs is not None:
         spans, evaluations, feedback = runs.spans, runs.evaluations, runs.feedback

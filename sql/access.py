@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import flight
 
-from sql.errors import QueryError, StoreError, StoreUnavailableError
+from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
 from sql.flight_calls import EXPORT, FLUSH, statement_ticket
 from sql.journal import pending
 
@@ -203,7 +203,8 @@ class RemoteStore:
                 f"The server at {self._address} took longer than {TIMEOUT_SECONDS} s to answer."
             ) from error
         except (flight.FlightError, pa.ArrowException) as error:
-            raise failure(_plain(str(error))) from error
+            said = _plain(str(error))
+            raise (QueryMemoryError if said.startswith(MEMORY_SENTENCE) else failure)(said) from error
 
 
 def _interruptible(ask: Callable[[], pa.Table]) -> pa.Table:

@@ -19,3 +19,11 @@ class StoreFailedError(StoreError):
 
 class QueryError(StoreError):
     """A query was refused or failed; the message says why."""
+
+
+MEMORY_SENTENCE = "There was not enough memory to answer"
+"""How the message of a :class:`QueryMemoryError` begins: across the wire only the message is told."""
+
+
+class QueryMemoryError(QueryError):
+    """The database's memory did not suffice for a query."""

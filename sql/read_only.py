@@ -10,7 +10,7 @@ import re
 
 import duckdb
 
-from sql.errors import QueryError
+from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
 
 _EFFECTS = re.compile(
     r"\b(checkpoint|force_checkpoint|truncate_duckdb_logs|enable_logging|disable_logging|enable_profiling"
@@ -69,5 +69,5 @@ def unanswered(error: duckdb.Error) -> QueryError:
     said = first_line(error)
     if isinstance(error, duckdb.OutOfMemoryException):
         mend = "raise server.memory_limit of `spanverdict serve` and ask while it runs"
-        return QueryError(f"There was not enough memory to answer: {mend}. ({said})")
+        return QueryMemoryError(f"{MEMORY_SENTENCE}: {mend}. ({said})")
     return QueryError(said)

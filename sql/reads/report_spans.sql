@@ -1,6 +1,7 @@
 -- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
 -- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an evaluator's
 -- span which links what it judges in another: their calls are a judge's, and its model may be one that is compared.
+-- Of the traces those of one part of $slices.
 WITH left_out AS (
     SELECT DISTINCT trace_id
     FROM spans
@@ -32,4 +33,6 @@ SELECT
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes,
     json_extract_string(attributes, $strata_paths::VARCHAR[]) AS stratum_values
 FROM spans ANTI JOIN left_out USING (trace_id)
-WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
+WHERE
+    start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
+    AND hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT
