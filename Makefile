@@ -40,15 +40,17 @@ test-oldest: ## Store and collector on the oldest supported DuckDB, in an enviro
 	.venv-oldest/bin/python -m pip --quiet install 'duckdb==1.5.5'
 	.venv-oldest/bin/python -m pytest tests/sql tests/collector tests/spanverdict/test_serve.py
 
-lint: $(VENV)/.dev ## ruff, mypy --strict and import-linter
+lint: $(VENV)/.dev ## ruff, sqruff, mypy --strict and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/sqruff lint sql
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev ## Format the code
+format: $(VENV)/.dev ## Format the code, SQL too
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/sqruff fix sql
 
 docs: $(VENV)/.dev ## Write the canonical columns into docs/data-model.md from the data
 	$(BIN)/python -m collector.conventions.document

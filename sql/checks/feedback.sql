@@ -1,5 +1,5 @@
--- What would become of rows of feedback, one answer for each that has a number: whether it is new, says again what is known,
--- or corrects an earlier word (sql/writes/feedback.sql); and whether any of its keys is among the spans.
+-- What would become of rows of feedback, one answer for each that has a number: whether it is new, says again what is
+-- known, or corrects an earlier word (sql/writes/feedback.sql); and whether any of its keys is among the spans.
 WITH said AS (
     SELECT
         row_number,

@@ -3,5 +3,5 @@ SELECT event_time, trace_id, span_id, response_id, name, score, label, error_typ
 FROM evaluations
 WHERE
     coalesce(nullif(regexp_replace(lower(name), '[^\p{L}\p{N}]', '', 'g'), ''), name)
-        IN (SELECT unnest($validators::VARCHAR[]))
+    IN (SELECT unnest($validators::VARCHAR[]))
     AND (trace_id IS NULL OR trace_id IN (SELECT unnest($trace_ids::VARCHAR[])))

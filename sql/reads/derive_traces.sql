@@ -6,7 +6,7 @@ WITH judged AS (
         received_at > $evaluations_after::TIMESTAMP
         AND received_at <= $evaluations_through::TIMESTAMP
         AND coalesce(nullif(regexp_replace(lower(name), '[^\p{L}\p{N}]', '', 'g'), ''), name)
-            IN (SELECT unnest($validators::VARCHAR[]))
+        IN (SELECT unnest($validators::VARCHAR[]))
 ),
 changed AS (
     SELECT trace_id FROM spans

@@ -11,7 +11,11 @@ SELECT
 FROM spans LEFT JOIN calls USING (trace_id, span_id)
 WHERE
     spans.trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
-    AND (spans.parent_span_id IS NULL OR spans.gen_ai_span_kind IN ('LLM', 'TOOL', 'RETRIEVER', 'RERANKER', 'AGENT', 'CHAIN'))
-QUALIFY row_number() OVER (PARTITION BY spans.trace_id ORDER BY spans.parent_span_id IS NOT NULL, spans.start_time)
+    AND (
+        spans.parent_span_id IS NULL
+        OR spans.gen_ai_span_kind IN ('LLM', 'TOOL', 'RETRIEVER', 'RERANKER', 'AGENT', 'CHAIN')
+    )
+QUALIFY
+    row_number() OVER (PARTITION BY spans.trace_id ORDER BY spans.parent_span_id IS NOT NULL, spans.start_time)
     <= $most_spans::BIGINT
 ORDER BY spans.trace_id, spans.parent_span_id IS NOT NULL, spans.start_time, spans.span_id

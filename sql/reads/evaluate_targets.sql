@@ -1,6 +1,6 @@
--- What an evaluator may judge: model calls, each once, or the traces that they belong to, in an order that tells nothing of
--- their time, model or cohort; what it has judged already is marked. Traces that a simulator made are left out unless asked
--- for, as in reports.
+-- What an evaluator may judge: model calls, each once, or the traces that they belong to, in an order that tells
+-- nothing of their time, model or cohort; what it has judged already is marked. Traces that a simulator made are left
+-- out unless asked for, as in reports.
 WITH simulated AS (
     SELECT DISTINCT trace_id
     FROM spans
@@ -27,12 +27,16 @@ stated AS (
     SELECT
         trace_id,
         coalesce(
-            first(nullif(json_extract_string(spans.attributes, $cohort_path), '')
-                ORDER BY parent_span_id IS NOT NULL, start_time)
-                FILTER (WHERE nullif(json_extract_string(spans.attributes, $cohort_path), '') IS NOT NULL),
-            first(nullif(json_extract_string(resources.attributes, $cohort_path), '')
-                ORDER BY parent_span_id IS NOT NULL, start_time)
-                FILTER (WHERE nullif(json_extract_string(resources.attributes, $cohort_path), '') IS NOT NULL)
+            first(
+                nullif(json_extract_string(spans.attributes, $cohort_path), '')
+                ORDER BY parent_span_id IS NOT NULL, start_time
+            )
+            FILTER (WHERE nullif(json_extract_string(spans.attributes, $cohort_path), '') IS NOT NULL),
+            first(
+                nullif(json_extract_string(resources.attributes, $cohort_path), '')
+                ORDER BY parent_span_id IS NOT NULL, start_time
+            )
+            FILTER (WHERE nullif(json_extract_string(resources.attributes, $cohort_path), '') IS NOT NULL)
         ) AS cohort
     FROM spans SEMI JOIN called USING (trace_id) LEFT JOIN resources USING (resource_id)
     WHERE $cohorts::VARCHAR[] IS NOT NULL
@@ -53,7 +57,7 @@ targets AS (
 )
 SELECT
     targets.trace_id, targets.span_id, targets.arm,
-    EXISTS (
+    exists(
         FROM evaluations
         WHERE
             evaluations.trace_id = targets.trace_id AND evaluations.span_id IS NOT DISTINCT FROM targets.span_id

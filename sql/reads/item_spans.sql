@@ -1,5 +1,6 @@
--- Spans that name an item of a data set: in an attribute of its own, by a key of an attribute that is a JSON object, or by
--- their resource. The pattern passes over texts in which none of the names stands, which is much cheaper than reading them.
+-- Spans that name an item of a data set: in an attribute of its own, by a key of an attribute that is a JSON object, or
+-- by their resource. The pattern passes over texts in which none of the names stands, which is much cheaper than
+-- reading them.
 WITH said AS (
     SELECT
         trace_id,
@@ -12,7 +13,8 @@ WITH said AS (
             LAMBDA pair: json_extract_string(try_cast(pair[1] AS JSON), pair[2])
         ) AS inner_keys
     FROM spans
-    WHERE start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
+    WHERE
+        start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
         AND (
             regexp_matches(attributes::VARCHAR, $pattern)
             OR resource_id IN (SELECT unnest($resources::VARCHAR[]))

@@ -1,13 +1,20 @@
 -- Whether any of the evaluations to be written is stored already, comes twice, or may be a copy by another carrier.
 WITH arrived AS (
     SELECT
-        evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
-            identifier, source) AS evaluation_id,
+        evaluation_identity(
+            trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
+            identifier, source
+        ) AS evaluation_id,
         md5_number_lower(evaluation_id) AS evaluation_number,
         span_id,
         name,
         carrier
-    FROM (FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0))
+    FROM
+        (
+            FROM incoming
+            UNION ALL BY NAME
+            (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
+        )
 ),
 around AS (
     SELECT span_id, name, carrier FROM arrived

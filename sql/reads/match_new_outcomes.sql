@@ -1,5 +1,5 @@
--- Outcomes that have not been looked at yet: the earliest ones, as far as they lie close together in time. Without a row of
--- their own any more, only their name in the queue is left.
+-- Outcomes that have not been looked at yet: the earliest ones, as far as they lie close together in time. Without a
+-- row of their own any more, only their name in the queue is left.
 WITH queued AS (
     SELECT *
     FROM new_outcomes

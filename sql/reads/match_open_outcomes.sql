@@ -1,12 +1,13 @@
--- Open outcomes that spans which arrived may concern, pruned by when they happened. Of one conversation or key a bounded
--- number, the latest ones: what shares it with thousands tells nothing from anything.
+-- Open outcomes that spans which arrived may concern, pruned by when they happened. Of one conversation or key a
+-- bounded number, the latest ones: what shares it with thousands tells nothing from anything.
 WITH arrived AS (
     SELECT trace_id, span_id, response_id, conversation_id
     FROM spans
     WHERE received_at > $spans_after::TIMESTAMP AND received_at <= $spans_through::TIMESTAMP
 )
-SELECT kind, outcome_id, event_time, trace_id, span_id, response_id, conversation_id, key, level, look_back,
-    true AS is_stored
+SELECT
+    kind, outcome_id, event_time, trace_id, span_id, response_id, conversation_id, key, level, look_back,
+    TRUE AS is_stored
 FROM open_outcomes
 WHERE
     event_time BETWEEN $earliest::TIMESTAMP_NS AND $latest::TIMESTAMP_NS

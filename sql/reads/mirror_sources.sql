@@ -1,9 +1,10 @@
--- The traces that mirrored requests were part of: by the gateway's request id on a span, or by the trace id itself; what
--- they say of cohort and user, the root first, then the earliest span.
+-- The traces that mirrored requests were part of: by the gateway's request id on a span, or by the trace id itself;
+-- what they say of cohort and user, the root first, then the earliest span.
 WITH asked AS (
     SELECT DISTINCT request_id, lower(replace(request_id, '-', '')) AS as_trace_id
     FROM mirror_pairs
-    WHERE source_model = $base AND shadow_model = $candidate
+    WHERE
+        source_model = $base AND shadow_model = $candidate
         AND created_at >= $since::TIMESTAMP_NS AND created_at < $until::TIMESTAMP_NS
 ),
 near AS (
@@ -22,7 +23,7 @@ told AS (
     SELECT
         trace_id, resource_id, user_id, conversation_id,
         nullif(json_extract_string(attributes, $cohort_path), '') AS cohort_value,
-        {'below': parent_span_id IS NOT NULL, 'start_time': start_time} AS place
+        { 'below': parent_span_id IS NOT NULL, 'start_time': start_time } AS place
     FROM near
     WHERE trace_id IN (SELECT trace_id FROM found)
 ),

@@ -6,5 +6,6 @@ WITH span_requests AS (
 )
 SELECT count(*) AS unmatched
 FROM mirror_pairs
-WHERE request_id NOT IN (SELECT request_id FROM span_requests WHERE request_id IS NOT NULL)
+WHERE
+    request_id NOT IN (SELECT request_id FROM span_requests WHERE request_id IS NOT NULL)
     AND lower(replace(request_id, '-', '')) NOT IN (SELECT trace_id FROM spans)

@@ -1,4 +1,5 @@
--- Where the decision on a cohort changed from one report of a promotion to the next, over its newest reports, the last change first.
+-- Where the decision on a cohort changed from one report of a promotion to the next, over its newest reports, the last
+-- change first.
 WITH newest AS (
     SELECT report_id, as_of, generated_at, body
     FROM reports

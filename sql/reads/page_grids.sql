@@ -1,4 +1,5 @@
--- The verdicts of some reports, one row a cohort and metric in the report's own order, a bounded number of cohorts and metrics.
+-- The verdicts of some reports, one row a cohort and metric in the report's own order, a bounded number of cohorts and
+-- metrics.
 WITH chosen AS (
     SELECT report_id, body, json_extract_string(body, '$.metric_order[*]') AS metric_order
     FROM reports
@@ -19,9 +20,13 @@ cells AS (
     WHERE place <= $most_cohorts::BIGINT
 )
 SELECT
-    report_id, place, cohort, decision, list_position(metric_order, json_extract_string(metric, '$.metric')) AS metric_place,
+    report_id,
+    place,
+    cohort,
+    decision,
+    list_position(metric_order, json_extract_string(metric, '$.metric')) AS metric_place,
     json_extract_string(metric, '$.metric') AS metric, json_extract_string(metric, '$.verdict') AS verdict,
-    json_extract_string(metric, '$.unit') AS unit, TRY_CAST(json_extract_string(metric, '$.effect') AS DOUBLE) AS effect
+    json_extract_string(metric, '$.unit') AS unit, try_cast(json_extract_string(metric, '$.effect') AS DOUBLE) AS effect
 FROM cells
 WHERE list_position(metric_order, json_extract_string(metric, '$.metric')) <= $most_metrics::BIGINT
 ORDER BY report_id, place, metric_place

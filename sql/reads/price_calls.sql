@@ -1,5 +1,5 @@
--- What pricing needs of each call that began in a window: as derived, each once, or straight from the span where a trace's
--- calls have not been derived yet. A day to either side is where the rest of such a trace is.
+-- What pricing needs of each call that began in a window: as derived, each once, or straight from the span where a
+-- trace's calls have not been derived yet. A day to either side is where the rest of such a trace is.
 WITH derived AS (
     SELECT * FROM calls
     WHERE start_time >= $since::TIMESTAMP_NS - INTERVAL 1 DAY AND start_time < $until::TIMESTAMP_NS + INTERVAL 1 DAY
@@ -22,8 +22,10 @@ WHERE
 UNION ALL
 SELECT
     provider, request_model, response_model, server_address, service_tier, start_time, input_tokens,
-    CASE WHEN gen_ai_span_kind = 'EMBEDDING' AND input_tokens IS NOT NULL THEN coalesce(output_tokens, 0)
-        ELSE output_tokens END AS output_tokens,
+    CASE
+        WHEN gen_ai_span_kind = 'EMBEDDING' AND input_tokens IS NOT NULL THEN coalesce(output_tokens, 0)
+        ELSE output_tokens
+    END AS output_tokens,
     cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, input_audio_tokens,
     output_audio_tokens, cache_audio_read_tokens, gateway_cache_hit, reported_cost_usd,
     NULL::DECIMAL(18, 12) AS former_cost_usd

@@ -3,7 +3,7 @@ SELECT
     coalesce(stratify_by, []) AS stratify_by,
     coalesce(
         (
-            SELECT list({'since': since, 'candidate_share': shares.candidate_share} ORDER BY since)
+            SELECT list({ 'since': since, 'candidate_share': shares.candidate_share } ORDER BY since)
             FROM promotion_shares AS shares
             WHERE shares.promotion = promotions.name
         ),

@@ -15,4 +15,5 @@ sized AS (
     WINDOW in_order AS (ORDER BY start_time, span_id, trace_id ROWS UNBOUNDED PRECEDING)
 )
 SELECT start_time, span_id, trace_id, name, scope_name, scope_version, attributes, events, links
-FROM spans SEMI JOIN (FROM sized WHERE size_before <= $most_bytes::BIGINT) AS chosen USING (start_time, span_id, trace_id)
+FROM spans
+SEMI JOIN (FROM sized WHERE size_before <= $most_bytes::BIGINT) AS chosen USING (start_time, span_id, trace_id)

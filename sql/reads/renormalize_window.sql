@@ -1,4 +1,5 @@
--- Where the next spans lie that an older version of the normaliser wrote (nanoseconds since 1970), and how many are left.
+-- Where the next spans lie that an older version of the normaliser wrote (nanoseconds since 1970), and how many are
+-- left.
 SELECT
     epoch_ns(min(start_time)) AS first,
     epoch_ns(max(start_time)) AS through,

@@ -1,9 +1,10 @@
 -- Under which conditions traces ran, one row for each that says any: which definitions of tools and which instructions
--- their first model call had (hashes alone leave the store), what was retrieved of which index, and with what probability a
--- sampler kept them. The first call is asked because later ones depend on what the model answered. Attributes by their
--- names: OpenTelemetry GenAI, OpenInference, OpenLLMetry, MLflow, Pydantic AI, Vercel AI SDK, Langfuse, Logfire; of samplers
--- OpenTelemetry's trace state, the Collector, Honeycomb, Datadog, Jaeger. A path that the configuration leaves open is null.
--- Of the time before $conditions_since only the samplers' words are read. Of the traces those of one part of $slices.
+-- their first model call had (hashes alone leave the store), what was retrieved of which index, and with what
+-- probability a sampler kept them. The first call is asked because later ones depend on what the model answered.
+-- Attributes by their names: OpenTelemetry GenAI, OpenInference, OpenLLMetry, MLflow, Pydantic AI, Vercel AI SDK,
+-- Langfuse, Logfire; of samplers OpenTelemetry's trace state, the Collector, Honeycomb, Datadog, Jaeger. A path that
+-- the configuration leaves open is null. Of the time before $conditions_since only the samplers' words are read. Of the
+-- traces those of one part of $slices.
 WITH begun AS NOT MATERIALIZED (
     SELECT trace_id, span_id, parent_span_id, start_time, gen_ai_span_kind, trace_state, attributes
     FROM spans
@@ -21,7 +22,10 @@ asked AS NOT MATERIALIZED (
     SELECT
         trace_id,
         json_extract_string(attributes, [
-            coalesce($tool_path::VARCHAR, '/'), '/gen_ai.tool.definitions', '/mlflow.chat.tools', '/model_request_parameters',
+            coalesce($tool_path::VARCHAR, '/'),
+            '/gen_ai.tool.definitions',
+            '/mlflow.chat.tools',
+            '/model_request_parameters',
             '/ai.prompt.tools', '/llm.tools.0.tool.json_schema', '/llm.request.functions.0.name',
             coalesce($instruction_path::VARCHAR, '/'), '/gen_ai.system_instructions',
             '/llm.input_messages.0.message.role', '/llm.input_messages.0.message.content',
@@ -39,8 +43,10 @@ read AS NOT MATERIALIZED (
         trace_id,
         coalesce(
             told[1], told[2], told[3], told[4], told[5],
-            CASE WHEN told[6] IS NOT NULL OR told[7] IS NOT NULL
-                THEN array_to_string(json_extract_string(attributes, $numbered_tool_paths::VARCHAR[]), chr(10)) END
+            CASE
+                WHEN told[6] IS NOT NULL OR told[7] IS NOT NULL
+                    THEN array_to_string(json_extract_string(attributes, $numbered_tool_paths::VARCHAR[]), chr(10))
+            END
         ) AS tools,
         coalesce(
             told[8], told[9],
@@ -54,10 +60,14 @@ contracts AS (
     SELECT
         trace_id,
         md5(tools) AS tool_schema,
-        md5(coalesce(instructions, CASE WHEN json_valid(messages) THEN
-            CASE WHEN coalesce(messages ->> '$[0].role', messages ->> '$.messages[0].role') IN ('system', 'developer')
-                THEN coalesce(messages ->> '$[0]', messages ->> '$.messages[0]')
-                ELSE coalesce(messages ->> '$.system', messages ->> '$.instructions') END
+        md5(coalesce(instructions, CASE
+            WHEN json_valid(messages) THEN
+                CASE
+                    WHEN
+                        coalesce(messages ->> '$[0].role', messages ->> '$.messages[0].role') IN ('system', 'developer')
+                        THEN coalesce(messages ->> '$[0]', messages ->> '$.messages[0]')
+                    ELSE coalesce(messages ->> '$.system', messages ->> '$.instructions')
+                END
         END)) AS system_prompt
     FROM read
 ),
@@ -85,7 +95,8 @@ retrievals AS (
         avg(CASE
             WHEN json_valid(told[6]) THEN json_array_length(told[6])
             WHEN told[7] IS NOT NULL OR told[8] IS NOT NULL THEN len(list_distinct(list_transform(
-                json_keys(attributes), lambda name: nullif(regexp_extract(name, '^retrieval\.documents\.(\d+)\.', 1), '')
+                json_keys(attributes),
+                LAMBDA name: nullif(regexp_extract(name, '^retrieval\.documents\.(\d+)\.', 1), '')
             )))
         END) AS documents
     FROM found
@@ -95,7 +106,8 @@ sampled AS NOT MATERIALIZED (
     SELECT
         trace_id,
         parent_span_id IS NULL AS is_root,
-        nullif(regexp_extract(trace_state, '(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-fA-F]{1,14})(?:[;,\s]|$)', 1), '') AS threshold,
+        nullif(regexp_extract(trace_state, '(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-fA-F]{1,14})(?:[;,\s]|$)', 1), '')
+            AS threshold,
         json_extract_string(attributes, [
             coalesce($keep_path::VARCHAR, '/'), '/sampling.probability', '/sampling.keep_probability', '/_dd.rule_psr',
             '/_dd.agent_psr', '/_sampling_priority_rate_v1', '/SampleRate', '/sample_rate', '/sampler.type',
@@ -109,11 +121,11 @@ kept AS (
         trace_id,
         is_root,
         coalesce(
-            TRY_CAST(told[1] AS DOUBLE), TRY_CAST(told[2] AS DOUBLE), TRY_CAST(told[3] AS DOUBLE),
+            try_cast(told[1] AS DOUBLE), try_cast(told[2] AS DOUBLE), try_cast(told[3] AS DOUBLE),
             1 - ('0x' || rpad(threshold, 14, '0'))::BIGINT / 72057594037927936,
-            TRY_CAST(told[4] AS DOUBLE), TRY_CAST(told[5] AS DOUBLE), TRY_CAST(told[6] AS DOUBLE),
-            1 / nullif(TRY_CAST(told[7] AS DOUBLE), 0), 1 / nullif(TRY_CAST(told[8] AS DOUBLE), 0),
-            CASE WHEN told[9] = 'probabilistic' THEN TRY_CAST(told[10] AS DOUBLE) END
+            try_cast(told[4] AS DOUBLE), try_cast(told[5] AS DOUBLE), try_cast(told[6] AS DOUBLE),
+            1 / nullif(try_cast(told[7] AS DOUBLE), 0), 1 / nullif(try_cast(told[8] AS DOUBLE), 0),
+            CASE WHEN told[9] = 'probabilistic' THEN try_cast(told[10] AS DOUBLE) END
         ) AS probability,
         coalesce(told[11], told[12], told[13], told[14], CASE WHEN told[9] <> 'probabilistic' THEN told[9] END) AS rule
     FROM sampled
@@ -133,5 +145,5 @@ SELECT
     CASE WHEN keep_probability > 0 AND keep_probability <= 1 THEN keep_probability END AS keep_probability,
     sampling_rule
 FROM (SELECT * FROM contracts WHERE tool_schema IS NOT NULL OR system_prompt IS NOT NULL)
-    FULL JOIN retrievals USING (trace_id)
-    FULL JOIN weights USING (trace_id)
+FULL JOIN retrievals USING (trace_id)
+FULL JOIN weights USING (trace_id)

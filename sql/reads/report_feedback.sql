@@ -1,6 +1,6 @@
--- What users and business systems had said by a moment: every word, and when another one took its place by then. What names a span, a
--- trace or an answer came after the window began, within a day for clocks that differ; what names only a conversation or a
--- key may be older than a trace of it.
+-- What users and business systems had said by a moment: every word, and when another one took its place by then. What
+-- names a span, a trace or an answer came after the window began, within a day for clocks that differ; what names only
+-- a conversation or a key may be older than a trace of it.
 WITH said AS (
     SELECT * EXCLUDE (attributes, comment)
     FROM (

@@ -1,6 +1,7 @@
 -- What root spans say of requests: attributes of few values, of so many of a window's traces as are asked for, the same
--- ones each time, and for each of these traces a row without a name. Of those that the configuration names ($names) nothing is passed over but long texts.
--- Of the traces those of one part of $slices; what has more values in it than are asked for is a row without a trace.
+-- ones each time, and for each of these traces a row without a name. Of those that the configuration names ($names)
+-- nothing is passed over but long texts. Of the traces those of one part of $slices; what has more values in it than
+-- are asked for is a row without a trace.
 WITH chosen AS (
     SELECT trace_id, span_id
     FROM spans
@@ -23,8 +24,10 @@ said AS (
     FROM roots, json_each(roots.attributes) AS told
     WHERE
         told.type NOT IN ('OBJECT', 'ARRAY', 'NULL')
-        AND CASE WHEN len($names::VARCHAR[]) > 0 THEN list_contains($names::VARCHAR[], told.key)
-            ELSE NOT regexp_matches(told.key, $passed_over::VARCHAR) END
+        AND CASE
+            WHEN len($names::VARCHAR[]) > 0 THEN list_contains($names::VARCHAR[], told.key)
+            ELSE NOT regexp_matches(told.key, $passed_over::VARCHAR)
+        END
 ),
 many AS (SELECT name FROM said GROUP BY name HAVING count(DISTINCT value) > $values::BIGINT)
 SELECT

@@ -1,7 +1,7 @@
 -- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
--- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an evaluator's
--- span which links what it judges in another: their calls are a judge's, and its model may be one that is compared.
--- Of the traces those of one part of $slices.
+-- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an
+-- evaluator's span which links what it judges in another: their calls are a judge's, and its model may be one that is
+-- compared. Of the traces those of one part of $slices.
 WITH left_out AS (
     SELECT DISTINCT trace_id
     FROM spans
@@ -18,11 +18,12 @@ SELECT
     cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, input_audio_tokens,
     output_audio_tokens, cache_audio_read_tokens, token_rule, token_conflict, service_tier, server_address,
     finish_reasons, max_tokens, time_to_first_token_ms, conversation_id, user_id, prompt_name, prompt_version,
-    error_type, guardrail_result, reported_cost_usd, attempt_group, gateway_attempts, gateway_fallback, gateway_cache_hit,
-    tool_name, agent_name, dropped_attributes_count, resource_id,
-    -- How many documents a retrieval tells of: in one JSON list, else in flat names that number them. None told is NULL.
+    error_type, guardrail_result, reported_cost_usd, attempt_group, gateway_attempts, gateway_fallback,
+    gateway_cache_hit, tool_name, agent_name, dropped_attributes_count, resource_id,
+    -- How many documents a retrieval tells of: in one JSON list, else in flat names that number them. None told is
+    -- NULL.
     CASE WHEN gen_ai_span_kind IN ('RETRIEVER', 'RERANKER') THEN coalesce(
-        len(TRY_CAST(json_extract_string(attributes, '/gen_ai.retrieval.documents') AS JSON[])),
+        len(try_cast(json_extract_string(attributes, '/gen_ai.retrieval.documents') AS JSON[])),
         nullif(list_unique([
             regexp_extract(key, 'documents\.(\d+)\.', 1) FOR key IN json_keys(attributes)
             IF regexp_matches(key, '^(retrieval|reranker)\.(output_)?documents\.\d+\.')

@@ -1,5 +1,5 @@
--- What was recorded in some spans: attributes and events. What is too large, alone or with those before it in its trace, is left
--- out, and its size told.
+-- What was recorded in some spans: attributes and events. What is too large, alone or with those before it in its
+-- trace, is left out, and its size told.
 WITH wanted AS (
     SELECT
         unnest($trace_ids::VARCHAR[]) AS trace_id, unnest($span_ids::VARCHAR[]) AS span_id,
@@ -12,8 +12,9 @@ found AS (
     QUALIFY row_number() OVER (PARTITION BY trace_id, span_id ORDER BY start_time DESC, end_time DESC) = 1
 ),
 counted AS (
-    SELECT *, bytes <= $most_bytes::BIGINT AS fits, sum(CASE WHEN bytes <= $most_bytes::BIGINT THEN bytes ELSE 0 END)
-        OVER (PARTITION BY trace_id ORDER BY place) AS through
+    SELECT
+        *, bytes <= $most_bytes::BIGINT AS fits, sum(CASE WHEN bytes <= $most_bytes::BIGINT THEN bytes ELSE 0 END)
+            OVER (PARTITION BY trace_id ORDER BY place) AS through
     FROM found
 )
 SELECT

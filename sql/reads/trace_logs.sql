@@ -2,7 +2,7 @@
 SELECT trace_id, span_id, event_name, attributes, body
 FROM log_records
 WHERE
-    (trace_id, span_id) IN (SELECT (unnest($trace_ids::VARCHAR[]), unnest($span_ids::VARCHAR[])))
+    (trace_id, span_id) IN (select(unnest($trace_ids::VARCHAR[]), unnest($span_ids::VARCHAR[])))
     AND event_name IN (SELECT unnest($event_names::VARCHAR[]))
     AND coalesce(strlen(attributes), 0) + coalesce(strlen(body), 0) <= $most_bytes::BIGINT
     AND event_time >= make_timestamp_ns($since_ns::BIGINT) AND event_time <= make_timestamp_ns($until_ns::BIGINT)

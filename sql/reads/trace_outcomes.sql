@@ -1,5 +1,5 @@
--- What was said of some traces by a moment, evaluators first, a bounded number of each trace. What matches one of them stands beside
--- it, and what matches nothing yet beside the trace that it names itself.
+-- What was said of some traces by a moment, evaluators first, a bounded number of each trace. What matches one of them
+-- stands beside it, and what matches nothing yet beside the trace that it names itself.
 WITH wanted AS (SELECT unnest($trace_ids::VARCHAR[]) AS trace_id),
 matched AS (
     SELECT DISTINCT kind, outcome_id, event_time, trace_id AS matched_id

@@ -1,9 +1,15 @@
--- Every span of some traces as its line in a waterfall, a bounded number of each trace; of two reports of one span the later.
+-- Every span of some traces as its line in a waterfall, a bounded number of each trace; of two reports of one span the
+-- later.
 WITH shown AS (
     SELECT
         trace_id, span_id, nullif(parent_span_id, '') AS parent_span_id, left(name, 1000) AS name,
         epoch_ns(start_time) AS start_ns, epoch_ns(end_time) AS end_ns, status_code,
-        left(status_message, 2000) AS status_message, error_type, service_name, gen_ai_span_kind, operation, request_model,
+        left(status_message, 2000) AS status_message,
+        error_type,
+        service_name,
+        gen_ai_span_kind,
+        operation,
+        request_model,
         response_model, tool_name, agent_name, guardrail_name, input_tokens, output_tokens,
         count(*) OVER (PARTITION BY trace_id) AS spans
     FROM spans

@@ -1,5 +1,5 @@
--- Evaluator results beside the traces they judge, once for each; one that matches nothing yet stands beside the trace that it
--- names itself, if it does (`matched_by` is null).
+-- Evaluator results beside the traces they judge, once for each; one that matches nothing yet stands beside the trace
+-- that it names itself, if it does (`matched_by` is null).
 CREATE OR REPLACE VIEW evaluations_by_trace AS
 SELECT
     coalesce(matched.trace_id, evaluations.trace_id) AS trace_id, matched.level AS matched_by,

@@ -1,5 +1,5 @@
--- Feedback beside the traces it speaks of, once for each; a row that matches nothing yet stands beside the trace that it names
--- itself, if it does (`matched_by` is null).
+-- Feedback beside the traces it speaks of, once for each; a row that matches nothing yet stands beside the trace that
+-- it names itself, if it does (`matched_by` is null).
 CREATE OR REPLACE VIEW feedback_by_trace AS
 SELECT
     coalesce(matched.trace_id, feedback.trace_id) AS trace_id, matched.level AS matched_by,

@@ -1,5 +1,5 @@
--- What each service sent and what became of it: accepted = stored + rejected + duplicate, for traces in spans and for logs
--- in log records.
+-- What each service sent and what became of it: accepted = stored + rejected + duplicate, for traces in spans and for
+-- logs in log records.
 CREATE OR REPLACE VIEW ingest_ledger AS
 SELECT
     service_name,

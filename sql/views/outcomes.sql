@@ -1,5 +1,5 @@
--- Everything that was said of traces afterwards, by evaluators and annotators (`evaluation`) and by users and business systems
--- (`feedback`), in one set of columns. What is said of which trace: outcome_matches.
+-- Everything that was said of traces afterwards, by evaluators and annotators (`evaluation`) and by users and business
+-- systems (`feedback`), in one set of columns. What is said of which trace: outcome_matches.
 CREATE OR REPLACE VIEW outcomes AS
 SELECT
     'evaluation' AS kind, evaluation_id AS outcome_id, name, score AS value, label, explanation AS comment, error_type,

@@ -1,12 +1,15 @@
--- One row per trace: what its root says, how long it took, which models it called. What was said of it afterwards, on spans
--- of its own, made it no longer.
+-- One row per trace: what its root says, how long it took, which models it called. What was said of it afterwards, on
+-- spans of its own, made it no longer.
 CREATE OR REPLACE VIEW trace_totals AS
 SELECT
     trace_id,
     min(start_time) AS start_time,
-    coalesce(max(duration_ns) FILTER (WHERE parent_span_id IS NULL AND gen_ai_span_kind IS DISTINCT FROM 'EVALUATOR'),
-        epoch_ns(max(end_time) FILTER (WHERE gen_ai_span_kind IS DISTINCT FROM 'EVALUATOR')) - epoch_ns(min(start_time)),
-        epoch_ns(max(end_time)) - epoch_ns(min(start_time))) / 1e6 AS latency_ms,
+    coalesce(
+        max(duration_ns) FILTER (WHERE parent_span_id IS NULL AND gen_ai_span_kind IS DISTINCT FROM 'EVALUATOR'),
+        epoch_ns(max(end_time) FILTER (WHERE gen_ai_span_kind IS DISTINCT FROM 'EVALUATOR'))
+        - epoch_ns(min(start_time)),
+        epoch_ns(max(end_time)) - epoch_ns(min(start_time))
+    ) / 1e6 AS latency_ms,
     arg_min(service_name, start_time) AS service_name,
     arg_min(name, start_time) AS name,
     max(conversation_id) AS conversation_id,

@@ -1,5 +1,5 @@
--- Outcomes that were looked for and match no trace that has arrived, by the most exact target that they name (`level` is null
--- where they name none). `hours_waited` counts from their arrival.
+-- Outcomes that were looked for and match no trace that has arrived, by the most exact target that they name (`level`
+-- is null where they name none). `hours_waited` counts from their arrival.
 CREATE OR REPLACE VIEW unmatched_outcomes AS
 SELECT
     lost.kind, outcomes.name, outcomes.source, outcomes.service_name,

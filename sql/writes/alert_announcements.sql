@@ -5,7 +5,12 @@ SELECT announcement_id, stream, after_number + 1 AS number, report_id, as_of, an
 FROM incoming
 WHERE
     after_number = coalesce(
-        (SELECT max(number) FROM alert_announcements AS known WHERE known.stream = (SELECT any_value(stream) FROM incoming)), 0
+        (
+            SELECT max(number)
+            FROM alert_announcements AS known
+            WHERE known.stream = (SELECT any_value(stream) FROM incoming)
+        ),
+        0
     );
 
 DELETE FROM alert_states

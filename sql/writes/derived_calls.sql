@@ -1,5 +1,5 @@
--- The calls of some traces, derived anew. Nothing is written if another process has derived since (`after_number`). A row
--- without a span id only says that its trace was looked at.
+-- The calls of some traces, derived anew. Nothing is written if another process has derived since (`after_number`). A
+-- row without a span id only says that its trace was looked at.
 DELETE FROM calls
 WHERE trace_id IN (SELECT trace_id FROM incoming) AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 

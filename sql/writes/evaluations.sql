@@ -1,10 +1,13 @@
 -- An evaluation is known by the most exact target it names, its name and who says it. Of one identity what comes later
--- holds, of one moment what was said last, and what it replaces is kept. A span event and a log record may carry the same score
--- at slightly different times: the same content is a repetition, not a change, and so is what was said of that moment before.
+-- holds, of one moment what was said last, and what it replaces is kept. A span event and a log record may carry the
+-- same score at slightly different times: the same content is a repetition, not a change, and so is what was said of
+-- that moment before.
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
-    evaluation_identity(trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
-        identifier, source) AS evaluation_id,
+    evaluation_identity(
+        trace_id, span_id, response_id, conversation_id, event_time, attributes, name, annotator,
+        identifier, source
+    ) AS evaluation_id,
     md5_number_lower(evaluation_id) AS evaluation_number,
     evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
         AS content,
@@ -12,19 +15,24 @@ SELECT
     *
 FROM (
     -- Entries that an older version left in the journal lack columns.
-    FROM incoming UNION ALL BY NAME (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
+    FROM incoming
+    UNION ALL BY NAME
+    (SELECT * EXCLUDE (evaluation_id, evaluation_number) FROM evaluations LIMIT 0)
 );
 
--- A sender may tell one result of a span twice, by two carriers at about the same time, and only once say who judged. Of
--- two rows that say the same under one name, and came by different carriers, the one that tells less of who judged is a copy.
+-- A sender may tell one result of a span twice, by two carriers at about the same time, and only once say who judged.
+-- Of two rows that say the same under one name, and came by different carriers, the one that tells less of who judged
+-- is a copy.
 CREATE OR REPLACE TEMP TABLE copies AS
 WITH told AS (
-    SELECT evaluation_id, content, trace_id, span_id, event_time, name, annotator, identifier, source, carrier,
+    SELECT
+        evaluation_id, content, trace_id, span_id, event_time, name, annotator, identifier, source, carrier,
         TRUE AS stands
     FROM arrived
     WHERE span_id IS NOT NULL
     UNION ALL
-    SELECT evaluation_id,
+    SELECT
+        evaluation_id,
         evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is),
         trace_id, span_id, event_time, name, annotator, identifier, source, carrier, stands
     FROM (
@@ -45,7 +53,8 @@ SELECT
     less.content,
     min(more.evaluation_id) AS copy_of
 FROM results AS less INNER JOIN results AS more
-    ON less.span_id = more.span_id AND less.trace_id = more.trace_id AND less.name = more.name
+    ON
+        less.span_id = more.span_id AND less.trace_id = more.trace_id AND less.name = more.name
         AND less.content = more.content
 WHERE
     less.stands
@@ -65,8 +74,10 @@ DELETE FROM evaluations
 USING copies
 WHERE
     evaluations.evaluation_id = copies.evaluation_id
-    AND copies.content = evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model,
-        threshold, higher_is);
+    AND copies.content = evaluation_content(
+        score, label, explanation, error_type, evaluator_version, judge_model,
+        threshold, higher_is
+    );
 
 -- What such a row had replaced is the history of the one that stays.
 CREATE OR REPLACE TEMP TABLE gone AS
@@ -88,17 +99,21 @@ WHERE evaluation_number IN (SELECT evaluation_number FROM arrived);
 CREATE OR REPLACE TEMP TABLE versions AS
 WITH contradicted AS (
     SELECT evaluation_id
-    FROM (SELECT evaluation_id, content FROM arrived UNION ALL SELECT evaluation_id, content FROM known)
+    FROM (
+        SELECT evaluation_id, content FROM arrived
+        UNION ALL
+        SELECT evaluation_id, content FROM known
+    )
     GROUP BY evaluation_id
     HAVING count(DISTINCT content) > 1
 ),
 said AS (
-    SELECT true AS is_new, * FROM arrived
+    SELECT TRUE AS is_new, * FROM arrived
     UNION ALL BY NAME
-    SELECT false AS is_new, 0 AS place, * FROM known
+    SELECT FALSE AS is_new, 0 AS place, * FROM known
     UNION ALL BY NAME
     SELECT
-        false AS is_new,
+        FALSE AS is_new,
         -1 AS place,
         evaluation_content(score, label, explanation, error_type, evaluator_version, judge_model, threshold, higher_is)
             AS content,
@@ -115,7 +130,8 @@ fresh AS (
 changes AS (
     SELECT * EXCLUDE (is_new)
     FROM fresh
-    QUALIFY content IS DISTINCT FROM
+    QUALIFY
+        content IS DISTINCT FROM
         lag(content) OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, place, content)
 )
 SELECT
@@ -133,7 +149,8 @@ SELECT * EXCLUDE (age) FROM versions WHERE age = 1
 UNION ALL BY NAME
 SELECT *
 FROM arrived
-WHERE evaluation_id NOT IN (SELECT evaluation_id FROM known)
+WHERE
+    evaluation_id NOT IN (SELECT evaluation_id FROM known)
     AND evaluation_id NOT IN (SELECT evaluation_id FROM versions)
 QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time, received_at, place) = 1;
 
@@ -141,11 +158,13 @@ QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY event_time, recei
 DELETE FROM standing
 WHERE EXISTS (
     SELECT 1 FROM known
-    WHERE known.evaluation_id = standing.evaluation_id AND known.content = standing.content
+    WHERE
+        known.evaluation_id = standing.evaluation_id AND known.content = standing.content
         AND known.event_time = standing.event_time
 );
 DELETE FROM evaluations
-WHERE evaluation_number IN (SELECT evaluation_number FROM standing SEMI JOIN known USING (evaluation_id))
+WHERE
+    evaluation_number IN (SELECT evaluation_number FROM standing SEMI JOIN known USING (evaluation_id))
     AND evaluation_id IN (SELECT evaluation_id FROM standing);
 INSERT INTO evaluations BY NAME SELECT * EXCLUDE (content, place) FROM standing;
 

@@ -1,7 +1,7 @@
--- A row is known by its own id where it has one, else by the most exact target it names, its name and its source. Of one
--- identity what comes later holds, of one moment what was said last, and what it replaces is kept; the same content is a
--- repetition, not a change, and so is what was said of that moment before, unless a request of another key says it, and
--- whatever a request says again that has been taken already. Files and older journals say nothing of requests.
+-- A row is known by its own id where it has one, else by the most exact target it names, its name and its source. Of
+-- one identity what comes later holds, of one moment what was said last, and what it replaces is kept; the same content
+-- is a repetition, not a change, and so is what was said of that moment before, unless a request of another key says
+-- it, and whatever a request says again that has been taken already. Files and older journals say nothing of requests.
 CREATE OR REPLACE TEMP TABLE arrived AS
 SELECT
     feedback_identity(id, trace_id, span_id, response_id, conversation_id, key, name, source) AS feedback_id,

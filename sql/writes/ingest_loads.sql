@@ -1,5 +1,5 @@
--- Written after the rows it counts, in the same transaction. What was stored is counted in the tables themselves: no two
--- arrivals have the same received_at, and that equality prunes the join to what was just written.
+-- Written after the rows it counts, in the same transaction. What was stored is counted in the tables themselves: no
+-- two arrivals have the same received_at, and that equality prunes the join to what was just written.
 INSERT INTO ingest_loads BY NAME
 WITH arrived AS (
     SELECT signal, service_name, sum(accepted)::BIGINT AS accepted, sum(rejected)::BIGINT AS rejected
@@ -17,7 +17,11 @@ found AS (
     UNION ALL
     -- A word that a later one replaced has been stored as well. Who sends feedback is no service.
     SELECT 'feedback', NULL, count(*)
-    FROM (SELECT received_at FROM feedback UNION ALL SELECT received_at FROM superseded_feedback) AS said
+    FROM (
+        SELECT received_at FROM feedback
+        UNION ALL
+        SELECT received_at FROM superseded_feedback
+    ) AS said
     SEMI JOIN (FROM incoming WHERE signal = 'feedback') AS came USING (received_at)
 )
 SELECT

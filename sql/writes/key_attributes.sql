@@ -1,5 +1,6 @@
--- Another attribute holds the application's key (null: none does): what was found by the old one goes, and everything that
--- arrived is looked at once more. Evaluations may carry the new one themselves, so they are looked for from the start.
+-- Another attribute holds the application's key (null: none does): what was found by the old one goes, and everything
+-- that arrived is looked at once more. Evaluations may carry the new one themselves, so they are looked for from the
+-- start.
 DELETE FROM trace_keys;
 DELETE FROM outcome_matches WHERE level = 'key';
 UPDATE open_outcomes SET level = NULL WHERE level = 'key';

@@ -1,5 +1,5 @@
--- Outcomes that were looked at, one row for each trace found and one where none was. Nothing is written if another process
--- has matched since (`after_number`). A row without an outcome only says how far the spans have been looked at.
+-- Outcomes that were looked at, one row for each trace found and one where none was. Nothing is written if another
+-- process has matched since (`after_number`). A row without an outcome only says how far the spans have been looked at.
 CREATE OR REPLACE TEMP TABLE looked_at AS
 SELECT *
 FROM incoming

@@ -1,9 +1,12 @@
--- Canonical columns of stored spans, made anew by another version of the normaliser. The calls of traces in which one changed
--- are derived anew.
+-- Canonical columns of stored spans, made anew by another version of the normaliser. The calls of traces in which one
+-- changed are derived anew.
 INSERT INTO stale_traces BY NAME
 SELECT DISTINCT incoming.trace_id, (now() AT TIME ZONE 'UTC')::TIMESTAMP AS marked_at
 FROM incoming INNER JOIN spans
-    ON spans.start_time = incoming.start_time AND spans.span_id = incoming.span_id AND spans.trace_id = incoming.trace_id
+    ON
+        spans.start_time = incoming.start_time
+        AND spans.span_id = incoming.span_id
+        AND spans.trace_id = incoming.trace_id
 WHERE
     spans.gen_ai_span_kind IS DISTINCT FROM incoming.gen_ai_span_kind
     OR spans.operation IS DISTINCT FROM incoming.operation

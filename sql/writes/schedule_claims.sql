@@ -1,5 +1,5 @@
--- Whoever gets a row stored here makes the report, alone: nobody does while another run's lease holds, and what is done or
--- has failed stays so. A run whose lease is over lost its process; it is taken over.
+-- Whoever gets a row stored here makes the report, alone: nobody does while another run's lease holds, and what is done
+-- or has failed stays so. A run whose lease is over lost its process; it is taken over.
 MERGE INTO schedule_runs AS stored
 USING (
     SELECT *

@@ -1,10 +1,11 @@
 -- Only who holds the claim says how it goes: one that was taken over meanwhile changes nothing.
 MERGE INTO schedule_runs AS stored
 USING incoming
-ON stored.schedule = incoming.schedule
-    AND stored.slot = incoming.slot
-    AND stored.promotion = incoming.promotion
-    AND stored.holder = incoming.holder
+    ON
+        stored.schedule = incoming.schedule
+        AND stored.slot = incoming.slot
+        AND stored.promotion = incoming.promotion
+        AND stored.holder = incoming.holder
 WHEN MATCHED AND stored.status = 'running' THEN UPDATE SET
     status = incoming.status,
     attempts = incoming.attempts,
