@@ -1,4 +1,4 @@
--- Traces, users and failed traces of every cohort by day; the newest promotion says which attribute of the root it is.
+-- Traces, users and failures by day and cohort: what the newest promotion takes for it, or app.cohort, on the root.
 SELECT
     date_trunc('day', start_time) AS day,
     attributes ->> coalesce((SELECT arg_max(cohort_by, created_at) FROM promotions), 'app.cohort') AS cohort,

@@ -1,4 +1,4 @@
--- Cost per trace by cohort and first model; the newest promotion says which attribute of the root is the cohort.
+-- Cost per trace by first model and cohort: what the newest promotion takes for it, or app.cohort, on the root.
 WITH cohorts AS (
     SELECT
         trace_id,

@@ -77,6 +77,19 @@ def test_every_view_is_shown_by_an_example_that_is_true(sample: Path) -> None:
     assert shown == set(statements.VIEWS)
 
 
+def test_every_saved_query_is_documented() -> None:
+    """The table of saved queries says of each what its text says itself."""
+    told = dict(
+        re.findall(
+            r"^\| `(\w+)` \| (.+) \|$", PAGE.partition("## Saved queries")[2].partition("\n## ")[0], re.MULTILINE
+        )
+    )
+    assert told == {
+        name: statements.query(name).splitlines()[0].removeprefix("-- ") for name in statements.query_names()
+    }
+    assert len(told) >= 20
+
+
 def test_the_saved_queries_answer_from_the_sample(sample: Path) -> None:
     """Every saved query answers, those without an answer for a known reason, and what they add up is what is stored."""
     answers = {name: answer(sample, name) for name in statements.query_names()}

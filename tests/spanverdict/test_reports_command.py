@@ -62,6 +62,12 @@ def test_reports_are_listed_shown_and_compared(
     assert rows[0]["headline"].startswith("Roll back p: error rate on refunds rose")
     assert rows[0]["data_watermark"] < "2026-11-20"
     assert [row["report_id"] for row in listed(cli, "p", "--limit", "1")] == [made[2]]
+    verdicts = json.loads(cli("sql", "--named", "latest_verdicts", "--format", "json").stdout)
+    assert {row["as_of"] for row in verdicts} == {"2026-11-20T00:00:00"}, "of the newest report alone"
+    assert (verdicts[0]["metric"], verdicts[0]["verdict"], verdicts[0]["decision"]) == (
+        "error_rate", "REGRESSED", "roll_back",
+    )  # fmt: skip
+    assert len(verdicts) == sum(len(cohort["metrics"]) for cohort in json.loads(everything()[1])["cohorts"])
     direct = everything()
     for form, text in (("table", direct[0]), ("json", direct[1])):
         again = cli("report", "p", "--as-of", MOMENTS[2], "--format", form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -121,6 +122,8 @@ def test_what_is_due_is_made_once(
     assert made.stderr == ""
     (run,) = runs(db)
     assert (run["status"], run["overall"], run["attempts"], run["slot"]) == ("done", "REGRESSED", 1, slot)
+    (shown,) = json.loads(cli("sql", "--named", "scheduled_reports", "--format", "json").stdout)
+    assert (shown["promotion"], shown["status"], shown["report_id"]) == ("p", "done", run["report_id"])
     for form in ("html", "md", "json", "junit"):
         again = cli("report", "p", "--as-of", f"{slot.isoformat()}Z", "--format", form, "--out", "again")
         assert again.exit_code == 1
