@@ -1,4 +1,4 @@
--- What traces with a thumbs down have in common: how much more often each trait of rated traces came with one.
+-- What traces with a thumbs down have in common: the fifty traits of rated traces that came most often with one.
 WITH rated AS (
     SELECT trace_id, bool_or(value > 0) AS is_down
     FROM feedback_by_trace
@@ -33,3 +33,4 @@ WHERE traits.value IS NOT NULL AND strlen(traits.value) <= 200
 GROUP BY traits.trait, traits.value
 HAVING count(*) >= 20 AND count(*) < (SELECT count(*) FROM rated)
 ORDER BY points_above_all DESC, rated_traces DESC, traits.trait, traits.value
+LIMIT 50
