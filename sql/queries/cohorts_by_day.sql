@@ -1,4 +1,4 @@
--- Traces, users and failures by day and cohort: what the newest promotion takes for it, or app.cohort, on the root.
+-- Traces, users and failures by day and cohort: the root's attribute that the newest promotion names, or app.cohort.
 SELECT
     date_trunc('day', start_time) AS day,
     attributes ->> coalesce((SELECT arg_max(cohort_by, created_at) FROM promotions), 'app.cohort') AS cohort,

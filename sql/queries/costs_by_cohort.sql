@@ -1,4 +1,4 @@
--- Cost per trace by first model and cohort: what the newest promotion takes for it, or app.cohort, on the root.
+-- Cost per trace by first model and cohort: the root's attribute that the newest promotion names, or app.cohort.
 WITH cohorts AS (
     SELECT
         trace_id,

@@ -1,4 +1,4 @@
--- Which part of the traces each promotion's candidate got by day, beside the part that was meant for it at its end.
+-- Which part of the traces each promotion's candidate got by day, beside the part meant for it at the end of that day.
 WITH served AS (
     SELECT
         promotions.name AS promotion, promotions.candidate, calls.trace_id,

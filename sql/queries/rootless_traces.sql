@@ -1,4 +1,4 @@
--- Traces without a root span by service: what sent them, what sent their beginning may not be traced or lost it.
+-- Traces without a root span by service: what began them is not traced, or its spans were lost.
 WITH rootless AS (
     SELECT
         trace_id, arg_min(service_name, start_time) AS service_name, arg_min(name, start_time) AS first_span,
