@@ -24,7 +24,7 @@ from sql.errors import StoreError
 _INSTRUCTIONS = (
     "spanverdict compares a candidate model with the base model it is to replace, by cohort, on OpenTelemetry traces. "
     "Begin with what_regressed, then look at traces with get_trace. For other questions: list_saved_queries, or "
-    f"list_tables, describe and query. Everything is read-only. {WARNING}"
+    f"list_tables, describe and query. Everything is read-only. {WARNING} An error may quote such data, too."
 )
 
 _EXPECTED = (StoreError, InputError, OSError)

@@ -88,7 +88,7 @@ class Tools:
     def list_tables(self) -> str:
         """List the tables and views that can be asked, with what a row of each view is."""
         with self._store() as store:
-            rows = store.read(_RELATIONS).to_pylist()
+            rows = store.read(statements.read("relations")).to_pylist()
         listed = [
             f"{row['name']} ({row['kind']}){': ' + _meaning(row['name']) if row['name'] in statements.VIEWS else ''}"
             for row in rows
@@ -98,7 +98,7 @@ class Tools:
     def describe(self, table: Annotated[str, Field(description="A table or view, from list_tables.")]) -> str:
         """Say which columns a table or view has, their types, and what a row of a view is."""
         with self._store() as store:
-            columns = store.read(_COLUMNS, {"relation": table}).to_pylist()
+            columns = store.read(statements.read("relation_columns"), {"relation": table}).to_pylist()
         if not columns:
             raise InputError(f"There is no table or view {table!r}; list_tables names them.")
         lines = [f"{column['name']} {column['type']}" for column in columns]
@@ -184,7 +184,7 @@ class Tools:
                 found = [_report(store, promotion, report_id)]
                 silent: list[str] = []
             else:
-                rows = store.read(_NEWEST, {"most": MOST_PROMOTIONS}).to_pylist()
+                rows = store.read(statements.read("newest_reports"), {"most": MOST_PROMOTIONS}).to_pylist()
                 found = [find_report(store, row["report_id"]) for row in rows if row["report_id"] is not None]
                 silent = [row["name"] for row in rows if row["report_id"] is None]
         if not found and not silent:
@@ -208,30 +208,6 @@ class Tools:
         if wanted not in views:
             raise InputError(f"There is no trace {wanted} in the store.")
         return _in_parts(trace_text(views[wanted]), part, f"Trace {wanted}.")
-
-
-_RELATIONS = """
-SELECT table_name AS name, CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS kind
-FROM information_schema.tables
-WHERE table_schema = 'main' AND table_catalog = current_database()
-ORDER BY kind DESC, name
-"""
-
-_COLUMNS = """
-SELECT column_name AS name, data_type AS type
-FROM information_schema.columns
-WHERE table_schema = 'main' AND table_catalog = current_database() AND table_name = $relation
-ORDER BY ordinal_position
-"""
-
-_NEWEST = """
-SELECT name, (
-    SELECT arg_max(report_id, (as_of, generated_at)) FROM reports WHERE reports.promotion = promotions.name
-) AS report_id
-FROM promotions
-ORDER BY started_at DESC, name
-LIMIT $most
-"""
 
 
 def _report(store: Access, promotion: str | None, report_id: str | None) -> StoredReport:
