@@ -25,6 +25,7 @@ from analytics.report.text import passage
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.mcp_rows import CELL_CHARACTERS
+from spanverdict.mcp_server import mcp_server
 from spanverdict.mcp_text import PART_CHARACTERS, json_text, marked, part_of
 from spanverdict.mcp_tools import Tools
 from sql.access import open_store
@@ -44,15 +45,21 @@ def data(answer: str) -> str:
     return found[2]
 
 
-def talk(db: Path, story: Callable[[Client, Callable[..., Awaitable[tuple[str, bool]]]], Awaitable[None]]) -> None:
-    """Start `spanverdict mcp` as an agent would, and hand the connection to a story."""
+def started(db: Path) -> Any:
+    """`spanverdict mcp` in a process of its own, as an agent starts it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    server = StdioServerParameters(
-        command=sys.executable, args=["-m", "spanverdict", "mcp", "--db", str(db)], env=environment, cwd=db.parent
+    return stdio_client(
+        StdioServerParameters(
+            command=sys.executable, args=["-m", "spanverdict", "mcp", "--db", str(db)], env=environment, cwd=db.parent
+        )
     )
 
+
+def talk(server: Any, story: Callable[[Client, Callable[..., Awaitable[tuple[str, bool]]]], Awaitable[None]]) -> None:
+    """Connect the SDK's client to a server, and hand it to a story."""
+
     async def run() -> None:
-        async with Client(stdio_client(server)) as client:
+        async with Client(server) as client:
 
             async def call(tool: str, /, **arguments: object) -> tuple[str, bool]:
                 result = await client.call_tool(tool, arguments)
@@ -103,7 +110,7 @@ def test_an_agent_asks_what_regressed_and_for_three_traces(reported: Path, start
         text, failed = await call("query", sql="DELETE FROM spans")
         assert (text, failed) == ("Only SELECT is answered; this is DELETE.", True)
 
-    talk(reported, story)
+    talk(started(reported), story)
     with pytest.raises(StoreUnavailableError, match=r"took longer than 0\.3 s"):
         Tools(reported, query_seconds=0.3).query(ENDLESS)
 
@@ -127,7 +134,7 @@ def test_what_is_wrong_is_one_sentence(workdir: Path) -> None:
             assert text.startswith(expected)
             assert "\n" not in text
 
-    talk(workdir / "none.duckdb", story)
+    talk(mcp_server(workdir / "none.duckdb", 30), story)
 
 
 def test_tools_answer_from_a_file(reported: Path) -> None:
