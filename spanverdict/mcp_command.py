@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from spanverdict.options import Number, Settings, store_options
@@ -26,4 +28,7 @@ def mcp_command(settings: Settings, query_seconds: float) -> None:
         raise click.UsageError(
             "The MCP SDK is not installed, or not in release 2: pip install 'spanverdict[mcp]' brings it."
         ) from error
-    mcp_server(settings.db, query_seconds).run("stdio")
+    server = mcp_server(settings.db, query_seconds)
+    if sys.stdin.isatty():
+        click.echo("Waiting for an agent on standard input; Ctrl-C ends it.", err=True)
+    server.run("stdio")

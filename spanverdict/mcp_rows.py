@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from analytics.report.formatting import count
 from spanverdict.mcp_text import PART_CHARACTERS, json_text
 from spanverdict.output import records
 from sql.access import Reader
@@ -70,19 +71,18 @@ def written(found: FirstRows, form: str) -> tuple[str, str]:
         found: the rows.
         form: "json" or "markdown".
     """
-    names = found.rows.column_names
-    unique = [name if name not in names[:at] else f"{name}_{at}" for at, name in enumerate(names)]
-    given = [{name: _cut(cell) for name, cell in row.items()} for row in records(found.rows.rename_columns(unique))]
+    given = [{name: _cut(cell) for name, cell in row.items()} for row in records(found.rows)]
     lines = [json_text(row) if form == "json" else _line([_cell(value) for value in row.values()]) for row in given]
     kept = _fitting(lines)
-    count = f"{len(kept)} row{'' if len(kept) == 1 else 's'}."
+    said = f"{count(len(kept), 'row')}."
     if found.has_more or len(kept) < len(lines):
-        count = f"The first {count[:-1]}; there are more: ask for fewer columns, aggregate, or use LIMIT and OFFSET."
-    if kept != [*lines] and not kept:
-        count = "The first row is too long for an answer: ask for fewer columns."
+        said = f"The first {said[:-1]}; there are more: ask for fewer columns, aggregate, or use LIMIT and OFFSET."
+    if lines and not kept:
+        said = "The first row is too long for an answer: ask for fewer columns."
     if form == "json":
-        return "[" + ",\n ".join(kept) + "]", count
-    return "\n".join((_line([_cell(name) for name in unique]), _line(["---"] * len(unique)), *kept)), count
+        return "[" + ",\n ".join(kept) + "]", said
+    names = found.rows.column_names
+    return "\n".join((_line([_cell(name) for name in names]), _line(["---"] * len(names)), *kept)), said
 
 
 def _fitting(lines: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def test_tools_answer_from_a_file(reported: Path) -> None:
     assert "| refunds | m1 | 400 |" in tools.run_saved_query("models_by_cohort", form="markdown")
     assert json.loads(data(tools.query("SELECT $a::INT + 1 AS a, 2 AS a", {"a": 3}))) == [{"a": 4, "a_1": 2}]
     assert "have just arrived" in tools.query("SELECT * FROM calls")
+    with ThreadPoolExecutor(3) as agents:
+        assert {data(text) for text in agents.map(tools.query, ["SELECT 1 AS n"] * 3)} == {'[{"n": 1}]'}
     with open_store(reported, write=True) as store:
         assert store.read("SELECT count(*) AS n FROM spans").to_pylist() == [{"n": 801}]
 
@@ -211,6 +214,7 @@ def test_rows_are_bounded(db: Path) -> None:
     wide = tools.query("SELECT repeat('x', 1900) AS text FROM range(100)", rows=100)
     assert len(wide) < PART_CHARACTERS + 1_000
     assert "there are more" in wide
+    assert tools.query("SELECT [repeat('x', 40000)] AS texts").startswith("The first row is too long for an answer")
     assert "explain_key" in tools.query("/* plan */ EXPLAIN SELECT 1")
     table = data(tools.query("SELECT 'a|b' || chr(10) || chr(7) AS t, NULL AS u, [1, 2] AS l", form="markdown"))
     assert table.splitlines()[2] == "| a\\|b\\n\\x07 |  | [1, 2] |"
