@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from spanverdict.mcp_text import json_text, marked, part_of
 from spanverdict.mcp_trace import BOUNDS, trace_text
 from sql import statements
 from sql.access import Access, open_store
+from sql.errors import QueryError, StoreError
 
 MOST_PROMOTIONS = 10
 """Promotions of which it is told at once what regressed."""
@@ -67,7 +69,16 @@ class Tools:
     @contextmanager
     def _store(self) -> Iterator[Access]:
         with self._one_call, open_store(self._db, query_seconds=self._query_seconds) as store:
-            yield store
+            began = time.monotonic()
+            try:
+                yield store
+            except StoreError as error:
+                if time.monotonic() - began < self._query_seconds:
+                    raise
+                raise QueryError(
+                    f"This took longer than {self._query_seconds:g} s and was stopped: bound start_time, ask for less, or"
+                    " start `spanverdict mcp` with more --query-seconds."
+                ) from error
 
     def query(
         self,

@@ -30,7 +30,7 @@ from spanverdict.mcp_server import mcp_server
 from spanverdict.mcp_text import PART_CHARACTERS, json_text, marked, part_of
 from spanverdict.mcp_tools import Tools
 from sql.access import open_store
-from sql.errors import QueryError, StoreError, StoreUnavailableError
+from sql.errors import QueryError
 from sql.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +112,7 @@ def test_an_agent_asks_what_regressed_and_for_three_traces(reported: Path, start
         assert (text, failed) == ("Only SELECT is answered; this is DELETE.", True)
 
     talk(started(reported), story)
-    with pytest.raises(StoreUnavailableError, match=r"took longer than 0\.3 s"):
+    with pytest.raises(QueryError, match=r"took longer than 0\.3 s and was stopped"):
         Tools(reported, query_seconds=0.3).query(ENDLESS)
 
 
@@ -222,7 +222,7 @@ def test_rows_are_bounded(db: Path) -> None:
 
 def test_a_long_query_is_stopped(db: Path) -> None:
     """A query ends when its time is over."""
-    with pytest.raises(StoreError):
+    with pytest.raises(QueryError, match=r"took longer than 0\.3 s and was stopped"):
         Tools(db, query_seconds=0.3).query(ENDLESS)
 
 
