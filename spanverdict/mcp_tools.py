@@ -76,8 +76,8 @@ class Tools:
                 if time.monotonic() - began < self._query_seconds:
                     raise
                 raise QueryError(
-                    f"This took longer than {self._query_seconds:g} s and was stopped: bound start_time, ask for less, or"
-                    " start `spanverdict mcp` with more --query-seconds."
+                    f"This took longer than {self._query_seconds:g} s and was stopped: bound start_time, ask for less,"
+                    " or start `spanverdict mcp` with more --query-seconds."
                 ) from error
 
     def query(
