@@ -19,6 +19,7 @@ _SUMMARIES = {
     "feedback": "Outcomes from users and business systems.",
     "guard": "Promotions that are watched between reports, and rolled back as soon as a regression is certain.",
     "import": "Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.",
+    "mcp": "Serve reports, traces and read-only SQL to a coding agent, over the Model Context Protocol (stdio).",
     "mirror": "Mirror results: requests that a gateway sent to a second model as well.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",
     "promotion": "Candidate releases under comparison.",

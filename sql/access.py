@@ -107,13 +107,15 @@ class RemoteStore:
     Args:
         address: host:port of Flight SQL.
         token: the server's token.
+        timeout: seconds that one call may take.
     """
 
-    def __init__(self, address: str, token: str) -> None:
+    def __init__(self, address: str, token: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self._address = address
+        self._timeout = timeout
         self._client = flight.FlightClient(f"grpc://{address}")
         self._options = flight.FlightCallOptions(
-            headers=[(b"authorization", f"Bearer {token}".encode())], timeout=TIMEOUT_SECONDS
+            headers=[(b"authorization", f"Bearer {token}".encode())], timeout=timeout
         )
 
     def close(self) -> None:
@@ -200,7 +202,7 @@ class RemoteStore:
             ) from error
         except flight.FlightTimedOutError as error:
             raise StoreUnavailableError(
-                f"The server at {self._address} took longer than {TIMEOUT_SECONDS} s to answer."
+                f"The server at {self._address} took longer than {self._timeout:g} s to answer."
             ) from error
         except (flight.FlightError, pa.ArrowException) as error:
             said = _plain(str(error))
@@ -234,7 +236,7 @@ def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values)
 
 
 @contextlib.contextmanager
-def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
+def open_store(path: Path, *, write: bool = False, query_seconds: float = TIMEOUT_SECONDS) -> Iterator[Access]:
     """Reach the store at ``path``: by its server if one runs, else by opening the file.
 
     Either way what was acknowledged before is there to be read.
@@ -242,11 +244,12 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
     Args:
         path: the database file.
         write: the caller means to write.
+        query_seconds: how long one call may take.
 
     Raises:
         StoreUnavailableError: neither works.
     """
-    remote = connect(path)
+    remote = connect(path, timeout=query_seconds)
     if remote:
         try:
             yield remote
@@ -265,11 +268,11 @@ def open_store(path: Path, *, write: bool = False) -> Iterator[Access]:
         # A server that was killed has left what only its journal holds.
         with Store(path) as store:
             JournaledWriter(store).close()
-    with Store(path, read_only=not write) as store:
+    with Store(path, read_only=not write, query_seconds=query_seconds) as store:
         yield store
 
 
-def connect(path: Path, *, flush: bool = True) -> RemoteStore | None:
+def connect(path: Path, *, flush: bool = True, timeout: float = TIMEOUT_SECONDS) -> RemoteStore | None:
     """The server of a store, if one answers; to be closed.
 
     A server that was killed leaves its file, and another process may have its number by now: what decides is whether
@@ -278,11 +281,12 @@ def connect(path: Path, *, flush: bool = True) -> RemoteStore | None:
     Args:
         path: the database file.
         flush: let the server first load what it has acknowledged; without, it loads when it sees fit.
+        timeout: seconds that one call may take.
     """
     server = ServerFile.read(path)
     if server is None:
         return None
-    remote = RemoteStore(server.sql, server.token)
+    remote = RemoteStore(server.sql, server.token, timeout)
     try:
         if flush:
             remote.flush()
