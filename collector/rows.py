@@ -27,8 +27,12 @@ from sql.batches import IDENTITY, first_of_each
 INVALID_IDS = "invalid_ids"
 TIME_OUT_OF_RANGE = "time_out_of_range"
 
-_KINDS = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
-_STATUS_CODES = pa.array(["UNSET", "OK", "ERROR"])
+KINDS = pa.array(["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"])
+"""The kinds of spans, by their number in OTLP."""
+
+STATUS_CODES = pa.array(["UNSET", "OK", "ERROR"])
+"""The codes of a status, by their number in OTLP."""
+
 _RESOURCE_TEXTS = {
     "service_name": ("service.name",),
     "service_version": ("service.version",),
@@ -73,11 +77,11 @@ def span_rows(spans: SpanColumns, credentials: Sequence[Credential | None], rece
         "span_id": spans.span_id,
         "parent_span_id": spans.parent_span_id,
         "name": fields["name"],
-        "kind": _named(fields["kind"], _KINDS),
+        "kind": _named(fields["kind"], KINDS),
         "start_time": timestamps(spans.start),
         "end_time": timestamps(spans.end),
         "duration_ns": _durations(spans.start, spans.end),
-        "status_code": _named(fields["status_code"], _STATUS_CODES),
+        "status_code": _named(fields["status_code"], STATUS_CODES),
         "status_message": unless_empty(fields["status_message"]),
         "service_name": resources.service_names.take(by_record),
         "scope_name": unless_empty(scope_name),

@@ -33,7 +33,8 @@ def _whole(digits: str) -> int | float:
     return -0.0 if digits == "-0" else int(digits)
 
 
-_decode = json.JSONDecoder(object_pairs_hook=Members, parse_int=_whole).decode
+parsed = json.JSONDecoder(object_pairs_hook=Members, parse_int=_whole).decode
+"""JSON text of the store → None, booleans, numbers, texts, lists and Members."""
 
 
 def any_values(values: Sequence[Any]) -> AnyValues:
@@ -134,7 +135,7 @@ def attributes_from_json(texts: pa.Array, keys: Collection[str] | None = None) -
 
 
 def _members(text: str | None) -> Members:
-    members = Members() if text is None else _decode(text)
+    members = Members() if text is None else parsed(text)
     if not isinstance(members, Members):
         raise ValueError(f"Stored attributes are a JSON object, not {text[:40] if text else text!r}.")  # noqa: TRY004
     return members
@@ -155,7 +156,7 @@ def lengths_from_json(texts: pa.Array) -> Indices:
     Raises:
         ValueError: a text is no JSON.
     """
-    return np.array([0 if text is None else len(_decode(text)) for text in texts.to_pylist()], np.int64)
+    return np.array([0 if text is None else len(parsed(text)) for text in texts.to_pylist()], np.int64)
 
 
 def events_from_json(texts: pa.Array, keys: Collection[str] | None = None) -> EventColumns:
@@ -168,7 +169,7 @@ def events_from_json(texts: pa.Array, keys: Collection[str] | None = None) -> Ev
     Raises:
         ValueError: a text is no such array.
     """
-    by_span = [[] if text is None else [dict(event) for event in _decode(text)] for text in texts.to_pylist()]
+    by_span = [[] if text is None else [dict(event) for event in parsed(text)] for text in texts.to_pylist()]
     events = [event for of_span in by_span for event in of_span]
     return EventColumns(
         offsets=np.concatenate(([0], np.cumsum([len(of_span) for of_span in by_span]))).astype(np.int32),

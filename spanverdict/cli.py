@@ -16,6 +16,7 @@ _SUMMARIES = {
     "normalised.",
     "doctor": "Say what is misconfigured or missing, and what to do. Exits with 1 if something fails, else 0.",
     "evaluate": "Run evaluators over stored traces: those named, else the built-in ones and all that are configured.",
+    "export": "Write the store as Parquet, which `import` takes back, or its spans and log records as OTLP JSON Lines.",
     "feedback": "Outcomes from users and business systems.",
     "guard": "Promotions that are watched between reports, and rolled back as soon as a regression is certain.",
     "import": "Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.",

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,12 @@ class Reader(Protocol):
 
     def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Answer one read-only query."""
+        ...
+
+    def reader(
+        self, query: str, parameters: Mapping[str, Any] | None = None
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Answer one read-only query as a stream of record batches."""
         ...
 
 
@@ -132,6 +139,22 @@ class RemoteStore:
         given = {name: _portable(value) for name, value in (parameters or {}).items()}
         with self._translated(QueryError):
             return _interruptible(lambda: self._client.do_get(statement_ticket(query, given), self._options).read_all())
+
+    @contextlib.contextmanager
+    def reader(self, query: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatchReader]:
+        """Answer one read-only query as a stream of record batches, which is never whole in memory.
+
+        Raises:
+            QueryError: the server refuses the query or it fails, also while it is read.
+            StoreUnavailableError: the server does not answer.
+        """
+        given = {name: _portable(value) for name, value in (parameters or {}).items()}
+        with self._translated(QueryError):
+            stream = self._client.do_get(statement_ticket(query, given), self._options)
+            try:
+                yield stream.to_reader()
+            finally:
+                stream.cancel()
 
     def flush(self) -> None:
         """Wait until what the server has acknowledged so far is in the store.

@@ -20,8 +20,8 @@ from sql.errors import QueryError, StoreError
 from sql.flight_calls import EXPORT, FLUSH, statement_ticket
 from sql.store import Store
 
-REMOTE_WRITES = statements.WRITES - {"spans", "resources", "log_records", "evaluations", "ingest_loads"}
-"""Writes that clients may ask for; telemetry comes in as OTLP alone."""
+REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
+"""Writes that clients may ask for; new telemetry comes in as OTLP alone, an export of a store comes back by its tables."""
 
 
 class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]

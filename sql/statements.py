@@ -54,6 +54,11 @@ WRITES = frozenset(
         "alert_announcements",
         "alert_claims",
         "alert_outcomes",
+        "restored_spans",
+        "restored_calls",
+        "restored_evaluations",
+        "restored_feedback",
+        "restored_progress",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

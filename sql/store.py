@@ -272,9 +272,9 @@ class Store:
         with self._read_cursor(query, given_up) as cursor:
             try:
                 batches = cursor.sql(query, params=dict(parameters or {})).to_arrow_reader(BATCH_ROWS)
+                yield batches
             except duckdb.Error as error:
                 raise unanswered(error) from error
-            yield batches
 
     def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask what would become of rows (sql/checks); nothing is written.

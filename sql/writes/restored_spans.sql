@@ -1,0 +1,29 @@
+-- Spans that an export brings back, and what has to be derived of them: nothing, where their calls come too and the store knew
+-- nothing of their traces. `derived_through` is how far the exporting store had derived; `into_empty` says that this import
+-- began in a store without spans.
+CREATE OR REPLACE TEMP TABLE arrived AS
+FROM incoming
+ANTI JOIN spans AS stored
+    ON stored.start_time = incoming.start_time AND stored.span_id = incoming.span_id AND stored.trace_id = incoming.trace_id;
+
+INSERT INTO stale_traces BY NAME
+SELECT DISTINCT trace_id, (now() AT TIME ZONE 'UTC')::TIMESTAMP AS marked_at
+FROM arrived
+WHERE
+    -- What is later the next derivation sees by itself.
+    received_at <= (SELECT max(spans_through) FROM derivations)
+    AND (
+        derived_through IS NULL
+        OR received_at > derived_through
+        OR (NOT into_empty AND trace_id IN (SELECT trace_id FROM spans SEMI JOIN arrived USING (trace_id)))
+    );
+
+-- A process that derives or matches meanwhile has read what no longer holds; outcomes that wait look at these traces too.
+UPDATE derivations SET number = number + 1 WHERE EXISTS (FROM arrived);
+UPDATE matchings SET
+    number = number + 1,
+    spans_through = least(spans_through, (SELECT min(received_at) FROM arrived) - INTERVAL 1 MICROSECOND)
+WHERE EXISTS (FROM arrived);
+
+INSERT INTO spans BY NAME SELECT * EXCLUDE (derived_through, into_empty) FROM arrived;
+SELECT count(*) FROM arrived
