@@ -1,7 +1,7 @@
 """What the store holds → OTLP/JSON again, as senders write it.
 
-Source: OpenTelemetry protocol specification, "JSON Protobuf Encoding": ids are hex, 64-bit integers are texts, enums are
-numbers. What the store's JSON does not tell apart (collector/stored_attributes.py) goes out as it would be read.
+Source: OpenTelemetry protocol specification, "JSON Protobuf Encoding": ids are hex, 64-bit integers are texts, enums
+are numbers. What the store's JSON does not tell apart (collector/stored_attributes.py) goes out as it would be read.
 """
 
 from __future__ import annotations

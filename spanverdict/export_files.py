@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +16,9 @@ import pyarrow as pa
 from spanverdict.export_manifest import Derived, ExportedFile, Manifest
 from spanverdict.export_target import CheckedFile, ExportError, ExportTarget
 from sql import statements
-from sql.access import Reader
+from sql.access import Access, Reader
 from sql.errors import QueryError
-from sql.exported_tables import TABLES, ExportedTable, hours_query, rows_query
+from sql.exported_tables import TABLES, ExportedTable, hours_query, rows_query, whole_query
 
 ROWS_AT_ONCE = 200_000
 """Hours of a day are asked for together up to so many rows: what is sorted at once is small beside the store."""
@@ -49,7 +49,7 @@ class Partition:
         table: whose rows.
         date: their UTC day; None for all rows of a small table.
         rows: how many there were when the export began.
-        state: what is other when rows come or change; empty if that cannot be told.
+        state: what is other when rows come or change.
         slices: moments that bound what is asked for at once, each up to the next.
     """
 
@@ -87,8 +87,8 @@ def partitions(store: Reader, table: ExportedTable, since: datetime, until: date
         until: midnight after the last day.
     """
     if table.time is None:
-        rows = store.read(f"SELECT count(*) AS rows FROM {table.name}")["rows"][0].as_py()
-        return [Partition(table, None, rows, "")] if rows else []
+        whole = store.read(whole_query(table)).to_pylist()[0]
+        return [Partition(table, None, whole["rows"], whole["changed"])] if whole["rows"] else []
     hours = store.read(hours_query(table), {"since": since, "until": until}).to_pylist()
     found = []
     for day, of_day in itertools.groupby(hours, lambda hour: hour["hour"].date()):
@@ -123,7 +123,7 @@ class Exporter:
 
     def __init__(
         self,
-        store: Reader,
+        store: Access,
         target: ExportTarget,
         form: Form,
         manifest: Manifest,
@@ -161,7 +161,7 @@ class Exporter:
                 self.summary.kept += 1
                 self._advance(partition.rows)
                 return
-            if partition.state and known.state == partition.state:
+            if known.state == partition.state:
                 self.summary.unchanged += 1
                 self._advance(partition.rows)
                 return
@@ -185,8 +185,8 @@ class Exporter:
     def _rows(self, partition: Partition) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
         """The columns, and the rows in order, a batch at a time."""
         query = rows_query(partition.table)
-        slices = list(itertools.pairwise(partition.slices)) or [None]
-        batches = self._batches(query, slices)
+        slices: list[tuple[datetime, datetime] | None] = [*itertools.pairwise(partition.slices)]
+        batches = self._batches(query, slices or [None])
         try:
             first = next(batches)
             if not isinstance(first, pa.Schema):
@@ -197,7 +197,7 @@ class Exporter:
 
     def _batches(
         self, query: str, slices: Sequence[tuple[datetime, datetime] | None]
-    ) -> Iterator[pa.Schema | pa.RecordBatch]:
+    ) -> Generator[pa.Schema | pa.RecordBatch]:
         for bounds in slices:
             given = {"since": bounds[0], "until": bounds[1]} if bounds else {}
             with self._store.reader(query, given) as reader:

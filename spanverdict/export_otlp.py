@@ -59,9 +59,7 @@ class OtlpForm:
             wanted = pc.unique(batch["resource_id"]).to_pylist()
         if wanted:
             found = self._store.read(statements.read("export_resources"), {"resource_ids": wanted})
-            self._resources |= dict(
-                zip(found["resource_id"].to_pylist(), found["attributes"].to_pylist(), strict=True)
-            )
+            self._resources |= dict(zip(found["resource_id"].to_pylist(), found["attributes"].to_pylist(), strict=True))
         return self._resources
 
 

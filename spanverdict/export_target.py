@@ -15,7 +15,6 @@ from pyarrow import fs
 
 from analytics.errors import InputError
 
-
 _OWNER_FILE, _OWNER_FOLDER = 0o600, 0o700
 
 

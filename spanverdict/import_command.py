@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from collector.otlp_files import find_files
 from spanverdict.derivation import bring_up_to_date
+from spanverdict.export_manifest import MANIFEST
 from spanverdict.export_requests import open_destination
 from spanverdict.import_files import Importer, Summary
 from spanverdict.job_options import job_options
@@ -22,16 +24,19 @@ EXIT_REFUSED = 1
 
 
 @click.command("import")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--again", is_flag=True, help="Import files that were imported before, too.")
 @store_options
-def import_command(settings: Settings, paths: tuple[Path, ...], *, again: bool) -> None:
+def import_command(settings: Settings, paths: tuple[str, ...], *, again: bool) -> None:
     """Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.
 
-    Exits with 1 if something in them was refused; the rest is stored.
+    What `export` wrote as Parquet comes back too. Exits with 1 if something was refused; the rest is stored.
     """
+    others = _without_exports(settings, paths)
+    if not others:
+        return
     try:
-        files = find_files(paths)
+        files = find_files(others)
         total = sum(path.stat().st_size for path in files)
     except FileNotFoundError as error:
         raise click.UsageError(f"{error.filename}: {error.strerror}.") from error
@@ -53,6 +58,21 @@ def import_command(settings: Settings, paths: tuple[Path, ...], *, again: bool) 
     click.echo(_summary(importer.summary, destination.duplicates), err=True)
     if importer.summary.refused or importer.summary.rejected:
         raise SystemExit(EXIT_REFUSED)
+
+
+def _may_be_export(path: str) -> bool:
+    return "://" in path or Path(path, MANIFEST).is_file()
+
+
+def _without_exports(settings: Settings, paths: Sequence[str]) -> list[Path]:
+    """Take back the exports among what is named; the rest is left."""
+    if not any(_may_be_export(path) for path in paths):
+        return [Path(path) for path in paths]
+    from spanverdict import restored_exports  # noqa: PLC0415 (Parquet is not loaded for other files)
+
+    found = {path: restored_exports.export_at(path) for path in paths if _may_be_export(path)}
+    restored_exports.restore_all(settings, [export for export in found.values() if export], _tell)
+    return [Path(path) for path in paths if not found.get(path)]
 
 
 def _tell(line: str) -> None:

@@ -31,15 +31,15 @@ class Reader(Protocol):
         """Answer one read-only query."""
         ...
 
+
+class Access(Reader, Protocol):
+    """What a command may do with the store, wherever it is."""
+
     def reader(
         self, query: str, parameters: Mapping[str, Any] | None = None
     ) -> AbstractContextManager[pa.RecordBatchReader]:
         """Answer one read-only query as a stream of record batches."""
         ...
-
-
-class Access(Reader, Protocol):
-    """What a command may do with the store, wherever it is."""
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes; returns the rows that each stored."""

@@ -19,7 +19,7 @@ class ExportedTable:
         what: what it is part of, for a person.
         time: the column whose UTC day is the partition; None for small tables, which go into one file.
         order: how rows are sorted.
-        changed: an aggregate that tells whether rows were replaced since.
+        changed: an aggregate that tells whether rows of an hour were replaced since; empty without days.
         restored_by: the named write that takes its rows back.
         stands: for outcomes, whether the rows hold or have been replaced.
     """
@@ -84,6 +84,11 @@ def hours_query(table: ExportedTable) -> str:
         f" changed FROM {table.name} WHERE {table.time} >= $since::TIMESTAMP AND {table.time} < $until::TIMESTAMP"
         " GROUP BY hour ORDER BY hour"
     )
+
+
+def whole_query(table: ExportedTable) -> str:
+    """How many rows a small table has, and what tells that they changed."""
+    return f"SELECT count(*) AS rows, bit_xor(hash(whole))::VARCHAR AS changed FROM {table.name} AS whole"
 
 
 def rows_query(table: ExportedTable) -> str:

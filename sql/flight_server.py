@@ -21,7 +21,7 @@ from sql.flight_calls import EXPORT, FLUSH, statement_ticket
 from sql.store import Store
 
 REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
-"""Writes that clients may ask for; new telemetry comes in as OTLP alone, an export of a store comes back by its tables."""
+"""Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
 
 
 class _Token(flight.ServerMiddlewareFactory):  # type: ignore[misc]
