@@ -93,8 +93,8 @@ def export_command(
     done = exporter.summary
     kept = f", {done.kept} kept that hold more than the store" if done.kept else ""
     click.echo(
-        f"Exported {done.rows} rows into {done.files} files under {printable(where)}; {done.unchanged} were there"
-        f" already{kept}.",
+        f"Exported {done.rows} rows into {done.files} files under {printable(target.shown)};"
+        f" {done.unchanged} were there already{kept}.",
         err=True,
     )
 

@@ -85,7 +85,8 @@ class ExportTarget:
         try:
             return cls(*fs.FileSystem.from_uri(where))
         except (pa.ArrowException, OSError) as error:
-            raise ExportError(f"{where} is not an address that can be written to: {error}.") from error
+            scheme = where.partition("://")[0]
+            raise ExportError(f"This {scheme}:// address cannot be used: {str(error).rstrip('.')}.") from error
 
     def read(self, name: str) -> bytes | None:
         """The content of a small file; None if there is none."""
@@ -116,10 +117,20 @@ class ExportTarget:
             with _local_draft(Path(folder), Path(draft), Path(path)) as file:
                 yield CheckedFile(file)
             return
-        with self._fs.open_output_stream(draft, compression=None) as file:
-            yield CheckedFile(file)
+        try:
+            with self._fs.open_output_stream(draft, compression=None) as file:
+                yield CheckedFile(file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._fs.delete_file(draft)
+            raise
         # A store of objects has one only when all of it has come; the name is taken last all the same.
         self._fs.move(draft, path)
+
+    @property
+    def shown(self) -> str:
+        """Where it lies, without the keys and settings that its address may have."""
+        return self._root if self._is_local else f"{self._fs.type_name}:{self._root}"
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

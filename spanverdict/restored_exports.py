@@ -26,11 +26,11 @@ def export_at(path: str) -> ExportTarget | None:
     target = ExportTarget.at(path)
     manifest = Manifest.of(target)
     if manifest is None:
-        raise ExportError(f"There is no export at {path}: it has no {MANIFEST}.")
+        raise ExportError(f"There is no export at {target.shown}: it has no {MANIFEST}.")
     if manifest.format == "parquet":
         return target
     if "://" in path:
-        raise ExportError(f"{path} is an export as OTLP: copy it to a folder, and import that.")
+        raise ExportError(f"{target.shown} is an export as OTLP: copy it to a folder, and import that.")
     return None
 
 
