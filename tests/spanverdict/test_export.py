@@ -57,8 +57,10 @@ def source(request: pytest.FixtureRequest, workdir: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture
-def filled(incident: Path, workdir: Path, cli: Cli, otlp: Any) -> Path:
+def filled(promoted: Path, fill: Callable[..., None], workdir: Path, cli: Cli, otlp: Any) -> Path:
     """The store, and a report of it in first.json."""
+    fill(promoted, "m0", failing=3, traces=120)
+    fill(promoted, "m1", failing=30, traces=120)
     root = {
         "trace_id": b"\x07" * 16, "span_id": b"\x07" * 8, "attributes": VALUES, "trace_state": "a=b", "flags": 257,
         "kind": 2, "start_time_unix_nano": NIGHT, "end_time_unix_nano": NIGHT + 10**10,
@@ -93,7 +95,7 @@ def filled(incident: Path, workdir: Path, cli: Cli, otlp: Any) -> Path:
     ]  # fmt: skip
     of_logs = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]}).encode()
     arrived = datetime(2026, 11, 20)
-    with Store(incident) as store:
+    with Store(promoted) as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], arrived).tables)
         store.write(log_rows(decode_logs([to_protobuf(of_logs, Signal.LOGS)]), [None], arrived).tables)
     (workdir / "f.csv").write_text(FEEDBACK)
@@ -112,9 +114,9 @@ def filled(incident: Path, workdir: Path, cli: Cli, otlp: Any) -> Path:
         ("promotion", "share", "p", "--candidate-share", "0.3", "--at", "2026-11-03T00:00Z"),
         ("derive",), ("report", "p", "--as-of", "2026-11-20T00:00Z", "--format", "json", "--out", "first.json"),
     ):  # fmt: skip
-        done = cli(*command, "--db", incident)
+        done = cli(*command, "--db", promoted)
         assert done.exit_code in {0, 1}, done.output
-    return incident
+    return promoted
 
 
 def rows_of(db: Path, tables: Iterable[str], without: str = "") -> dict[str, pa.Table]:
