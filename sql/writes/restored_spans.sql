@@ -3,8 +3,12 @@
 -- began in a store without spans.
 CREATE OR REPLACE TEMP TABLE arrived AS
 FROM incoming
-ANTI JOIN spans AS stored
+-- Asked by start time first, which prunes by zone maps.
+ANTI JOIN (FROM spans SEMI JOIN incoming USING (start_time)) AS stored
     ON stored.start_time = incoming.start_time AND stored.span_id = incoming.span_id AND stored.trace_id = incoming.trace_id;
+
+CREATE OR REPLACE TEMP TABLE known AS
+SELECT DISTINCT trace_id FROM spans SEMI JOIN (FROM arrived WHERE NOT into_empty) USING (trace_id);
 
 INSERT INTO stale_traces BY NAME
 SELECT DISTINCT trace_id, (now() AT TIME ZONE 'UTC')::TIMESTAMP AS marked_at
@@ -15,7 +19,7 @@ WHERE
     AND (
         derived_through IS NULL
         OR received_at > derived_through
-        OR (NOT into_empty AND trace_id IN (SELECT trace_id FROM spans SEMI JOIN arrived USING (trace_id)))
+        OR trace_id IN (FROM known)
     );
 
 -- A process that derives or matches meanwhile has read what no longer holds; outcomes that wait look at these traces too.
