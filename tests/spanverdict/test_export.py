@@ -109,7 +109,7 @@ def filled(promoted: Path, fill: Callable[..., None], workdir: Path, cli: Cli, o
         )
     )  # fmt: skip
     for command in (
-        ("derive",), ("feedback", "import", "f.csv"), ("dataset", "import", "golden", "items.jsonl"),
+        ("feedback", "import", "f.csv"), ("dataset", "import", "golden", "items.jsonl"),
         ("mirror", "import", "m.jsonl"),
         ("promotion", "share", "p", "--candidate-share", "0.3", "--at", "2026-11-03T00:00Z"),
         ("derive",), ("report", "p", "--as-of", "2026-11-20T00:00Z", "--format", "json", "--out", "first.json"),
