@@ -2,4 +2,7 @@
 INSERT INTO calls BY NAME
 FROM incoming
 ANTI JOIN (FROM calls SEMI JOIN incoming USING (start_time)) AS stored
-    ON stored.start_time = incoming.start_time AND stored.span_id = incoming.span_id AND stored.trace_id = incoming.trace_id
+    ON
+        incoming.start_time = stored.start_time
+        AND incoming.span_id = stored.span_id
+        AND incoming.trace_id = stored.trace_id

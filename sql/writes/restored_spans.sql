@@ -1,11 +1,14 @@
--- Spans that an export brings back, and what has to be derived of them: nothing, where their calls come too and the store knew
--- nothing of their traces. `derived_through` is how far the exporting store had derived; `into_empty` says that this import
--- began in a store without spans.
+-- Spans that an export brings back, and what has to be derived of them: nothing, where their calls come too and the
+-- store knew nothing of their traces. `derived_through` is how far the exporting store had derived; `into_empty` says
+-- that this import began in a store without spans.
 CREATE OR REPLACE TEMP TABLE arrived AS
 FROM incoming
 -- Asked by start time first, which prunes by zone maps.
 ANTI JOIN (FROM spans SEMI JOIN incoming USING (start_time)) AS stored
-    ON stored.start_time = incoming.start_time AND stored.span_id = incoming.span_id AND stored.trace_id = incoming.trace_id;
+    ON
+        incoming.start_time = stored.start_time
+        AND incoming.span_id = stored.span_id
+        AND incoming.trace_id = stored.trace_id;
 
 CREATE OR REPLACE TEMP TABLE known AS
 SELECT DISTINCT trace_id FROM spans SEMI JOIN (FROM arrived WHERE NOT into_empty) USING (trace_id);
@@ -22,7 +25,8 @@ WHERE
         OR trace_id IN (FROM known)
     );
 
--- A process that derives or matches meanwhile has read what no longer holds; outcomes that wait look at these traces too.
+-- A process that derives or matches meanwhile has read what no longer holds; outcomes that wait look at these traces
+-- too.
 UPDATE derivations SET number = number + 1 WHERE EXISTS (FROM arrived);
 UPDATE matchings SET
     number = number + 1,
