@@ -190,7 +190,7 @@ def test_explaining_a_select_is_answered(store: Store) -> None:
 def test_a_query_past_its_time_is_stopped(tmp_path: Path) -> None:
     """A query that takes too long ends with an error, and the next one is answered."""
     with Store(tmp_path / "s.duckdb", query_seconds=0.3) as store:
-        with pytest.raises(QueryError, match=r"(?i)interrupt"):
+        with pytest.raises(QueryError, match=r"longer than 0\.3 s, which is the limit"):
             store.read("SELECT count(*) FROM range(3000000) a, range(3000000) b WHERE hash(a.range * b.range) % 7 = 3")
         assert store.read("SELECT 1 AS one")["one"].to_pylist() == [1]
 
