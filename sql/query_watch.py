@@ -62,8 +62,8 @@ class QueryWatch:
                     return
                 if time.monotonic() > self._deadline:
                     self._stopped = (
-                        f"The query took longer than {self._seconds:g} s, which is the limit (server.query_seconds), and"
-                        " was stopped."
+                        f"The query took longer than {self._seconds:g} s, which is the limit (server.query_seconds),"
+                        " and was stopped."
                     )
                 elif self._given_up and self._given_up():
                     self._stopped = "The query was cancelled."

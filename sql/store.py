@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from sql import statements
 from sql.clock import utc_now
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line
 
@@ -63,7 +63,7 @@ class Store:
         self, path: Path, *, read_only: bool = False, memory_limit: str = "1GB", query_seconds: float = 600
     ) -> None:
         self.path = path
-        self._query_seconds = query_seconds
+        self.query_seconds = query_seconds
         self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
@@ -306,7 +306,7 @@ class Store:
             cursor = self._connection.cursor()
         except duckdb.Error as error:
             raise StoreUnavailableError(f"{self.path} is being opened anew; ask again.") from error
-        watch = QueryWatch(cursor, self._query_seconds, given_up)
+        watch = QueryWatch(cursor, self.query_seconds, given_up)
         try:
             check_read_only(cursor, query)
             if given is not None:
