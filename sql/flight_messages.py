@@ -55,7 +55,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, descriptor_pb2.FieldDescriptorProto.T
     ),
     "CommandGetSqlInfo": (("info", 1, _UINT32),),
 }
-"""Fields of each message: name, number, type. In proto2, the same on the wire, what is absent is told from what is empty."""
+"""Fields of each message: name, number, type. In proto2, alike on the wire, absent is told from empty."""
 
 
 def _classes() -> dict[str, type[Message]]:
