@@ -25,8 +25,8 @@ _WORD = re.compile(r"[\w.]+$")
 _KEYWORDS = (
     "SELECT", "FROM", "WHERE", "GROUP BY", "GROUP BY ALL", "ORDER BY", "LIMIT", "HAVING", "QUALIFY", "JOIN",
     "LEFT JOIN", "USING", "ON", "AND", "OR", "NOT", "IN", "IS NULL", "IS NOT NULL", "BETWEEN", "LIKE", "ILIKE", "CASE",
-    "WHEN", "THEN", "ELSE", "END", "WITH", "AS", "DISTINCT", "UNION ALL", "INTERVAL", "DESC", "ASC", "FILTER", "EXPLAIN",
-    "count(*)", "sum(", "avg(", "min(", "max(", "quantile_cont(", "date_trunc(", "now()",
+    "WHEN", "THEN", "ELSE", "END", "WITH", "AS", "DISTINCT", "UNION ALL", "INTERVAL", "DESC", "ASC", "FILTER",
+    "EXPLAIN", "count(*)", "sum(", "avg(", "min(", "max(", "quantile_cont(", "date_trunc(", "now()",
 )  # fmt: skip
 
 

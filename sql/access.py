@@ -34,6 +34,17 @@ class Reader(Protocol):
         ...
 
 
+class Batches(Protocol):
+    """An answer as it comes: its columns, and its record batches, once."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
 class Access(Reader, Protocol):
     """What a command may do with the store, wherever it is."""
 
@@ -50,7 +61,7 @@ class Access(Reader, Protocol):
         query: str,
         parameters: Mapping[str, Any] | None = None,
         given_up: Callable[[], bool] | None = None,
-    ) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
+    ) -> contextlib.AbstractContextManager[Batches]:
         """Answer one read-only query as a stream, for as long as it is wanted."""
         ...
 
@@ -151,7 +162,7 @@ class RemoteStore:
         query: str,
         parameters: Mapping[str, Any] | None = None,
         given_up: Callable[[], bool] | None = None,
-    ) -> Iterator[pa.RecordBatchReader]:
+    ) -> Iterator[Batches]:
         """Answer a question as a stream of record batches, within the server's limits.
 
         Args:
@@ -177,7 +188,7 @@ class RemoteStore:
         ticket = Statement(query, parameters or {}, question=True, name=name).ticket()
         try:
             with self._translated(QueryError):
-                yield self._client.do_get(ticket, self._options).to_reader()
+                yield _Chunks(self._client.do_get(ticket, self._options))
         finally:
             done.set()
 
@@ -255,6 +266,17 @@ class RemoteStore:
         except (flight.FlightError, pa.ArrowException) as error:
             said = _plain(str(error))
             raise (QueryMemoryError if said.startswith(MEMORY_SENTENCE) else failure)(said) from error
+
+
+class _Chunks:
+    """A stream of Flight as batches; its own conversion to a reader would lose what kind of error ends it."""
+
+    def __init__(self, stream: flight.FlightStreamReader) -> None:
+        self._stream = stream
+        self.schema: pa.Schema = stream.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (chunk.data for chunk in self._stream)
 
 
 def _interruptible(ask: Callable[[], pa.Table]) -> pa.Table:
