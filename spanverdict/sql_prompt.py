@@ -34,7 +34,7 @@ def run_shell(shell: Shell) -> None:
     """Read and run lines until the user leaves."""
     click.echo("One SELECT at a time, ended by a semicolon. .help lists the commands, Tab completes.", err=True)
     session: PromptSession[str] = PromptSession(
-        history=_history(),
+        history=open_history(),
         completer=SqlCompleter(shell.catalog),
         complete_while_typing=False,
         key_bindings=_keys(),
@@ -59,7 +59,7 @@ def history_file() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "spanverdict" / "sql_history"
 
 
-def _history() -> History:
+def open_history() -> History:
     """Lines typed before; questions may quote what users said, so the file is for its owner alone."""
     path = history_file()
     try:
