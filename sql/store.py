@@ -20,6 +20,7 @@ from sql import statements
 from sql.clock import utc_now
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.query_watch import WATCH_SECONDS, QueryWatch
+from sql.priority import behind_ingest
 from sql.read_only import check_parameters, check_read_only, first_line
 
 STORAGE_VERSION = "v1.5.0"
@@ -79,7 +80,7 @@ class Store:
 
     def _open(self) -> None:
         try:
-            with _owner_only():
+            with _owner_only(), behind_ingest():
                 self._connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config)
         except duckdb.Error as error:
             raise StoreUnavailableError(_opening_message(self.path, error)) from error
