@@ -374,10 +374,11 @@ def test_nobody_is_asked_after_the_answer(store: Store) -> None:
 def test_the_threads_of_queries_give_way(tmp_path: Path) -> None:
     """The database's own threads stand behind the one that opened it, which loads."""
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    before = set(os.listdir("/proc/self/task"))
+    tasks = Path("/proc/self/task")
+    before = set(tasks.iterdir())
     with Store(tmp_path / "s.duckdb") as store:
         store.read("SELECT 1")
-        new = [int(task) for task in set(os.listdir("/proc/self/task")) - before]
+        new = [int(task.name) for task in set(tasks.iterdir()) - before]
         behind = [thread for thread in new if os.getpriority(os.PRIO_PROCESS, thread) == min(own + NICENESS, 19)]
         assert len(behind) >= 1
         assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
