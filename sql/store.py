@@ -27,8 +27,8 @@ STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
 
 BATCH_ROWS = 8_192
-"""Rows of one record batch of an answer. DuckDB's memory limit does not hold for a batch, of which there are copies on its
-way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so, in the same time."""
+"""Rows of one record batch of an answer. DuckDB's memory limit does not hold for a batch, and there are copies of it on
+its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so, in the same time."""
 
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
