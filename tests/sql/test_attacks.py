@@ -27,8 +27,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("COPY (SELECT 1) TO '/tmp/stolen.csv'", "Only SELECT is answered; this is COPY"),
-        ("ATTACH '/tmp/other.duckdb'", "Only SELECT is answered; this is ATTACH"),
+        ("COPY (SELECT 1) TO 'stolen.csv'", "Only SELECT is answered; this is COPY"),
+        ("ATTACH 'other.duckdb'", "Only SELECT is answered; this is ATTACH"),
         ("INSTALL httpfs", "Only SELECT is answered; this is LOAD"),
         ("LOAD httpfs", "Only SELECT is answered; this is LOAD"),
         ("PRAGMA database_list", "Only SELECT is answered; this is PRAGMA"),
