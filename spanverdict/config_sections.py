@@ -89,6 +89,9 @@ class ServerConfig(Section):
     sql: Address = "127.0.0.1:4319"
     monitoring: Address = "127.0.0.1:4320"
     query_seconds: Positive = 600.0
+    result_rows: Annotated[int, Field(gt=0)] = 10_000_000
+    result_mib: Annotated[int, Field(gt=0)] = 2048
+    queries_at_once: Annotated[int, Field(gt=0)] = 8
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
     run_schedules: bool = True

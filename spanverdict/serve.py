@@ -30,9 +30,11 @@ from spanverdict.pages import Pages
 from spanverdict.report_pages import ReportPages
 from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.schedule_task import ScheduledReports
+from spanverdict.sql_answer import limits_of
 from sql.access import ServerFile
 from sql.flight_server import FlightServer
 from sql.journaled_writer import LoadCounters
+from sql.query_limits import QueryLimits
 from sql.store import Store
 
 _LOG = logging.getLogger("spanverdict.serve")
@@ -105,6 +107,7 @@ async def serve(
             token,
             flush=lambda: writer.flush(FLUSH_SECONDS),
             export=lambda body: answer(ingest, body),
+            limits=limits_of(config.server),
         )
         told = ServerFile(
             pid=os.getpid(),
@@ -184,11 +187,16 @@ def _stop_flight(store: Store, flight: FlightServer) -> bool:
 
 
 def _start_flight(
-    store: Store, address: str, token: str, flush: Callable[[], object], export: Callable[[pa.Buffer], bytes]
+    store: Store,
+    address: str,
+    token: str,
+    flush: Callable[[], object],
+    export: Callable[[pa.Buffer], bytes],
+    limits: QueryLimits,
 ) -> FlightServer:
     # It answers from here on; its serve() would only take the signals away from the event loop.
     try:
-        return FlightServer(store, address, token, flush, export)
+        return FlightServer(store, address, token, flush, export, limits)
     except Exception as error:
         # pyarrow reports a taken port as a bare ArrowException subclass whose text is gRPC's.
         raise OSError(f"SQL cannot listen on {address}: is the port taken?") from error

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +18,13 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
-from sql.flight_calls import EXPORT, FLUSH, statement_ticket
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement, statement_ticket
 from sql.journal import pending
 
 TIMEOUT_SECONDS = 600
+
+WATCH_SECONDS = 0.1
+"""How often it is looked whether an answer is still wanted."""
 
 
 class Reader(Protocol):
@@ -30,6 +33,17 @@ class Reader(Protocol):
     def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Answer one read-only query."""
         ...
+
+
+class Batches(Protocol):
+    """An answer as it comes: its columns, and its record batches, once."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
 
 
 class Access(Reader, Protocol):
@@ -47,6 +61,15 @@ class Access(Reader, Protocol):
 
     def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask what would become of rows; nothing is written."""
+        ...
+
+    def question(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        given_up: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[Batches]:
+        """Answer somebody's question as a stream, for as long as it is wanted."""
         ...
 
 
@@ -130,27 +153,62 @@ class RemoteStore:
         self._client.close()
 
     def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Answer one read-only query; times among the parameters travel as ISO 8601 texts.
+        """Answer one read-only query of our own jobs.
 
         Raises:
             QueryError: the server refuses the query or it fails.
             StoreUnavailableError: the server does not answer.
         """
-        given = {name: _portable(value) for name, value in (parameters or {}).items()}
+        ticket = statement_ticket(query, parameters)
         with self._translated(QueryError):
-            return _interruptible(lambda: self._client.do_get(statement_ticket(query, given), self._options).read_all())
+            return _interruptible(lambda: self._client.do_get(ticket, self._options).read_all())
+
+    @contextlib.contextmanager
+    def question(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        given_up: Callable[[], bool] | None = None,
+    ) -> Iterator[Batches]:
+        """Answer a question as a stream of record batches, within the server's limits.
+
+        Args:
+            query: a single SELECT (or EXPLAIN) statement.
+            parameters: values of its named parameters.
+            given_up: asked now and then whether the answer is still wanted; the server stops the query when it is not.
+
+        Raises:
+            QueryError: the server refuses the query, or it fails, also while its batches are read.
+            StoreUnavailableError: the server does not answer.
+        """
+        name = secrets.token_hex(8)
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(WATCH_SECONDS):
+                if given_up and given_up():
+                    # What has ended meanwhile needs no stopping.
+                    with contextlib.suppress(flight.FlightError, pa.ArrowException):
+                        list(self._client.do_action(flight.Action(CANCEL, name.encode()), self._options))
+
+        threading.Thread(target=watch, name="flight-cancel", daemon=True).start()
+        ticket = Statement(query, parameters or {}, question=True, name=name).ticket()
+        try:
+            with self._translated(QueryError):
+                yield _Chunks(self._client.do_get(ticket, self._options))
+        finally:
+            done.set()
 
     @contextlib.contextmanager
     def reader(self, query: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatchReader]:
-        """Answer one read-only query as a stream of record batches, which is never whole in memory.
+        """Answer one read-only query of our own jobs as a stream of record batches, which is never whole in memory.
 
         Raises:
             QueryError: the server refuses the query or it fails, also while it is read.
             StoreUnavailableError: the server does not answer.
         """
-        given = {name: _portable(value) for name, value in (parameters or {}).items()}
         with self._translated(QueryError):
-            stream = self._client.do_get(statement_ticket(query, given), self._options)
+            stream = self._client.do_get(statement_ticket(query, parameters), self._options)
             try:
                 yield stream.to_reader()
             finally:
@@ -232,6 +290,17 @@ class RemoteStore:
             raise (QueryMemoryError if said.startswith(MEMORY_SENTENCE) else failure)(said) from error
 
 
+class _Chunks:
+    """A stream of Flight as batches; its own conversion to a reader would lose what kind of error ends it."""
+
+    def __init__(self, stream: flight.FlightStreamReader) -> None:
+        self._stream = stream
+        self.schema: pa.Schema = stream.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (chunk.data for chunk in self._stream)
+
+
 def _interruptible(ask: Callable[[], pa.Table]) -> pa.Table:
     """Wait for an answer so that Ctrl-C ends the wait; the connection ends with the process, and the query with it."""
     answer: Future[pa.Table] = Future()
@@ -252,10 +321,6 @@ def _plain(text: str) -> str:
     for prefix in ("Flight error: ", "Flight returned internal error, with message: "):
         text = text.removeprefix(prefix)
     return text.strip()
-
-
-def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values)
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 @contextlib.contextmanager

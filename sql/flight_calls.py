@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pyarrow import flight
 
 from sql import flight_messages as messages
+
+_TIME = "$timestamp"
+"""The key of a time among parameters: JSON has none, and a text is not compared with times."""
 
 FLUSH = "Flush"
 """The action after which a query sees all that was acknowledged before."""
@@ -16,7 +22,65 @@ EXPORT = "Export"
 """The action that takes OTLP export requests; what its body and its answer are is agreed between the two ends."""
 
 
-def statement_ticket(query: str, parameters: dict[str, Any] | None = None) -> flight.Ticket:
-    """The ticket of a query with bound parameters (JSON values; cast them in the SQL)."""
-    handle = json.dumps({"query": query, "parameters": parameters or {}}).encode()
-    return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=handle))
+CANCEL = "Cancel"
+"""The action that stops the question of a name; its body is the name."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a ticket asks.
+
+    Attributes:
+        query: the text.
+        parameters: values of its named parameters: JSON values and times.
+        question: a person or their program asks, and the limits of answers hold; else it is one of our jobs.
+        name: what CANCEL knows it by.
+    """
+
+    query: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    question: bool = False
+    name: str | None = None
+
+    def ticket(self) -> flight.Ticket:
+        """The ticket that asks it."""
+        given = {name: _portable(value) for name, value in self.parameters.items()}
+        told = {"query": self.query, "parameters": given, "question": self.question, "name": self.name}
+        return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=json.dumps(told).encode()))
+
+    @classmethod
+    def read(cls, handle: bytes) -> Statement:
+        """What a ticket's handle asks.
+
+        Raises:
+            ValueError: it was not made here; the message says so.
+        """
+        try:
+            told = json.loads(handle)
+        except ValueError:
+            told = None
+        if not isinstance(told, dict) or not isinstance(told.get("query"), str):
+            raise ValueError("This ticket was not made by this server.")  # noqa: TRY004 (what the text holds is wrong)
+        parameters = told.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise ValueError("A query's parameters are an object of names and values.")  # noqa: TRY004 (as above)
+        name = told.get("name")
+        return cls(
+            told["query"],
+            {key: _restored(value) for key, value in parameters.items()},
+            bool(told.get("question")),
+            name if isinstance(name, str) else None,
+        )
+
+
+def statement_ticket(query: str, parameters: Mapping[str, Any] | None = None) -> flight.Ticket:
+    """The ticket of a query of our own jobs, with bound parameters."""
+    return Statement(query, parameters or {}).ticket()
+
+
+def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values and times)
+    return {_TIME: value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _restored(value: Any) -> Any:  # noqa: ANN401 (as above)
+    return datetime.fromisoformat(str(value[_TIME])) if isinstance(value, dict) and _TIME in value else value

@@ -6,18 +6,22 @@ carries a bearer token.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import flight
 
+from sql import flight_catalog, statements
 from sql import flight_messages as messages
-from sql import statements
 from sql.errors import QueryError, StoreError
-from sql.flight_calls import EXPORT, FLUSH, statement_ticket
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement
+from sql.priority import put_behind_ingest
+from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 
 REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
@@ -44,6 +48,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         token: what callers must present.
         flush: waits until what was acknowledged before is in the store.
         export: takes the body of an EXPORT and gives its answer, or raises StoreError; None where nothing is taken.
+        limits: of the questions of people and their programs.
     """
 
     def __init__(
@@ -53,42 +58,58 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         token: str,
         flush: Callable[[], object] = lambda: None,
         export: Callable[[pa.Buffer], bytes] | None = None,
+        limits: QueryLimits | None = None,
     ) -> None:
         super().__init__(f"grpc://{address}", middleware={"token": _Token(token)})
         self._store = store
         self._flush = flush
         self._export = export
+        self._limits = limits or QueryLimits()
+        self._places = Places(self._limits.at_once, store.query_seconds)
+        self._cancelled: dict[str, threading.Event] = {}
 
     def get_flight_info(
         self, _context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
     ) -> flight.FlightInfo:
-        """Flight SQL CommandStatementQuery and CommandPreparedStatementQuery: the schema and the ticket."""
+        """Flight SQL queries, prepared ones, and questions about the store: the schema and the ticket."""
         name, command = _unpack(descriptor.command)
+        if schema := flight_catalog.schema_of(name, command):
+            return _info(schema, descriptor, flight.Ticket(descriptor.command))
         if name == "CommandStatementQuery":
             query = command.query
         elif name == "CommandPreparedStatementQuery":
             query = command.prepared_statement_handle.decode("utf-8", "replace")
         else:
             raise flight.FlightServerError(f"{name} is not a query.")
-        ticket = statement_ticket(query)
-        return flight.FlightInfo(self._schema(query), descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
+        return _info(self._schema(query), descriptor, Statement(query, question=True).ticket())
+
+    def get_schema(self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor) -> flight.SchemaResult:
+        """The columns of what get_flight_info would give a ticket for."""
+        return flight.SchemaResult(self.get_flight_info(context, descriptor).schema)
 
     def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
-        """Answer a ticket: stream the rows of its query."""
-        query, parameters = _ticket(ticket.ticket)
-        batches = self._batches(query, parameters, context.is_cancelled)
+        """Answer a ticket: stream the rows of its query, or of what it asks about the store."""
+        name, command = _unpack(ticket.ticket)
         try:
-            schema = next(batches)
-        except StoreError as error:
+            if flight_catalog.schema_of(name, command):
+                return flight.RecordBatchStream(flight_catalog.answer(self._store, name, command))
+            if name != "TicketStatementQuery":
+                raise flight.FlightServerError(f"{name} is not a ticket.")
+            batches = self._batches(Statement.read(command.statement_handle), context.is_cancelled)
+            return flight.GeneratorStream(next(batches), batches)
+        except (StoreError, ValueError) as error:
             raise flight.FlightServerError(str(error)) from None
-        return flight.GeneratorStream(schema, batches)
 
     def do_action(self, _context: flight.ServerCallContext, action: flight.Action) -> Iterator[flight.Result]:
-        """Flight SQL prepared statements (the handle is the text itself: nothing is kept per client), FLUSH, EXPORT."""
+        """FLUSH, EXPORT, CANCEL, and prepared statements: their handle is the text, and nothing is kept per client."""
         if action.type == "ClosePreparedStatement":
             return
         if action.type == FLUSH:
             self._flush()
+            return
+        if action.type == CANCEL:
+            if cancelled := self._cancelled.get(action.body.to_pybytes().decode("utf-8", "replace")):
+                cancelled.set()
             return
         if action.type == EXPORT and self._export:
             try:
@@ -118,6 +139,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             ("ClosePreparedStatement", "Forget a query"),
             (FLUSH, "Wait until what was acknowledged before is in the store"),
             (EXPORT, "Take OTLP export requests"),
+            (CANCEL, "Stop a query"),
         ]
 
     def do_put(
@@ -161,26 +183,33 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         except QueryError as error:
             raise flight.FlightServerError(str(error)) from None
 
-    def _batches(self, query: str, parameters: dict[str, Any], given_up: Callable[[], bool]) -> Iterator[Any]:
+    def _batches(self, asked: Statement, is_cancelled: Callable[[], bool]) -> Iterator[Any]:
         """First the schema, then the batches; the cursor closes with the generator."""
-        with self._store.reader(query, parameters, given_up) as reader:
-            yield reader.schema
-            yield from reader
+        if asked.question:
+            put_behind_ingest()
+        cancelled = threading.Event()
+
+        def given_up() -> bool:
+            return cancelled.is_set() or is_cancelled()
+
+        if asked.name:
+            self._cancelled[asked.name] = cancelled
+        try:
+            with (
+                self._places.one() if asked.question else contextlib.nullcontext(),
+                self._store.reader(asked.query, asked.parameters, given_up) as reader,
+            ):
+                yield reader.schema
+                yield from self._limits.checked(reader) if asked.question else reader
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        finally:
+            if asked.name:
+                self._cancelled.pop(asked.name, None)
 
 
-def _ticket(data: bytes) -> tuple[str, dict[str, Any]]:
-    """The query and parameters of a ticket that this server, or a client of ours, made."""
-    name, statement = _unpack(data)
-    try:
-        request = json.loads(statement.statement_handle) if name == "TicketStatementQuery" else None
-    except ValueError:
-        request = None
-    if not isinstance(request, dict) or not isinstance(request.get("query"), str):
-        raise flight.FlightServerError("This ticket was not made by this server.")
-    parameters = request.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise flight.FlightServerError("A query's parameters are an object of names and values.")
-    return request["query"], parameters
+def _info(schema: pa.Schema, descriptor: flight.FlightDescriptor, ticket: flight.Ticket) -> flight.FlightInfo:
+    return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
 
 
 def _unpack(data: bytes) -> tuple[str, Any]:

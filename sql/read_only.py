@@ -7,17 +7,12 @@ deletes), so every query also runs in a read-only transaction.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import duckdb
 
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
-
-_EFFECTS = re.compile(
-    r"\b(checkpoint|force_checkpoint|truncate_duckdb_logs|enable_logging|disable_logging|enable_profiling"
-    r"|disable_profiling|write_log|nextval|setseed)\s*\(",
-    re.IGNORECASE,
-)
-"""Functions that a SELECT may call and that change something; a read-only transaction does not stop them all."""
+from sql.refused_calls import check_calls
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?!ANALYZE\b)(?=[A-Z])", re.IGNORECASE)
 
@@ -26,29 +21,42 @@ def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     """Refuse everything but one SELECT, or the EXPLAIN of one.
 
     Raises:
-        QueryError: the text is not exactly one such statement, or calls a function with effects.
+        QueryError: the text is not exactly one such statement, or calls what a query may not (sql/refused_calls.py).
     """
-    kind = _only_statement(connection, query)
+    kind = _only_statement(connection, query).type
     if kind == duckdb.StatementType.EXPLAIN:
         code = _without_leading_comments(query)
         explained = _EXPLAIN.match(code)
         if not explained:
             raise QueryError("Plain EXPLAIN is answered; EXPLAIN ANALYZE and EXPLAIN with options are not.")
-        kind = _only_statement(connection, code[explained.end() :])
+        kind = _only_statement(connection, code[explained.end() :]).type
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"Only SELECT is answered; this is {kind.name}.")
-    if found := _EFFECTS.search(query):
-        raise QueryError(f"The function {found[1]} has effects and is not answered.")
+    check_calls(query)
 
 
-def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.StatementType:
+def check_parameters(connection: duckdb.DuckDBPyConnection, query: str, given: Collection[str]) -> None:
+    """Refuse values for parameters that a query does not have, and parameters without a value.
+
+    Raises:
+        QueryError: there is one; the message names it.
+    """
+    wanted = set(_only_statement(connection, query).named_parameters)
+    for name in sorted(wanted - set(given)):
+        raise QueryError(f"The query's parameter ${name} has no value; give it one, such as with --param {name}=7d.")
+    for name in sorted(set(given) - wanted):
+        known = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
+        raise QueryError(f"The query has no parameter ${name}; its parameters are: {known}.")
+
+
+def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     try:
         parsed = connection.extract_statements(query)
     except duckdb.Error as error:
         raise QueryError(first_line(error)) from error
     if len(parsed) != 1:
         raise QueryError(f"Send one statement at a time; this text holds {len(parsed)}.")
-    return parsed[0].type
+    return parsed[0]
 
 
 def _without_leading_comments(query: str) -> str:
@@ -64,7 +72,7 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n\n", maxsplit=1)[0].replace("\n", " ")
 
 
-def unanswered(error: duckdb.Error) -> QueryError:
+def unanswered(error: Exception) -> QueryError:
     """Why a query has no answer, as a sentence; where memory did not suffice, with the mend."""
     said = first_line(error)
     if isinstance(error, duckdb.OutOfMemoryException):

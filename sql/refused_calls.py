@@ -1,0 +1,150 @@
+"""What a SELECT may not call: functions with effects, ones that hide a query or tell settings, ones without bounds.
+
+DuckDB's tokenizer tells names from texts and comments, so that neither quotes nor comments hide a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import duckdb
+
+from sql.errors import QueryError
+
+_EFFECTS = frozenset(
+    {
+        "checkpoint",
+        "disable_logging",
+        "disable_profiling",
+        "enable_logging",
+        "enable_profiling",
+        "force_checkpoint",
+        "nextval",
+        "pg_sleep",
+        "setseed",
+        "sleep_ms",
+        "truncate_duckdb_logs",
+        "write_log",
+    }
+)
+"""They change something or only wait; a read-only transaction does not stop them all."""
+
+_HIDING = frozenset({"json_execute_serialized_sql", "query", "query_table"})
+"""They take a text for a query or a table, which nobody has looked at."""
+
+_PRIVATE = frozenset(
+    {
+        "current_setting",
+        "duckdb_databases",
+        "duckdb_logs",
+        "duckdb_logs_parsed",
+        "duckdb_secrets",
+        "duckdb_settings",
+        "duckdb_temporary_files",
+        "getenv",
+        "pg_settings",
+        "which_secret",
+    }
+)
+"""Functions and views that tell of the process and the machine, not of what is stored."""
+
+_COUNT_FROM_THE_END = {"repeat": 1, "lpad": 2, "rpad": 2, "bar": 1}
+"""Functions that make a text or list as long as they are told, and where its length stands among the arguments."""
+
+LONGEST_REPETITION = 10_000
+"""What the lengths of all of those in one query may come to, multiplied: DuckDB's memory limit does not hold for what
+one call makes, and one batch makes 2,048 of them."""
+
+_FORMATTING = frozenset({"format", "printf"})
+_WIDE = re.compile(r"\d{4}|\*|\{[^}]*\{")
+"""In a format: a width of thousands, or one that comes from an argument."""
+
+_IDENTIFIERS = frozenset({duckdb.token_type.identifier, duckdb.token_type.keyword})
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    kind: duckdb.token_type
+
+    @property
+    def name(self) -> str | None:
+        """What it names, without quotes, in lower case; None for what is no name."""
+        if self.kind not in _IDENTIFIERS:
+            return None
+        return self.text.strip('"').replace('""', '"').lower()
+
+
+def check_calls(query: str) -> None:
+    """Refuse a query that calls what it may not.
+
+    Raises:
+        QueryError: it does; the message says which and what to do instead.
+    """
+    tokens = list(_tokens(query))
+    lengths = []
+    for index, token in enumerate(tokens):
+        name = token.name
+        # A text may stand for a table: FROM 'pg_settings'.
+        told = name or token.text.strip("'").lower()
+        if told in _PRIVATE:
+            raise QueryError(f"{told} tells of the server's process and machine and is not answered.")
+        if name is None or index + 1 == len(tokens) or tokens[index + 1].text != "(":
+            continue
+        if name in _EFFECTS:
+            raise QueryError(f"The function {name} has effects and is not answered.")
+        if name in _HIDING:
+            raise QueryError(f"The function {name} takes a text for a query and is not answered; write it out.")
+        if name in _COUNT_FROM_THE_END:
+            lengths.append(_length(name, _arguments(tokens, index + 2)))
+        if name in _FORMATTING:
+            _check_format(name, _arguments(tokens, index + 2))
+    if lengths and (prod(lengths) > LONGEST_REPETITION or any(token.name == "recursive" for token in tokens)):
+        raise QueryError(
+            f"repeat, lpad, rpad and bar may make texts of {LONGEST_REPETITION:,} characters, all of a query together,"
+            " and none in a recursive one."
+        )
+
+
+def _tokens(query: str) -> Iterator[_Token]:
+    """The tokens of a query that are no comments."""
+    encoded = query.encode()
+    found = duckdb.tokenize(query)
+    ends = [begin for begin, _ in found[1:]] + [len(encoded)]
+    for (begin, kind), end in zip(found, ends, strict=True):
+        if kind != duckdb.token_type.comment:
+            yield _Token(encoded[begin:end].decode(errors="replace").strip(), kind)
+
+
+def _arguments(tokens: Sequence[_Token], begin: int) -> list[list[_Token]]:
+    """The arguments of a call whose first stands at ``begin``."""
+    arguments: list[list[_Token]] = [[]]
+    depth = 0
+    for token in tokens[begin:]:
+        if token.text in {")", "]", "}"}:
+            if depth == 0:
+                break
+            depth -= 1
+        if depth == 0 and token.text == ",":
+            arguments.append([])
+            continue
+        depth += token.text in {"(", "[", "{"}
+        arguments[-1].append(token)
+    return arguments
+
+
+def _length(name: str, arguments: Sequence[Sequence[_Token]]) -> int:
+    at = _COUNT_FROM_THE_END[name]
+    given = arguments[-at] if at <= len(arguments) else []
+    if len(given) != 1 or not given[0].text.isdecimal():
+        raise QueryError(f"{name} is answered where its length is a plain number in the query.")
+    return max(int(given[0].text), 1)
+
+
+def _check_format(name: str, arguments: Sequence[Sequence[_Token]]) -> None:
+    first = arguments[0]
+    if len(first) != 1 or first[0].kind != duckdb.token_type.string_const or _WIDE.search(first[0].text):
+        raise QueryError(f"{name} is answered where the format is a text in the query without widths of thousands.")

@@ -1,0 +1,130 @@
+"""What clients of Flight SQL may ask about the store: ADBC's driver, and messages as JDBC's sends them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import adbc_driver_flightsql.dbapi
+import pyarrow as pa
+import pytest
+from adbc_driver_manager import ProgrammingError
+from pyarrow import flight
+
+from sql import flight_messages as messages
+from sql import statements
+from sql.flight_server import FlightServer
+from sql.query_limits import QueryLimits
+from sql.store import Store
+
+OPTIONS = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")])
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a served store, which no test changes."""
+    with Store(tmp_path_factory.mktemp("catalog") / "s.duckdb") as store:
+        server = FlightServer(store, "127.0.0.1:0", "secret", limits=QueryLimits(rows=1000))
+        yield f"127.0.0.1:{server.port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def adbc(address: str) -> Iterator[Any]:
+    """The Arrow project's own driver, connected."""
+    options = {"adbc.flight.sql.authorization_header": "Bearer secret"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Cannot disable autocommit")
+        connection = adbc_driver_flightsql.dbapi.connect(f"grpc://{address}", db_kwargs=options)
+    with connection:
+        yield connection
+
+
+def command(address: str, name: str, **fields: object) -> list[dict[str, Any]]:
+    """The rows of a command about the store; its schema is the one that was told before."""
+    client = flight.FlightClient(f"grpc://{address}")
+    descriptor = flight.FlightDescriptor.for_command(messages.pack(name, **fields))
+    info = client.get_flight_info(descriptor, OPTIONS)
+    assert client.get_schema(descriptor, OPTIONS).schema == info.schema
+    table = client.do_get(info.endpoints[0].ticket, OPTIONS).read_all()
+    client.close()
+    assert table.schema == info.schema
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def test_adbc_lists_the_tables(adbc: Any) -> None:
+    """adbc_get_objects gives every table and view, and the columns of those that are asked for."""
+    (catalog,) = adbc.adbc_get_objects(depth="tables").read_all().to_pylist()
+    (schema,) = catalog["catalog_db_schemas"]
+    kinds = {table["table_name"]: table["table_type"] for table in schema["db_schema_tables"]}
+    assert (catalog["catalog_name"], schema["db_schema_name"]) == ("spanverdict", "main")
+    assert {name for name, kind in kinds.items() if kind == "VIEW"} >= set(statements.VIEWS)
+    assert kinds["spans"] == "BASE TABLE"
+
+    (catalog,) = adbc.adbc_get_objects(table_name_filter="span_").read_all().to_pylist()
+    (table,) = catalog["catalog_db_schemas"][0]["db_schema_tables"]
+    columns = [column["column_name"] for column in table["table_columns"]]
+    assert columns[:2] == ["trace_id", "span_id"]
+
+
+def test_adbc_tells_the_schema_of_a_table(adbc: Any) -> None:
+    """adbc_get_table_schema gives the types that a query has; what is not there is said."""
+    with adbc.cursor() as cursor:
+        cursor.execute("SELECT * FROM llm_calls")
+        assert adbc.adbc_get_table_schema("llm_calls") == cursor.fetch_arrow_table().schema
+    with pytest.raises(ProgrammingError, match="No table found"):
+        adbc.adbc_get_table_schema("nowhere")
+
+
+def test_adbc_tells_who_answers(adbc: Any) -> None:
+    """adbc_get_info and the kinds of tables."""
+    info = adbc.adbc_get_info()
+    assert (info["vendor_name"], info["vendor_arrow_version"]) == ("spanverdict", pa.__version__)
+    assert adbc.adbc_get_table_types() == ["BASE TABLE", "VIEW"]
+
+
+def test_the_limits_hold_for_adbc(adbc: Any) -> None:
+    """A client that says nothing of limits has them."""
+    with adbc.cursor() as cursor:
+        cursor.execute("SELECT range AS n FROM range(2000)")
+        with pytest.raises(Exception, match="more than 1,000 rows"):
+            cursor.fetch_arrow_table()
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"table_name_filter_pattern": "llm%"}, ["llm_calls"]),
+        ({"table_name_filter_pattern": r"trace\_totals"}, ["trace_totals"]),
+        ({"table_name_filter_pattern": r"trace\_total"}, []),
+        ({"table_name_filter_pattern": "spans", "table_types": ["TABLE"]}, ["spans"]),
+        ({"table_name_filter_pattern": "spans", "table_types": ["VIEW"]}, []),
+        ({"table_name_filter_pattern": "spans", "catalog": "spanverdict", "db_schema_filter_pattern": "m%"}, ["spans"]),
+        ({"catalog": "other"}, []),
+        ({"catalog": ""}, []),
+        ({"db_schema_filter_pattern": "other"}, []),
+    ],
+)
+def test_tables_by_pattern(address: str, fields: dict[str, object], found: list[str]) -> None:
+    """Patterns, kinds, catalog and schema narrow what is listed; an empty catalog is another than none."""
+    assert [row["table_name"] for row in command(address, "CommandGetTables", **fields)] == found
+
+
+def test_catalogs_schemas_and_keys(address: str) -> None:
+    """There is one catalog with one schema, and no key is declared."""
+    assert command(address, "CommandGetCatalogs") == [{"catalog_name": "spanverdict"}]
+    assert command(address, "CommandGetDbSchemas") == [{"catalog_name": "spanverdict", "db_schema_name": "main"}]
+    assert command(address, "CommandGetDbSchemas", catalog="other") == []
+    assert command(address, "CommandGetPrimaryKeys", table="spans") == []
+    for name in ("CommandGetExportedKeys", "CommandGetImportedKeys"):
+        assert command(address, name, table="spans") == []
+    assert command(address, "CommandGetCrossReference", pk_table="spans", fk_table="calls") == []
+
+
+def test_sql_info(address: str) -> None:
+    """What is asked for is told, in the union's own types; all of it where nothing is named."""
+    told = {row["info_name"]: row["value"] for row in command(address, "CommandGetSqlInfo", info=[0, 3, 8, 504, 99999])}
+    assert told == {0: "spanverdict", 3: True, 8: 0, 504: '"'}
+    assert len(command(address, "CommandGetSqlInfo")) > len(told)
