@@ -38,6 +38,7 @@ _HIDING = frozenset({"json_execute_serialized_sql", "query", "query_table"})
 _PRIVATE = frozenset(
     {
         "current_setting",
+        "database_list",  # of PRAGMA, which DuckDB before 2.0 takes for a SELECT
         "duckdb_databases",
         "duckdb_logs",
         "duckdb_logs_parsed",
@@ -61,6 +62,9 @@ one call makes, and one batch makes 2,048 of them."""
 _FORMATTING = frozenset({"format", "printf"})
 _WIDE = re.compile(r"\d{4}|\*|\{[^}]*\{")
 """In a format: a width of thousands, or one that comes from an argument."""
+
+_STRING = re.compile(r"'(?:[^']|'')*'")
+_WORD_OR_BRACKET = re.compile(r'"(?:[^"]|"")*"|[\w.]+|[()\[\]{},]')
 
 _IDENTIFIERS = frozenset({duckdb.token_type.identifier, duckdb.token_type.keyword})
 
@@ -115,8 +119,12 @@ def _tokens(query: str) -> Iterator[_Token]:
     found = duckdb.tokenize(query)
     ends = [begin for begin, _ in found[1:]] + [len(encoded)]
     for (begin, kind), end in zip(found, ends, strict=True):
-        if kind != duckdb.token_type.comment:
-            yield _Token(encoded[begin:end].decode(errors="replace").strip(), kind)
+        if kind.name == "comment":
+            continue
+        text = encoded[begin:end].decode(errors="replace").strip()
+        # DuckDB before 2.0 leaves a comment with the token before it.
+        alone = (_STRING if kind == duckdb.token_type.string_const else _WORD_OR_BRACKET).match(text)
+        yield _Token(alone[0] if alone else text, kind)
 
 
 def _arguments(tokens: Sequence[_Token], begin: int) -> list[list[_Token]]:
