@@ -76,7 +76,7 @@ def count_alarms(scenario: Scenario, families: int, size: FamilySize, names: tup
     return int(counts[0]), int(counts[1]), int(counts[2])
 
 
-@pytest.mark.parametrize("name", ["aa", "aa-canary"])
+@pytest.mark.parametrize("name", ["aa", pytest.param("aa-canary", marks=pytest.mark.slow)])
 def test_equal_models_are_seldom_told_apart(name: str) -> None:
     """Over ten daily peeks at 8 cohorts x 4 metrics, equal models raise an alarm in few families."""
     size = FamilySize((60, 60, 100, 100, 200, 200, 300, 300), days=10)

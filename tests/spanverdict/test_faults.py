@@ -164,7 +164,7 @@ def free_bytes(folder: Path) -> int:
     return state.f_bavail * state.f_frsize
 
 
-@pytest.mark.parametrize("reserve_mib", [0, 16])
+@pytest.mark.parametrize("reserve_mib", [0, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_full_disk(
     small_disk: Path,
     start_server: Callable[..., Any],
