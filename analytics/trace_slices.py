@@ -6,6 +6,7 @@ megabytes. Of a part of the traces a vector has that many rows fewer.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,16 +32,12 @@ def read_by_traces(store: Access, question: str, parameters: Mapping[str, Any]) 
         QueryMemoryError: memory does not suffice for the smallest parts either.
         QueryError: the store could not answer.
     """
-    for slices in SLICES:
-        try:
-            parts = [_frame(store, question, {**parameters, "slices": slices, "slice": part}) for part in range(slices)]
-        except QueryMemoryError:
-            if slices == SLICES[-1]:
-                raise
-        else:
-            return pl.concat(parts)
-    raise AssertionError("unreachable")
+    for slices in SLICES[:-1]:
+        with contextlib.suppress(QueryMemoryError):
+            return _in_parts(store, question, parameters, slices)
+    return _in_parts(store, question, parameters, SLICES[-1])
 
 
-def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(store.read(question, parameters)))
+def _in_parts(store: Access, question: str, parameters: Mapping[str, Any], slices: int) -> pl.DataFrame:
+    answers = (store.read(question, {**parameters, "slices": slices, "slice": part}) for part in range(slices))
+    return pl.concat(pl.DataFrame(pl.from_arrow(answer)) for answer in answers)
