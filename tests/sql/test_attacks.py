@@ -131,7 +131,7 @@ def test_what_has_no_end_is_stopped_and_ingest_goes_on(
         for query, message in {
             "SELECT range FROM range(60000)": "more than 50,000 rows",
             "SELECT repeat('x', 1000) AS x FROM range(40000)": "more than 2 MiB",
-            "SELECT list(a.range) FROM range(40000000) a": "not enough memory",
+            "SELECT list(a.range) FROM range(40000000) a": "not enough memory|longer than",
         }.items():
             with pytest.raises(QueryError, match=message), remote.question(query) as rows:
                 list(rows)
