@@ -59,6 +59,7 @@ WRITES = frozenset(
         "restored_evaluations",
         "restored_feedback",
         "restored_progress",
+        "forgotten_files",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

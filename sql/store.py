@@ -16,9 +16,11 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from sql import statements
+from sql import archive_writes, statements
+from sql.archive_views import let_in, make_views
 from sql.clock import utc_now
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.named_writes import write_rows
 from sql.priority import behind_ingest
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line
@@ -32,10 +34,6 @@ its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so
 
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
-
-_USUALLY_NEW = {"spans": "known_spans", "evaluations": "known_evaluations", "feedback": "known_feedback"}
-"""Writes that rarely find a row stored already, and the query that tells: an insert costs two thirds of a MERGE, and a
-third or less of a write that replaces."""
 
 _FATAL = (
     duckdb.IOException,
@@ -142,6 +140,7 @@ class Store:
     def _prepare(self, *, read_only: bool) -> None:
         known = statements.migrations()
         newest = known[-1][0]
+        let_in(self._connection, self.path)
         at = self._version()
         if at > newest:
             raise StoreError(
@@ -180,6 +179,7 @@ class Store:
             connection.execute(text)
             connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", [version, utc_now()])
         if pending:
+            make_views(connection, self.path)
             for name in statements.VIEWS:
                 connection.execute(statements.view(name))
         connection.commit()
@@ -208,18 +208,16 @@ class Store:
                 try:
                     cursor.begin()
                     for name, rows in tables.items():
-                        if rows.num_rows == 0:
-                            continue
-                        cursor.register("incoming", rows)
-                        stored[name] = _write(cursor, name)
-                        cursor.unregister("incoming")
+                        stored[name] = write_rows(cursor, name, rows, self.path)
                     cursor.commit()
-                except duckdb.Error:
+                except (duckdb.Error, RowsRefusedError):
                     with contextlib.suppress(duckdb.Error):
                         cursor.rollback()
                     raise
                 finally:
                     cursor.close()
+                if archive_writes.WRITES & tables.keys():
+                    self._checkpoint()
             except _FATAL as error:
                 raise StoreFailedError(
                     f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
@@ -229,6 +227,11 @@ class Store:
             except duckdb.Error as error:
                 raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
         return stored
+
+    def _checkpoint(self) -> None:
+        """Leave no DDL in the write-ahead log (duckdb#22124); where a query is in the way, the next checkpoint does."""
+        with contextlib.suppress(duckdb.TransactionException):
+            self._connection.execute("CHECKPOINT")
 
     def read(
         self,
@@ -339,18 +342,6 @@ class Store:
             # One that the store has closed meanwhile has stopped.
             with contextlib.suppress(duckdb.Error):
                 cursor.interrupt()
-
-
-def _write(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Write the rows registered as ``incoming``; returns how many were stored."""
-    text = statements.write(name)
-    if name in _USUALLY_NEW:
-        known = cursor.execute(statements.read(_USUALLY_NEW[name])).fetchone()
-        if known and not known[0]:
-            text = statements.insert(name)
-    # All of it: a result with rows left would still be under way at the commit.
-    changed = cursor.execute(text).fetchall()
-    return int(changed[0][0]) if changed else 0
 
 
 @contextlib.contextmanager
