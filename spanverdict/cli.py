@@ -8,6 +8,7 @@ from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
     "alerts": "Alerts: what changed and who was told; send what waits, test a channel.",
+    "archive": "Move closed days into Parquet files beside the store, which the same views go on reading.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
