@@ -6,6 +6,7 @@ Why it is opened the way it is (versions, checkpoints, no index): docs/architect
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -22,6 +23,9 @@ from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnav
 from sql.priority import behind_ingest
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line
+from sql.store_copy import keep_before
+
+_LOG = logging.getLogger("spanverdict.store")
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
@@ -79,11 +83,7 @@ class Store:
         self._open()
 
     def _open(self) -> None:
-        try:
-            with _owner_only(), behind_ingest():
-                self._connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config)
-        except duckdb.Error as error:
-            raise StoreUnavailableError(_opening_message(self.path, error)) from error
+        self._connection = self._connected()
         try:
             self._prepare(read_only=self._read_only)
         except duckdb.Error as error:
@@ -92,6 +92,13 @@ class Store:
         except BaseException:
             self._connection.close()
             raise
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        try:
+            with _owner_only(), behind_ingest():
+                return duckdb.connect(str(self.path), read_only=self._read_only, config=self._config)
+        except duckdb.Error as error:
+            raise StoreUnavailableError(_opening_message(self.path, error)) from error
 
     def reopen(self) -> None:
         """Open the file anew after it could not be written; queries that run are stopped.
@@ -149,13 +156,46 @@ class Store:
                 " update spanverdict."
             )
         if not read_only:
-            self._migrate([(version, text) for version, text in known if version > at])
+            kept = self._keep_before(newest) if 0 < at < newest else None
+            try:
+                self._migrate([(version, text) for version, text in known if version > at])
+            except duckdb.Error as error:
+                if kept is None:
+                    raise
+                raise StoreUnavailableError(
+                    f"{self.path} could not be brought from schema {at} to {newest}: {first_line(error).rstrip('.')}."
+                    f" It is as it was, and a copy from before is {kept}."
+                ) from error
+            if at < newest:
+                # Replaying DDL together with later writes from the log has open bugs (duckdb#22124): leave none in it.
+                self._connection.execute("CHECKPOINT")
         elif at < newest:
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
             )
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
+
+    def _keep_before(self, newest: int) -> Path:
+        """Keep the store as it is before it is brought to the newest schema.
+
+        Raises:
+            StoreUnavailableError: it cannot be copied; it stays as it is.
+        """
+        # What its log holds is then in the file, and the copy is one file.
+        self._connection.execute("CHECKPOINT")
+        try:
+            kept = keep_before(self.path, newest)
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{self.path} stays as it is: it could not be copied before it is brought to schema {newest}"
+                f" ({error.strerror})."
+            ) from error
+        _LOG.warning("%s is brought to schema %d; as it was before, it is kept in %s.", self.path, newest, kept)
+        # The copying let go of the lock (sql/store_copy.py).
+        self._connection.close()
+        self._connection = self._connected()
+        return kept
 
     def _version(self) -> int:
         tables = self._connection.execute(
@@ -183,9 +223,6 @@ class Store:
             for name in statements.VIEWS:
                 connection.execute(statements.view(name))
         connection.commit()
-        if pending:
-            # Replaying DDL together with later writes from the log has open bugs (duckdb#22124): leave none in it.
-            connection.execute("CHECKPOINT")
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes (sql/writes) in one transaction; when this returns, the rows are on disk.
