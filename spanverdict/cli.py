@@ -8,6 +8,7 @@ from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
     "alerts": "Alerts: what changed and who was told; send what waits, test a channel.",
+    "backup": "Copy the store and its archive into a new folder, also while the server runs and takes spans.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
@@ -26,6 +27,7 @@ _SUMMARIES = {
     "promotion": "Candidate releases under comparison.",
     "report": "Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0.",
     "reports": "Reports that were made: listed, shown again, compared; and the JSON Schema of them.",
+    "restore": "Make a store of a backup, where there is none yet; every file is checked first.",
     "routes": "Turn a report's decisions into routes: which cohort goes to which model, as a file that a gateway "
     "loads.",
     "serve": "Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C.",

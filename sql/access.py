@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
-from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement, statement_ticket
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement, statement_ticket
 from sql.journal import pending
 
 TIMEOUT_SECONDS = 600
@@ -70,6 +70,10 @@ class Access(Reader, Protocol):
         given_up: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[Batches]:
         """Answer somebody's question as a stream, for as long as it is wanted."""
+        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Let nobody write meanwhile, so that the files can be copied."""
         ...
 
 
@@ -144,9 +148,8 @@ class RemoteStore:
         self._address = address
         self._timeout = timeout
         self._client = flight.FlightClient(f"grpc://{address}")
-        self._options = flight.FlightCallOptions(
-            headers=[(b"authorization", f"Bearer {token}".encode())], timeout=timeout
-        )
+        self._headers = [(b"authorization", f"Bearer {token}".encode())]
+        self._options = flight.FlightCallOptions(headers=self._headers, timeout=timeout)
 
     def close(self) -> None:
         """End the connection."""
@@ -261,6 +264,25 @@ class RemoteStore:
         with self._translated(QueryError):
             return _interruptible(ask)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody write to the store meanwhile, so that its files can be copied.
+
+        Raises:
+            StoreError: it could not be held for so long.
+            StoreUnavailableError: the server does not answer.
+        """
+        # The server has a limit of its own.
+        options = flight.FlightCallOptions(headers=self._headers)
+        with self._translated(StoreError):
+            writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(HOLD), options)
+            with writer:
+                writer.begin(pa.schema([]))
+                _expect(reader, HELD)
+                yield
+                writer.done_writing()
+                _expect(reader, LET_GO)
+
     def export(self, body: bytes) -> bytes:
         """Hand export requests to the server; when it answers they are stored, each as the answer says.
 
@@ -288,6 +310,21 @@ class RemoteStore:
         except (flight.FlightError, pa.ArrowException) as error:
             said = _plain(str(error))
             raise (QueryMemoryError if said.startswith(MEMORY_SENTENCE) else failure)(said) from error
+
+
+def _expect(reader: flight.FlightStreamReader, told: bytes) -> None:
+    """Wait until the server says something.
+
+    Raises:
+        StoreError: it says something else, or nothing more.
+        ArrowException: the call failed.
+    """
+    try:
+        metadata = reader.read_chunk().app_metadata
+    except StopIteration:
+        metadata = None
+    if metadata is None or metadata.to_pybytes() != told:
+        raise StoreError("The server let go of the store.")
 
 
 class _Chunks:

@@ -59,6 +59,8 @@ WRITES = frozenset(
         "restored_evaluations",
         "restored_feedback",
         "restored_progress",
+        "backups",
+        "pruned_days",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

@@ -24,6 +24,7 @@ from sql.priority import behind_ingest
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line
 from sql.store_copy import keep_before
+from sql.store_hold import Hold
 
 _LOG = logging.getLogger("spanverdict.store")
 
@@ -72,6 +73,7 @@ class Store:
         self.query_seconds = query_seconds
         self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
+        self._hold: Hold | None = None
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
         if not read_only:
@@ -267,6 +269,28 @@ class Store:
                 raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
         return stored
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody write meanwhile, so that the files can be copied; what the log holds is in the file first.
+
+        The files are copied by another process, or the store is closed afterwards (sql/store_copy.py says why).
+
+        Raises:
+            StoreError: it could not be held for so long.
+        """
+        self._write_lock.acquire()
+        self._hold = hold = Hold(self._write_lock)
+        try:
+            cursor = self._connection.cursor()
+            # Where it does not succeed, the log is copied beside the file.
+            with contextlib.suppress(duckdb.Error):
+                cursor.execute("CHECKPOINT")
+            cursor.close()
+            yield
+            hold.check()
+        finally:
+            hold.end()
+
     def read(
         self,
         query: str,
@@ -371,7 +395,9 @@ class Store:
             cursor.close()
 
     def interrupt_readers(self) -> None:
-        """Stop every query that runs."""
+        """Stop every query that runs, and hold still for nobody."""
+        if self._hold:
+            self._hold.end("the server stops")
         for cursor in list(self._reading):
             # One that the store has closed meanwhile has stopped.
             with contextlib.suppress(duckdb.Error):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -58,7 +58,7 @@ def promotions(path: Path) -> list[tuple[str]]:
 def test_a_store_is_kept_before_it_is_brought_forward(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, checkpoint: bool
 ) -> None:
-    """The copy is whole, also of what only the log held, opens by itself, and the log of the server says where it is."""
+    """The copy is whole, also of what only the log held, opens by itself, and it is said where it is."""
     path = tmp_path / "s.duckdb"
     write_older(path, checkpoint=checkpoint)
     assert (tmp_path / "s.duckdb.wal").exists() is not checkpoint
@@ -118,8 +118,7 @@ def test_without_room_for_the_copy_a_store_stays_as_it_is(tmp_path: Path, monkey
     """It is said how much room is needed, and the store is not touched."""
     path = tmp_path / "s.duckdb"
     write_older(path)
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage(2**40, 2**40 - 2**20, 2**20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=2**20))
     with pytest.raises(StoreUnavailableError, match="and 1 MiB are free: make room"):
         Store(path)
     monkeypatch.undo()
