@@ -11,6 +11,7 @@ _SUMMARIES = {
     "backup": "Copy the store and its archive into a new folder, also while the server runs and takes spans.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
+    "compact": "Write the store's file anew, without free blocks and what deleted rows left there; no server may run.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
     "demo": "A promotion incident, end to end: collector, sample traces over OTLP, verdicts, reports.",
     "derive": "Bring calls, attempt chains, costs and the traces of outcomes up to date, and what an older version "
@@ -25,6 +26,7 @@ _SUMMARIES = {
     "mirror": "Mirror results: requests that a gateway sent to a second model as well.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",
     "promotion": "Candidate releases under comparison.",
+    "prune": "Delete what is older than [retention] allows, or more than fits; beside a server, this runs once a day.",
     "report": "Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0.",
     "reports": "Reports that were made: listed, shown again, compared; and the JSON Schema of them.",
     "restore": "Make a store of a backup, where there is none yet; every file is checked first.",

@@ -61,6 +61,13 @@ WRITES = frozenset(
         "restored_progress",
         "backups",
         "pruned_days",
+        "pruned_spans",
+        "pruned_log_records",
+        "pruned_outcomes",
+        "pruned_derived",
+        "pruned_reports",
+        "pruned_span_content",
+        "pruned_log_content",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

@@ -100,12 +100,15 @@ def test_what_is_no_object_is_refused(text: str) -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=4,
 )
 
 
-@given(st.dictionaries(st.text(min_size=1) | st.sampled_from(["input.value", "gen_ai.prompt", "output"]), _JSON))
+_NAMES = st.text(min_size=1) | st.sampled_from(["input.value", "gen_ai.prompt", "output"])
+
+
+@given(st.dictionaries(_NAMES, _JSON, max_size=4))
 def test_no_content_is_left_and_nothing_else_lost(attributes: dict[str, Any]) -> None:
     """Whatever an object holds."""
     text = json.dumps(attributes)
