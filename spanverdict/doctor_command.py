@@ -16,6 +16,7 @@ from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
 from spanverdict.output import printable
 from spanverdict.schedule_checks import examine_schedules
+from spanverdict.upkeep_checks import examine_files, examine_upkeep
 from sql.access import RemoteStore, ServerFile, connect, open_store, server_file
 from sql.clock import utc_now
 from sql.errors import StoreError
@@ -71,12 +72,14 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             mend = "start `spanverdict serve`, or name another with --db."
             yield Finding(Status.FAIL, "store", f"There is no store at {store}.", mend)
             return
+        yield from examine_files(store, serving=ServerFile.read(store) is not None)
         with open_store(store) as opened:
             yield Finding(Status.OK, "store", f"{store} can be read.")
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
             yield from examine_schedules(opened, config.schedule, utc_now())
             yield from examine_alerts(config, opened)
+            yield from examine_upkeep(config, store, opened, utc_now())
     except (StoreError, OSError) as error:
         yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
 
