@@ -17,6 +17,7 @@ from analytics.calibrations import find_calibration
 from analytics.cells import cells
 from analytics.conditions import read_conditions, read_requests, with_conditions
 from analytics.datasets import find_items
+from analytics.deleted_days import deleted_checks
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evaluators import with_passed
 from analytics.evidence import gather_evidence
@@ -77,6 +78,8 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
         return _explained(report, window, None, metrics)
     read = read_traces(store, promotion, options, as_of)
+    deleted = deleted_checks(store, promotion, read.traces.columns, as_of=as_of)
+    read = replace(read, outcome_checks=(*read.outcome_checks, *deleted))
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
     traces = read.traces
@@ -86,7 +89,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
     read_checks = read.outcome_checks
     if promotion.dataset is not None:
-        read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
+        read_checks = (*read_checks, item_check(window, find_items(store, promotion.dataset), promotion))
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
     metrics = report_metrics(promotion, options, window, read.maturities)
@@ -224,7 +227,7 @@ class ReadTraces:
         evaluations: those that stand, with ``trace_id`` resolved and ``passed``, once per trace.
         traces: the wide traces frame with the pre-period.
         maturities: how long each outcome and evaluator is waited for, by column.
-        outcome_checks: whether feedback finds its traces.
+        outcome_checks: whether feedback finds its traces, and what retention deleted.
         steps: what the traces' steps can be found from.
         requests: what root spans say of requests; None where that is not asked.
     """
