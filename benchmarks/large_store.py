@@ -35,7 +35,7 @@ FROM range($first::BIGINT, $last::BIGINT) AS numbers(number)
 """
 
 _SPANS = """
-INSERT INTO spans BY NAME
+INSERT INTO live_spans BY NAME
 WITH models AS (
     SELECT
         *,

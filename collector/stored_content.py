@@ -21,50 +21,50 @@ _BLANK = " \t\n\r"
 _Part = TypeVar("_Part")
 
 
-def spans_without_content(rows: pa.Table, extra: tuple[str, ...] = ()) -> pa.Table:
-    """The rows of a table whose attributes or events change when content goes, as they are then.
+def without_content(table: str, rows: pa.Table, extra: tuple[str, ...] = ()) -> pa.Table:
+    """Rows of a table as they are when content goes.
 
     Args:
-        rows: with ``attributes`` (JSON objects) and ``events`` (JSON arrays) of spans, and whatever else.
+        table: ``spans``, with ``attributes`` (JSON objects) and ``events`` (JSON arrays), or ``log_records``, with
+            ``event_name``, ``body`` and ``attributes``.
+        rows: with those columns, and whatever else.
         extra: further attributes and events that hold content, as for :func:`collector.content.kinds_of_attribute`.
 
     Raises:
         ValueError: a text is no such JSON.
     """
-    attributes = [_attributes(text, extra) for text in rows["attributes"].to_pylist()]
-    events = [_events(text, extra) for text in rows["events"].to_pylist()]
-    return _changed(rows, {"attributes": attributes, "events": events})
-
-
-def logs_without_content(rows: pa.Table, extra: tuple[str, ...] = ()) -> pa.Table:
-    """The rows of a table whose body or attributes change when content goes, as they are then.
-
-    Args:
-        rows: with ``event_name``, ``body`` and ``attributes`` of log records, and whatever else.
-        extra: as for spans.
-
-    Raises:
-        ValueError: a text is no such JSON.
-    """
-    names = [name or "" for name in rows["event_name"].to_pylist()]
-    bodies = [
-        None if kinds_of_body(name, extra) else text for name, text in zip(names, rows["body"].to_pylist(), strict=True)
-    ]
-    attributes = [
-        _attributes(text, extra, own=bool(kinds_of_event(name, extra)))
-        for name, text in zip(names, rows["attributes"].to_pylist(), strict=True)
-    ]
-    return _changed(rows, {"body": bodies, "attributes": attributes})
-
-
-def _changed(rows: pa.Table, columns: dict[str, list[str | None]]) -> pa.Table:
-    changed = [False] * rows.num_rows
+    columns = _of_spans(rows, extra) if table == "spans" else _of_logs(rows, extra)
     for name, texts in columns.items():
-        for row, (before, after) in enumerate(zip(rows[name].to_pylist(), texts, strict=True)):
-            changed[row] |= before is not after and before != after
         field = rows.schema.field(name)
         rows = rows.set_column(rows.column_names.index(name), field, pa.array(texts, field.type))
-    return rows.filter(pa.array(changed, pa.bool_()))
+    return rows
+
+
+def changed_without_content(table: str, rows: pa.Table, extra: tuple[str, ...] = ()) -> pa.Table:
+    """Those rows that change when content goes, as they are then; arguments and errors as above."""
+    after = without_content(table, rows, extra)
+    changed = [False] * rows.num_rows
+    for name in ("attributes", "events" if table == "spans" else "body"):
+        for row, (old, new) in enumerate(zip(rows[name].to_pylist(), after[name].to_pylist(), strict=True)):
+            changed[row] |= old != new
+    return after.filter(pa.array(changed, pa.bool_()))
+
+
+def _of_spans(rows: pa.Table, extra: tuple[str, ...]) -> dict[str, list[str | None]]:
+    return {
+        "attributes": [_attributes(text, extra) for text in rows["attributes"].to_pylist()],
+        "events": [_events(text, extra) for text in rows["events"].to_pylist()],
+    }
+
+
+def _of_logs(rows: pa.Table, extra: tuple[str, ...]) -> dict[str, list[str | None]]:
+    names = [name or "" for name in rows["event_name"].to_pylist()]
+    bodies = zip(names, rows["body"].to_pylist(), strict=True)
+    attributes = zip(names, rows["attributes"].to_pylist(), strict=True)
+    return {
+        "body": [None if kinds_of_body(name, extra) else text for name, text in bodies],
+        "attributes": [_attributes(text, extra, own=bool(kinds_of_event(name, extra))) for name, text in attributes],
+    }
 
 
 def _attributes(text: str | None, extra: tuple[str, ...], *, own: bool = False) -> str | None:

@@ -15,15 +15,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from spanverdict.archive_pruning import listed_files
 from spanverdict.atomic_file import replace_file
-from spanverdict.backup_manifest import MANIFEST, STORE, BackupError, BackupFile, BackupManifest, Contents, described
+from spanverdict.backup_manifest import MANIFEST, BackupError, BackupFile, BackupManifest, Contents, described
 from sql import statements
 from sql.access import open_store
+from sql.archived_tables import archive_directory
 from sql.clock import utc_now
 from sql.journal import journal_directory
+from sql.store import Store
 from sql.store_copy import check_room, copy_file, sync_folder
 
-_ARCHIVE = ".archive"
 _LOG = ".wal"
 
 
@@ -66,33 +68,32 @@ def _fill(db: Path, draft: Path, advance: Callable[[int, int], object]) -> Backu
         with open_store(db, write=True) as store, store.held():
             made_at = utc_now()
             contents = Contents(**store.read(statements.read("backup_contents")).to_pylist()[0])
-            pinned = [_pinned(path, links / name) for path, name in _archived(db)]
+            pinned = [_pinned(archive_directory(db) / file.file, links / file.file) for file in listed_files(store)]
             check_room(draft.parent, db.stat().st_size + _to_copy(pinned, draft), "the backup")
-            copy_file(db, draft / STORE)
+            copy_file(db, draft / db.name)
             log = db.with_name(db.name + _LOG)
             if log.exists():
-                copy_file(log, draft / f"{STORE}{_LOG}")
+                copy_file(log, draft / log.name)
         for path in pinned:
-            _link_or_copy(path, draft / f"{STORE}{_ARCHIVE}" / path.relative_to(links))
+            _link_or_copy(path, archive_directory(draft / db.name) / path.relative_to(links))
     files: dict[str, BackupFile] = {}
     paths = sorted(path for path in draft.rglob("*") if path.is_file())
     total = sum(path.stat().st_size for path in paths)
     for path in paths:
         files[path.relative_to(draft).as_posix()] = described(path)
         advance(sum(file.size_bytes for file in files.values()), total)
-    return BackupManifest(made_at=made_at, contents=contents, files=files)
-
-
-def _archived(db: Path) -> list[tuple[Path, str]]:
-    """The files of the archive, and their names in it."""
-    folder = db.with_name(db.name + _ARCHIVE)
-    return [(path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.parquet"))]
+    return BackupManifest(store=db.name, made_at=made_at, contents=contents, files=files)
 
 
 def _pinned(source: Path, link: Path) -> Path:
-    """Another name of a file, under which it stays when the archive lets go of it."""
-    link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _link_or_copy(source, link)
+    """Another name of a file of the archive, under which it stays when the archive lets go of it."""
+    try:
+        _link_or_copy(source, link)
+    except FileNotFoundError as error:
+        raise BackupError(
+            f"The archived file {source} is missing, and a backup would be without its rows: `spanverdict doctor` says"
+            " what to do."
+        ) from error
     return link
 
 
@@ -134,8 +135,7 @@ def restore_backup(
             f" {newest}: update it."
         )
     db = db.absolute()
-    beside = [db.with_name(db.name + ending) for ending in ("", _LOG, _ARCHIVE)]
-    for path in (*beside, journal_directory(db)):
+    for path in (db, db.with_name(db.name + _LOG), archive_directory(db), journal_directory(db)):
         if path.exists():
             raise BackupError(f"{path} is there already; name another store with --db, or move it away.")
     if not db.parent.is_dir():
@@ -144,15 +144,17 @@ def restore_backup(
     with _folder(db.parent, f".{db.name}") as draft:
         done = 0
         for name, file in manifest.files.items():
-            _restore(source / name, draft / name, file)
+            _restore(source / name, draft / f"{db.name}{name.removeprefix(manifest.store)}", file)
             done += file.size_bytes
             advance(done, manifest.size_bytes)
+        if manifest.contents.store_version == newest:
+            # That it opens is better known now; and its views name the archive by the store's name.
+            Store(draft / db.name).close()
         _sync(draft)
         # The store itself comes last: it is there only when all that belongs to it is.
-        for path in reversed(beside):
-            made = draft / f"{STORE}{path.name.removeprefix(db.name)}"
-            if made.exists():
-                made.rename(path)
+        for made in sorted(draft.iterdir(), reverse=True):
+            if made.name.startswith(db.name):
+                made.rename(db.with_name(made.name))
     sync_folder(db.parent)
     return manifest
 

@@ -15,9 +15,6 @@ MANIFEST = "spanverdict-backup.manifest"
 
 NEWEST = 1
 
-STORE = "store.duckdb"
-"""The store's name in a backup."""
-
 
 class BackupError(InputError):
     """A backup cannot be made, or cannot be restored; the message names the file."""
@@ -69,6 +66,7 @@ class BackupManifest(_Strict):
     Attributes:
         backup: always ``spanverdict``.
         version: of the manifest.
+        store: the name of the store's file, which is also how the names of the others begin.
         made_at: the moment of which the backup is (UTC).
         contents: what the store held.
         files: name of the file below the backup's folder, with slashes → what it is.
@@ -76,6 +74,7 @@ class BackupManifest(_Strict):
 
     backup: Literal["spanverdict"] = "spanverdict"
     version: int = NEWEST
+    store: str
     made_at: datetime
     contents: Contents
     files: dict[str, BackupFile]
@@ -109,10 +108,10 @@ class BackupManifest(_Strict):
             raise BackupError(f"{folder} was made by a newer spanverdict (version {found.version}): update it.")
         for name in found.files:
             parts = PurePosixPath(name).parts
-            if not parts or not parts[0].startswith(STORE) or ".." in parts:
+            if not parts or not parts[0].startswith(found.store) or {"..", "/"} & {*parts, found.store}:
                 raise BackupError(f"{path} names {name}, which is no file of a backup.")
-        if STORE not in found.files:
-            raise BackupError(f"{path} names no {STORE}: use another backup.")
+        if found.store not in found.files:
+            raise BackupError(f"{path} does not name the store's file: use another backup.")
         return found
 
 

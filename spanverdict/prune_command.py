@@ -58,7 +58,7 @@ def prune_command(settings: Settings, older_than: timedelta | None, *, dry_run: 
     limits = Limits.of(retention, now) if older_than is None else Limits.of_spans(older_than, now)
     done: list[Deletion] = []
     with open_store(settings.db, write=not dry_run) as store:
-        pruner = Pruner(store, now, settings.config.content.attributes, done.append)
+        pruner = Pruner(store, settings.db, now, settings.config.content.attributes, done.append)
         fits = True
         if dry_run:
             done = pruner.planned(limits)
@@ -76,13 +76,15 @@ def _list(deletions: list[Deletion], form: str) -> None:
         {
             "table": deletion.table,
             "day": deletion.day,
+            "held_in": "archive" if deletion.archived else "file",
             "deleted": deletion.what,
             "rows": deletion.rows,
             "mib": round(deletion.size_bytes / _MIB, 1),
         }
         for deletion in deletions
     ]
-    kinds = {"table": pa.string(), "day": pa.date32(), "deleted": pa.string(), "rows": pa.int64(), "mib": pa.float64()}
+    kinds = {"table": pa.string(), "day": pa.date32(), "held_in": pa.string(), "deleted": pa.string(),
+             "rows": pa.int64(), "mib": pa.float64()}  # fmt: skip
     write_rows(pa.Table.from_pylist(rows, pa.schema(kinds)), form, None)
 
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from collector.stored_content import logs_without_content, spans_without_content
+from collector.stored_content import changed_without_content
+from spanverdict.archive_pruning import ListedFile, give_up, listed_files, rewrite_without_content
 from spanverdict.retention_config import RetentionConfig, size_in_bytes
 from sql import statements
 from sql.access import Access
 from sql.pruned_tables import (
+    BY_NAME,
     CONTENT,
     DERIVED,
     GROUPS,
@@ -25,6 +28,7 @@ from sql.pruned_tables import (
     OUTCOMES,
     REPORTS,
     SPANS,
+    PrunedTable,
     days_query,
     hours_query,
     size_query,
@@ -40,6 +44,9 @@ YOUNGEST = timedelta(days=2)
 """What is younger is not deleted for its size."""
 
 ROWS, CONTENT_OF_ROWS = "rows", "content"
+
+BLOCKS, CONTENT_BLOCKS = "blocks", "content_blocks"
+"""Columns of size_query."""
 
 _MOMENT = pa.timestamp("us")
 
@@ -94,7 +101,8 @@ class Deletion:
         table: the table.
         day: the day.
         rows: how many rows it is.
-        size_bytes: about how much of the file they take.
+        size_bytes: how much they take of the archive, or about how much of the file.
+        archived: the file of the archive that holds them; None where the table does.
     """
 
     what: str
@@ -102,6 +110,7 @@ class Deletion:
     day: date
     rows: int
     size_bytes: int
+    archived: ListedFile | None = None
 
 
 def midnight(moment: datetime) -> datetime:
@@ -110,9 +119,12 @@ def midnight(moment: datetime) -> datetime:
 
 
 def used_bytes(store: Access) -> int:
-    """What the store's rows take of its file: blocks that are free are used again."""
-    (row,) = store.read("SELECT used_blocks * block_size AS used FROM pragma_database_size()").to_pylist()
-    return int(row["used"])
+    """What the store's rows take of its file, and the archive; blocks of the file that are free are used again."""
+    query = (
+        "SELECT used_blocks * block_size + (SELECT coalesce(sum(bytes), 0) FROM archived_files) AS used"
+        " FROM pragma_database_size()"
+    )
+    return int(store.read(query)["used"][0].as_py())
 
 
 class Pruner:
@@ -120,6 +132,7 @@ class Pruner:
 
     Args:
         store: the store.
+        path: its file; the archive is beside it.
         now: the present (UTC, naive).
         extra: attributes that hold content, as the configuration names them.
         tell: is told each deletion that was done.
@@ -128,11 +141,13 @@ class Pruner:
     def __init__(
         self,
         store: Access,
+        path: Path,
         now: datetime,
         extra: tuple[str, ...] = (),
         tell: Callable[[Deletion], object] = lambda _deletion: None,
     ) -> None:
         self._store = store
+        self._path = path
         self._now = now
         self._extra = extra
         self._tell = tell
@@ -148,7 +163,7 @@ class Pruner:
         for deletion in self._for_size():
             if left <= limits.max_bytes:
                 break
-            before = [each for each in planned if (each.table, each.day) == (deletion.table, deletion.day)]
+            before = [each for each in planned if _place(each) == _place(deletion)]
             if any(each.what in (deletion.what, ROWS) for each in before):
                 continue
             # Of rows whose content has gone only the rest is left.
@@ -181,19 +196,26 @@ class Pruner:
 
     def _by_age(self, limits: Limits) -> list[Deletion]:
         rows = list(self._old_rows(limits.groups))
-        gone = {(deletion.table, deletion.day) for deletion in rows}
+        gone = set(map(_place, rows))
         content = self._old_content(limits.content)
-        return [*(each for each in content if (each.table, each.day) not in gone), *rows]
+        return [*(each for each in content if _place(each) not in gone), *rows]
 
     def _old_content(self, before: datetime | None) -> list[Deletion]:
         if before is None:
             return []
-        found = [
-            Deletion(CONTENT_OF_ROWS, table, row["day"], row["rows"], self._size(table, row["rows"], "content_blocks"))
+        live = [
+            Deletion(
+                CONTENT_OF_ROWS, table.name, row["day"], row["rows"], self._size(table, row["rows"], CONTENT_BLOCKS)
+            )
             for table in CONTENT
-            for row in self._content_days(table, before)
+            for row in self._content_days(table.name, before)
         ]
-        return sorted(found, key=lambda deletion: deletion.day)
+        archived = [
+            Deletion(CONTENT_OF_ROWS, file.table, file.day, file.rows, file.size_bytes, file)
+            for file in listed_files(self._store)
+            if file.has_content and file.day < before.date()
+        ]
+        return sorted([*live, *archived], key=lambda deletion: deletion.day)
 
     def _content_days(self, table: str, before: datetime) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._store.read(
@@ -205,8 +227,11 @@ class Pruner:
         for group, before in groups.items():
             if before is None:
                 continue
+            for file in listed_files(self._store) if group in (SPANS, LOGS) else ():
+                if file.table == group and file.day < before.date():
+                    yield Deletion(ROWS, file.table, file.day, file.rows, file.size_bytes, file)
             for row in self._store.read(days_query(GROUPS[group]), {"until": before}).to_pylist():
-                size = self._size(row["table_name"], row["rows"], "blocks")
+                size = self._size(BY_NAME[row["table_name"]], row["rows"], BLOCKS)
                 yield Deletion(ROWS, row["table_name"], row["day"], row["rows"], size)
 
     def _for_size(self) -> Iterator[Deletion]:
@@ -215,19 +240,29 @@ class Pruner:
         yield from self._old_content(before)
         yield from sorted(self._old_rows({SPANS: before, LOGS: before}), key=lambda deletion: deletion.day)
 
-    def _size(self, table: str, rows: int, of: str) -> int:
+    def _size(self, table: PrunedTable, rows: int, of: str) -> int:
         """About how many bytes of the file some rows of a table take, by the table's share of it."""
-        if table not in self._sizes:
-            (self._sizes[table],) = self._store.read(size_query(table)).to_pylist()
-        sizes = self._sizes[table]
+        if table.name not in self._sizes:
+            (self._sizes[table.name],) = self._store.read(size_query(table)).to_pylist()
+        sizes = self._sizes[table.name]
         return sizes[of] * BLOCK_BYTES * rows // max(sizes["rows"], 1)
 
     def _do(self, deletion: Deletion) -> None:
-        if deletion.what == ROWS:
+        if deletion.archived:
+            self._do_archived(deletion, deletion.archived)
+        elif deletion.what == ROWS:
             self._delete_rows(deletion)
         else:
             self._delete_content(deletion)
         self._tell(deletion)
+
+    def _do_archived(self, deletion: Deletion, file: ListedFile) -> None:
+        # Noted first: a report must never miss rows without a word.
+        self._note(deletion, file.received_through)
+        if deletion.what == ROWS:
+            give_up(self._store, file)
+        else:
+            rewrite_without_content(self._store, self._path, file, self._extra)
 
     def _delete_rows(self, deletion: Deletion) -> None:
         group = next(name for name, tables in GROUPS.items() if deletion.table in {table.name for table in tables})
@@ -262,17 +297,22 @@ class Pruner:
                 with self._store.reader(statements.read(f"content_{deletion.table}"), given) as reader:
                     for batch in reader:
                         self._rewrite(deletion.table, pa.Table.from_batches([batch]))
-            note = {"table_name": deletion.table, "day": deletion.day, "what": CONTENT_OF_ROWS, "rows": row["rows"],
-                    "received_through": row["received_through"], "pruned_at": self._now}  # fmt: skip
-            self._store.write({"pruned_days": pa.Table.from_pylist([note], _NOTE)})
+            self._note(replace(deletion, rows=row["rows"]), row["received_through"])
+
+    def _note(self, deletion: Deletion, received_through: datetime) -> None:
+        note = {"table_name": deletion.table, "day": deletion.day, "what": deletion.what, "rows": deletion.rows,
+                "received_through": received_through, "pruned_at": self._now}  # fmt: skip
+        self._store.write({"pruned_days": pa.Table.from_pylist([note], _NOTE)})
 
     def _rewrite(self, table: str, rows: pa.Table) -> None:
-        if table == "spans":
-            changed, write = spans_without_content(rows, self._extra), "pruned_span_content"
-        else:
-            changed, write = logs_without_content(rows, self._extra), "pruned_log_content"
+        changed = changed_without_content(table, rows, self._extra)
+        write = "pruned_span_content" if table == "spans" else "pruned_log_content"
         for begin in range(0, changed.num_rows, CONTENT_ROWS_AT_ONCE):
             self._store.write({write: changed.slice(begin, CONTENT_ROWS_AT_ONCE)})
+
+
+def _place(deletion: Deletion) -> tuple[str, date, bool]:
+    return deletion.table, deletion.day, deletion.archived is not None
 
 
 _NOTE = pa.schema(

@@ -95,7 +95,7 @@ def _table(store: Access, table: PrunedTable, now: datetime) -> Iterator[Finding
     days = store.read(days_query([table]), {"until": now + timedelta(days=1)}).to_pylist()
     if not days:
         return
-    (size,) = store.read(size_query(table.name)).to_pylist()
+    (size,) = store.read(size_query(table)).to_pylist()
     yield Finding(
         Status.OK,
         "size",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from sql.archive_views import literal
 from sql.errors import StoreError, StoreUnavailableError
 from sql.journal import pending
 from sql.journaled_writer import JournaledWriter
@@ -75,8 +76,10 @@ def _copy(path: Path, draft: Path, memory_limit: str) -> None:
     finally:
         os.umask(before)
     with connection:
+        # The views name the files of the archive relative to the store's folder.
+        connection.execute(f"SET GLOBAL file_search_path = {literal(str(path.absolute().parent))}")
         name = connection.execute("SELECT current_database()").fetchone()
-        connection.execute("ATTACH '" + str(path).replace("'", "''") + "' AS stored (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(str(path))} AS stored (READ_ONLY)")
         connection.execute(f'COPY FROM DATABASE stored TO "{name[0] if name else ""}"')
         if _rows(connection, "stored") != _rows(connection, name[0] if name else ""):
             raise StoreError(f"{path} could not be written anew, and is as it was: the copy has other rows.")

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from sql import flight_catalog, statements
+from sql import archive_writes, flight_catalog, statements
 from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
@@ -24,7 +24,7 @@ from sql.priority import put_behind_ingest
 from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 
-REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
+REMOTE_WRITES = (statements.WRITES - {"spans", "evaluations", "ingest_loads"}) | archive_writes.WRITES
 """Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
 
 

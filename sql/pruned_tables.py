@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sql.archived_tables import TABLES as ARCHIVED
+
 
 @dataclass(frozen=True)
 class PrunedTable:
     """A table of which old rows may be deleted.
 
     Attributes:
-        name: the table.
+        name: the table, or the view over what is live and what is archived.
         time: the column that tells how old a row is; a row without it stays.
         stays: a condition under which an old row stays all the same, for others build on it; the group's write has it
             too.
@@ -23,6 +25,11 @@ class PrunedTable:
     name: str
     time: str
     stays: str = "FALSE"
+
+    @property
+    def held(self) -> str:
+        """The table that holds the rows: of what has an archive the live one, whose files are another matter."""
+        return ARCHIVED[self.name].live if self.name in ARCHIVED else self.name
 
 
 def _newest(table: str, column: str, of: str) -> str:
@@ -60,15 +67,17 @@ GROUPS: Mapping[str, tuple[PrunedTable, ...]] = {
 }
 """The tables that go together: the write ``pruned_GROUP`` deletes their rows of a time."""
 
-CONTENT: Mapping[str, PrunedTable] = {"spans": GROUPS[SPANS][0], "log_records": GROUPS[LOGS][0]}
-"""The tables whose content may go while their rows stay."""
+CONTENT = (GROUPS[SPANS][0], GROUPS[LOGS][0])
+"""The tables whose content may go while their rows stay; they have an archive."""
+
+BY_NAME: Mapping[str, PrunedTable] = {table.name: table for tables in GROUPS.values() for table in tables}
 
 
 def days_query(tables: Sequence[PrunedTable]) -> str:
-    """How many rows each table has of each UTC day before ``$until``, the oldest day first."""
+    """How many rows each table holds of each UTC day before ``$until``, the oldest day first."""
     parts = (
         f"SELECT {number} AS place, '{table.name}' AS table_name, {table.time}::DATE AS day, count(*) AS rows"
-        f" FROM {table.name} WHERE {table.time} < $until::TIMESTAMP AND NOT ({table.stays}) GROUP BY ALL"
+        f" FROM {table.held} WHERE {table.time} < $until::TIMESTAMP AND NOT ({table.stays}) GROUP BY ALL"
         for number, table in enumerate(tables)
     )
     return f"SELECT table_name, day, rows FROM ({' UNION ALL '.join(parts)}) ORDER BY day, place"
@@ -77,17 +86,17 @@ def days_query(tables: Sequence[PrunedTable]) -> str:
 def hours_query(tables: Sequence[PrunedTable]) -> str:
     """How many rows the tables have together in each hour from ``$since`` and before ``$until``."""
     parts = (
-        f"SELECT date_trunc('hour', {table.time})::TIMESTAMP AS hour, count(*) AS rows FROM {table.name}"
+        f"SELECT date_trunc('hour', {table.time})::TIMESTAMP AS hour, count(*) AS rows FROM {table.held}"
         f" WHERE {table.time} >= $since::TIMESTAMP AND {table.time} < $until::TIMESTAMP GROUP BY ALL"
         for table in tables
     )
     return f"SELECT hour, sum(rows)::BIGINT AS rows FROM ({' UNION ALL '.join(parts)}) GROUP BY hour ORDER BY hour"
 
 
-def size_query(table: str) -> str:
+def size_query(table: PrunedTable) -> str:
     """Blocks of the file that a table has, all of them and those of the columns that hold content; and its rows."""
     return (
         "SELECT count(DISTINCT block_id) AS blocks, count(DISTINCT block_id) FILTER (column_name IN"
-        f" ('attributes', 'events', 'body')) AS content_blocks, (SELECT count(*) FROM {table}) AS rows"
-        f" FROM pragma_storage_info('{table}') WHERE persistent AND block_id >= 0"
+        f" ('attributes', 'events', 'body')) AS content_blocks, (SELECT count(*) FROM {table.held}) AS rows"
+        f" FROM pragma_storage_info('{table.held}') WHERE persistent AND block_id >= 0"
     )

@@ -68,6 +68,7 @@ WRITES = frozenset(
         "pruned_reports",
         "pruned_span_content",
         "pruned_log_content",
+        "forgotten_files",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
 from sql.errors import StoreUnavailableError
 from sql.journal import journal_directory
+
+_LOG = logging.getLogger("spanverdict.store")
 
 SPARE_BYTES = 64 * 2**20
 """What has to stay free beside a copy."""
@@ -108,8 +111,7 @@ def keep_before(store: Path, version: int) -> Path:
         Where it is kept. What an earlier try left there is replaced.
 
     Raises:
-        StoreUnavailableError: there is no room.
-        OSError: it cannot be copied; what was kept before is as it was.
+        StoreUnavailableError: there is no room, or it cannot be copied; what was kept before is as it was.
     """
     kept = kept_before(store, version)
     journal = journal_directory(store)
@@ -117,21 +119,24 @@ def keep_before(store: Path, version: int) -> Path:
     size = sum(path.stat().st_size for path in (store, *files))
     check_room(store.parent, size, f"a copy of {store} before it is brought to schema {version}")
     draft = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-    draft_journal = journal_directory(draft)
     try:
         copy_file(store, draft)
         if files:
-            draft_journal.mkdir(mode=0o700)
+            journal_directory(draft).mkdir(mode=0o700)
             for path in files:
-                copy_file(path, draft_journal / path.name)
-            sync_folder(draft_journal)
+                copy_file(path, journal_directory(draft) / path.name)
+            sync_folder(journal_directory(draft))
         shutil.rmtree(journal_directory(kept), ignore_errors=True)
         if files:
-            draft_journal.replace(journal_directory(kept))
+            journal_directory(draft).replace(journal_directory(kept))
         draft.replace(kept)
         sync_folder(store.parent)
-    except OSError:
+    except OSError as error:
         draft.unlink(missing_ok=True)
-        shutil.rmtree(draft_journal, ignore_errors=True)
-        raise
+        shutil.rmtree(journal_directory(draft), ignore_errors=True)
+        raise StoreUnavailableError(
+            f"{store} stays as it is: it could not be copied before it is brought to schema {version}"
+            f" ({error.strerror})."
+        ) from error
+    _LOG.warning("%s is brought to schema %d; as it was before, it is kept in %s.", store, version, kept)
     return kept

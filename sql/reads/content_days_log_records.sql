@@ -6,13 +6,13 @@ WITH done AS (
     GROUP BY day
 )
 SELECT
-    log_records.event_time::DATE AS day,
+    live_log_records.event_time::DATE AS day,
     count(*) AS rows,
     any_value(done.received_through) AS received_after,
-    max(log_records.received_at) AS received_through
-FROM log_records LEFT JOIN done ON log_records.event_time::DATE = done.day
+    max(live_log_records.received_at) AS received_through
+FROM live_log_records LEFT JOIN done ON live_log_records.event_time::DATE = done.day
 WHERE
-    log_records.event_time < $until::TIMESTAMP
-    AND log_records.received_at > coalesce(done.received_through, '1970-01-01'::TIMESTAMP)
+    live_log_records.event_time < $until::TIMESTAMP
+    AND live_log_records.received_at > coalesce(done.received_through, '1970-01-01'::TIMESTAMP)
 GROUP BY ALL
 ORDER BY day

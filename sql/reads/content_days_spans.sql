@@ -6,13 +6,13 @@ WITH done AS (
     GROUP BY day
 )
 SELECT
-    spans.start_time::DATE AS day,
+    live_spans.start_time::DATE AS day,
     count(*) AS rows,
     any_value(done.received_through) AS received_after,
-    max(spans.received_at) AS received_through
-FROM spans LEFT JOIN done ON spans.start_time::DATE = done.day
+    max(live_spans.received_at) AS received_through
+FROM live_spans LEFT JOIN done ON live_spans.start_time::DATE = done.day
 WHERE
-    spans.start_time < $until::TIMESTAMP
-    AND spans.received_at > coalesce(done.received_through, '1970-01-01'::TIMESTAMP)
+    live_spans.start_time < $until::TIMESTAMP
+    AND live_spans.received_at > coalesce(done.received_through, '1970-01-01'::TIMESTAMP)
 GROUP BY ALL
 ORDER BY day

@@ -1,6 +1,6 @@
 -- Rows of a day that arrived within some time, as far as content may be in them.
 SELECT log_id, event_time, event_name, body, attributes
-FROM log_records
+FROM live_log_records
 WHERE
     event_time >= $since::TIMESTAMP
     AND event_time < $until::TIMESTAMP

@@ -1,6 +1,6 @@
 -- Rows of a day that arrived within some time, as far as content may be in them.
 SELECT trace_id, span_id, start_time, attributes, events
-FROM spans
+FROM live_spans
 WHERE
     start_time >= $since::TIMESTAMP
     AND start_time < $until::TIMESTAMP

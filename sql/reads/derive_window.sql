@@ -3,7 +3,7 @@ SELECT
     (
         SELECT max(received_at)
         FROM (
-            SELECT received_at FROM spans
+            SELECT received_at FROM live_spans
             WHERE received_at > $spans_after::TIMESTAMP
             ORDER BY received_at
             LIMIT $most_spans::BIGINT
@@ -15,5 +15,5 @@ SELECT
         FROM (SELECT DISTINCT trace_id FROM stale_traces ORDER BY trace_id LIMIT $most_traces::BIGINT)
     ) AS stale_through,
     (SELECT max(marked_at) FROM stale_traces) AS marked_through,
-    (SELECT count(*) FROM spans WHERE received_at > $spans_after::TIMESTAMP) AS spans_left,
+    (SELECT count(*) FROM live_spans WHERE received_at > $spans_after::TIMESTAMP) AS spans_left,
     (SELECT count(*) FROM stale_traces) AS traces_left

@@ -5,5 +5,5 @@ SELECT
     key_attribute,
     (SELECT count(*) FROM new_outcomes) AS outcomes_left,
     (SELECT count(*) FROM open_outcomes WHERE look_back) AS look_backs_left,
-    (SELECT count(*) FROM spans WHERE received_at > (SELECT max(spans_through) FROM matchings)) AS spans_left
+    (SELECT count(*) FROM live_spans WHERE received_at > (SELECT max(spans_through) FROM matchings)) AS spans_left
 FROM matchings;

@@ -6,11 +6,11 @@ SELECT
     'rows' AS what,
     count(*) AS rows,
     any_value(pruned_at) AS pruned_at
-FROM log_records, incoming
+FROM live_log_records, incoming
 WHERE event_time >= since AND event_time < until
 GROUP BY ALL;
 
-DELETE FROM log_records
+DELETE FROM live_log_records
 WHERE
     event_time >= (SELECT since FROM incoming)
     AND event_time < (SELECT until FROM incoming)

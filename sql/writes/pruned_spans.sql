@@ -6,11 +6,11 @@ SELECT
     'rows' AS what,
     count(*) AS rows,
     any_value(pruned_at) AS pruned_at
-FROM spans, incoming
+FROM live_spans, incoming
 WHERE start_time >= since AND start_time < until
 GROUP BY ALL;
 
-DELETE FROM spans
+DELETE FROM live_spans
 WHERE
     start_time >= (SELECT since FROM incoming)
     AND start_time < (SELECT until FROM incoming)

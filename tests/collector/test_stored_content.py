@@ -18,7 +18,7 @@ from collector.otlp_json import to_protobuf
 from collector.redact import content_policy
 from collector.rows import log_rows, span_rows
 from collector.signals import Signal
-from collector.stored_content import logs_without_content, spans_without_content
+from collector.stored_content import changed_without_content, without_content
 
 NOW = datetime(2026, 11, 24)
 POLICY = content_policy(
@@ -51,8 +51,9 @@ def test_what_is_left_is_what_a_policy_would_have_stored(shared_fixtures: Path) 
             rows = stored(data, signal, kept=True)
             columns = ("attributes", "events") if signal is Signal.TRACES else ("body", "attributes")
             rows = rows.append_column("row", pa.array(range(rows.num_rows)))
-            without = spans_without_content(rows) if signal is Signal.TRACES else logs_without_content(rows)
-            after = {row["row"]: row for row in without.to_pylist()}
+            table = "spans" if signal is Signal.TRACES else "log_records"
+            after = {row["row"]: row for row in changed_without_content(table, rows).to_pylist()}
+            assert without_content(table, rows).num_rows == rows.num_rows
             changed += len(after)
             wanted = stored(data, signal, kept=False).to_pylist()
             for number, (row, told) in enumerate(zip(rows.to_pylist(), wanted, strict=True)):
@@ -71,7 +72,7 @@ def span(attributes: str | None, events: str | None = "[]") -> pa.Table:
 def test_the_rest_stays_to_the_character() -> None:
     """Numbers, escapes and blanks of what is kept are as they were; a name that is given twice loses both."""
     text = '{"a" : 1.50e+300, "input.value":"said", "b\\u00e9":[ 1,{"x":"\\ud800"}],"input.value":2, "n":NaN}'
-    assert spans_without_content(span(text))["attributes"].to_pylist() == [
+    assert changed_without_content("spans", span(text))["attributes"].to_pylist() == [
         '{"a" : 1.50e+300,"b\\u00e9":[ 1,{"x":"\\ud800"}],"n":NaN}'
     ]
 
@@ -79,14 +80,15 @@ def test_the_rest_stays_to_the_character() -> None:
 def test_rows_without_content_are_not_changed() -> None:
     """Nothing is to be written for them."""
     for text in (None, "{}", '{"gen_ai.request.model":"m","app.input":"x"}'):
-        assert spans_without_content(span(text, None)).num_rows == 0
+        assert changed_without_content("spans", span(text, None)).num_rows == 0
 
 
 def test_events_and_names_that_the_configuration_adds() -> None:
     """A message event keeps its name and what is about the call; an attribute that is named goes too."""
     event = '{"time_unix_nano":1,"name":"gen_ai.user.message","attributes":{"content":"said","role":"user"}}'
     other = '{"time_unix_nano":2,"name":"retry","attributes":{"content":"x"}}'
-    after = spans_without_content(span('{"app.secret":1,"kept":2}', f"[{event},{other}]"), ("app.s*",)).to_pylist()[0]
+    rows = span('{"app.secret":1,"kept":2}', f"[{event},{other}]")
+    after = changed_without_content("spans", rows, ("app.s*",)).to_pylist()[0]
     assert after["attributes"] == '{"kept":2}'
     assert after["events"] == "[" + event.replace('"content":"said",', "") + f",{other}]"
 
@@ -95,7 +97,7 @@ def test_events_and_names_that_the_configuration_adds() -> None:
 def test_what_is_no_object_is_refused(text: str) -> None:
     """Such a text is never taken for one without content."""
     with pytest.raises(ValueError, match=r"stored|Expecting|delimiter"):
-        spans_without_content(span(text))
+        changed_without_content("spans", span(text))
 
 
 _JSON = st.recursive(
@@ -112,7 +114,7 @@ _NAMES = st.text(min_size=1) | st.sampled_from(["input.value", "gen_ai.prompt", 
 def test_no_content_is_left_and_nothing_else_lost(attributes: dict[str, Any]) -> None:
     """Whatever an object holds."""
     text = json.dumps(attributes)
-    rows = spans_without_content(span(text))
+    rows = changed_without_content("spans", span(text))
     after = json.loads(rows["attributes"][0].as_py()) if rows.num_rows else attributes
     content = {name for name in attributes if name in {"input.value", "gen_ai.prompt", "output", "input"}}
     assert after == {name: value for name, value in attributes.items() if name not in content}

@@ -110,7 +110,7 @@ def test_a_backup_without_a_server(incident: Path, cli: Cli, workdir: Path) -> N
     modes = {path.stat().st_mode & 0o777 for path in (kept, *kept.rglob("*"))}
     assert modes == {0o700, 0o600}
     count = "SELECT count(*) AS n FROM spans"
-    with open_store(kept / "store.duckdb") as store:
+    with open_store(kept / "spanverdict.duckdb") as store:
         assert store.read(count)["n"].to_pylist() == [800]
     with open_store(incident) as store:
         assert store.read("SELECT spans FROM backups")["spans"].to_pylist() == [800]
@@ -143,13 +143,13 @@ def test_nothing_is_overwritten(db: Path, cli: Cli, workdir: Path, ending: str) 
 
 
 def _cut(kept: Path) -> None:
-    data = (kept / "store.duckdb").read_bytes()
-    (kept / "store.duckdb").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    data = (kept / "spanverdict.duckdb").read_bytes()
+    (kept / "spanverdict.duckdb").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def _reach_out(kept: Path) -> None:
     manifest = json.loads((kept / MANIFEST).read_text())
-    manifest["files"]["store.duckdb/../../outside"] = manifest["files"]["store.duckdb"]
+    manifest["files"]["spanverdict.duckdb/../../outside"] = manifest["files"]["spanverdict.duckdb"]
     (kept / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -162,10 +162,10 @@ def _newer(kept: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (_cut, "store.duckdb is not what was backed up"),
-        (lambda kept: (kept / "store.duckdb").unlink(), "store.duckdb is missing"),
+        (_cut, "spanverdict.duckdb is not what was backed up"),
+        (lambda kept: (kept / "spanverdict.duckdb").unlink(), "spanverdict.duckdb is missing"),
         (lambda kept: (kept / MANIFEST).unlink(), "is no backup"),
-        (lambda kept: (kept / MANIFEST).write_text("{}"), "cannot be read (made_at"),
+        (lambda kept: (kept / MANIFEST).write_text("{}"), "cannot be read (store"),
         (_reach_out, "which is no file of a backup"),
         (_newer, "schema 999"),
     ],

@@ -181,9 +181,9 @@ def test_an_interrupted_prune_goes_on(stored: Path, monkeypatch: pytest.MonkeyPa
 
             monkeypatch.setattr(store, "write", dying)
             with pytest.raises(Killed):
-                Pruner(store, utc_now()).prune(limits)
+                Pruner(store, stored, utc_now()).prune(limits)
         monkeypatch.setattr(store, "write", write)
-        assert Pruner(store, utc_now()).prune(limits)
+        assert Pruner(store, stored, utc_now()).prune(limits)
         told = store.read("SELECT sum(rows)::BIGINT AS n, count(DISTINCT day) AS days FROM pruned_days").to_pylist()
         assert told == [{"n": 20 * (DAYS - 1), "days": DAYS - 1}]
         assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [20]
@@ -198,9 +198,9 @@ def test_each_kind_has_an_age_of_its_own(stored: Path, cli: Cli) -> None:
     with Store(stored) as store:
         assert store.read("SELECT count(*) AS n FROM reports")["n"].to_pylist() == [2]
         limits = Limits.of(_config(outcomes_days=2, derived_days=4, reports_days=1), now + timedelta(days=2))
-        planned = Pruner(store, now).planned(limits)
-        assert Pruner(store, now).prune(limits)
-        assert Pruner(store, now).planned(limits) == []
+        planned = Pruner(store, stored, now).planned(limits)
+        assert Pruner(store, stored, now).prune(limits)
+        assert Pruner(store, stored, now).planned(limits) == []
     totals: dict[str, int] = {}
     for deletion in planned:
         totals[deletion.table] = totals.get(deletion.table, 0) + deletion.rows
@@ -222,8 +222,8 @@ def test_for_the_size_content_goes_first(stored: Path) -> None:
     done: list[pruning.Deletion] = []
     with Store(stored) as store:
         limits = Limits(None, {}, 1)
-        planned = Pruner(store, utc_now()).planned(limits)
-        assert not Pruner(store, utc_now(), (), done.append).prune(limits)
+        planned = Pruner(store, stored, utc_now()).planned(limits)
+        assert not Pruner(store, stored, utc_now(), (), done.append).prune(limits)
         assert store.read("SELECT count(*) AS n FROM feedback")["n"].to_pylist() == [DAYS]
     days = [(TODAY - timedelta(days=day)).date() for day in (6, 5, 4, 3)]
     told = [(deletion.what, deletion.day) for deletion in done]
