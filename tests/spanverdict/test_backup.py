@@ -116,15 +116,26 @@ def test_a_backup_without_a_server(incident: Path, cli: Cli, workdir: Path) -> N
         assert store.read("SELECT spans FROM backups")["spans"].to_pylist() == [800]
 
 
-def test_files_of_the_archive_come_along(db: Path, cli: Cli, workdir: Path) -> None:
-    """They are linked or copied, checked, and lie beside the restored store as they did."""
-    archived = workdir / f"{db.name}.archive" / "spans" / "day=2026-11-01" / "one.parquet"
-    archived.parent.mkdir(parents=True)
-    archived.write_bytes(b"rows")
+def test_the_archive_comes_along(promoted: Path, fill: Callable[..., None], cli: Cli, workdir: Path) -> None:
+    """Its files are linked, checked, and read where the backup lies and where it is restored under another name."""
+    fill(promoted, "m0", failing=3)
+    assert cli("archive", "--before", "2026-11-05").exit_code == 0
+    count = "SELECT count(*) AS n, (SELECT count(*) FROM live_spans) AS live FROM spans"
+    with open_store(promoted) as store:
+        before = store.read(count).to_pylist()
+        assert before[0]["live"] < before[0]["n"] == 400
     assert cli("backup", "kept").exit_code == 0
-    archived.unlink()
+    (archived,) = promoted.with_name(f"{promoted.name}.archive").glob("spans/day=2026-11-03/*")
+    assert archived.stat().st_nlink == 2
+    for path in promoted.with_name(f"{promoted.name}.archive").glob("spans/*/*.parquet"):
+        path.unlink()
     assert cli("restore", "kept", "--db", "new.duckdb").exit_code == 0
-    assert (workdir / "new.duckdb.archive" / "spans" / "day=2026-11-01" / "one.parquet").read_bytes() == b"rows"
+    for path in (workdir / "kept" / promoted.name, workdir / "new.duckdb"):
+        with open_store(path) as store:
+            assert store.read(count).to_pylist() == before
+    (workdir / "kept").rename(workdir / "again")
+    lost = cli("backup", "kept")
+    assert (lost.exit_code, "is missing, and a backup would be without its rows" in lost.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("ending", ["", ".wal", ".journal", ".archive"])

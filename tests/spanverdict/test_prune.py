@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from click.testing import Result
 
@@ -159,6 +160,35 @@ def test_content_goes_and_rows_stay(stored: Path, cli: Cli, workdir: Path, otlp:
     assert listed(cli("prune", "--config", config, "--format", "json"))[0]["rows"] == 1
     assert with_content() == young
     assert listed(cli("prune", "--config", config, "--format", "json")) == []
+
+
+def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, workdir: Path) -> None:
+    """Whole files of days that are too old; a file is written anew without what was said, with all its rows."""
+    assert cli("archive", "--before", _day(1)).exit_code == 0
+    with Store(stored) as store:
+        rows = store.read("SELECT * EXCLUDE (attributes, events) FROM spans ORDER BY ALL")
+    config = retention(workdir, content_days=2, spans_days=4)
+    planned = listed(cli("prune", "--config", config, "--dry-run", "--format", "json"))
+    assert {(row["held_in"], row["deleted"], row["day"]) for row in planned} == {
+        ("archive", "rows", _day(6)), ("archive", "rows", _day(5)),
+        ("archive", "content", _day(4)), ("archive", "content", _day(3)),
+    }  # fmt: skip
+    assert listed(cli("prune", "--config", config, "--format", "json")) == planned
+    with Store(stored) as store:
+        left = store.read("SELECT * EXCLUDE (attributes, events) FROM spans ORDER BY ALL")
+        first = datetime.fromisoformat(_day(4))
+        assert left.equals(rows.filter(pc.greater_equal(rows["start_time"], pa.scalar(first, pa.timestamp("ns")))))
+        said = f"SELECT count(*) AS n FROM spans WHERE concat(attributes, events) LIKE '%{SECRET}%'"
+        assert store.read(said)["n"].to_pylist() == [40]
+        files = store.read("SELECT day::VARCHAR AS day, has_content FROM archived_files ORDER BY day").to_pylist()
+        assert [(file["day"], file["has_content"]) for file in files] == [
+            (_day(4), False), (_day(3), False), (_day(2), True),
+        ]  # fmt: skip
+    assert listed(cli("prune", "--config", config, "--format", "json")) == []
+    before = left.num_rows
+    assert cli("compact").exit_code == 0
+    with Store(stored, read_only=True) as store:
+        assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [before]
 
 
 def test_an_interrupted_prune_goes_on(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
