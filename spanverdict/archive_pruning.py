@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from collector.stored_content import without_content
+from spanverdict.archiving import archive_lock
 from sql import statements
 from sql.access import Access
 from sql.archive_file import ArchiveFiles
@@ -50,14 +51,16 @@ def listed_files(store: Access) -> list[ListedFile]:
     return [ListedFile(**row) for row in rows]
 
 
-def give_up(store: Access, file: ListedFile) -> None:
+def give_up(store: Access, path: Path, file: ListedFile) -> None:
     """Take a file off the list; the archive removes it when no query of before can be reading it.
 
     Raises:
+        StoreUnavailableError: another process changes the archive.
         StoreError: the store cannot be written.
     """
     row = {"table_name": file.table, "day": file.day, "file": None, "replaces": file.file}
-    _list(store, row)
+    with archive_lock(path):
+        _list(store, row)
 
 
 def rewrite_without_content(store: Access, path: Path, file: ListedFile, extra: tuple[str, ...]) -> None:
@@ -70,8 +73,14 @@ def rewrite_without_content(store: Access, path: Path, file: ListedFile, extra: 
         extra: attributes that hold content, as the configuration names them.
 
     Raises:
+        StoreUnavailableError: another process changes the archive.
         StoreError: the file cannot be read or written; it stays as it was.
     """
+    with archive_lock(path):
+        _rewrite(store, path, file, extra)
+
+
+def _rewrite(store: Access, path: Path, file: ListedFile, extra: tuple[str, ...]) -> None:
     table = TABLES[file.table]
     columns = [
         (row["name"], row["type"])

@@ -87,13 +87,7 @@ def _fill(db: Path, draft: Path, advance: Callable[[int, int], object]) -> Backu
 
 def _pinned(source: Path, link: Path) -> Path:
     """Another name of a file of the archive, under which it stays when the archive lets go of it."""
-    try:
-        _link_or_copy(source, link)
-    except FileNotFoundError as error:
-        raise BackupError(
-            f"The archived file {source} is missing, and a backup would be without its rows: `spanverdict doctor` says"
-            " what to do."
-        ) from error
+    _link_or_copy(source, link)
     return link
 
 

@@ -8,6 +8,7 @@ from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
     "alerts": "Alerts: what changed and who was told; send what waits, test a channel.",
+    "archive": "Move closed days into Parquet files beside the store, which the same views go on reading.",
     "backup": "Copy the store and its archive into a new folder, also while the server runs and takes spans.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",

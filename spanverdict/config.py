@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from spanverdict.alert_config import AlertConfig, check_channels
 from spanverdict.config_sections import (
+    ArchiveConfig,
     ChainsConfig,
     CohortsConfig,
     ContentConfig,
@@ -66,6 +67,7 @@ class Config(BaseSettings):
     db: Path = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     content: ContentConfig = ContentConfig()
     tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()

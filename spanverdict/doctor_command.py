@@ -75,11 +75,12 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
         yield from examine_files(store, serving=ServerFile.read(store) is not None)
         with open_store(store) as opened:
             yield Finding(Status.OK, "store", f"{store} can be read.")
+            # A file of the archive that is lost keeps the rest from being looked at.
+            yield from examine_upkeep(config, store, opened, utc_now())
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
             yield from examine_schedules(opened, config.schedule, utc_now())
             yield from examine_alerts(config, opened)
-            yield from examine_upkeep(config, store, opened, utc_now())
     except (StoreError, OSError) as error:
         yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
 

@@ -260,7 +260,7 @@ class Pruner:
         # Noted first: a report must never miss rows without a word.
         self._note(deletion, file.received_through)
         if deletion.what == ROWS:
-            give_up(self._store, file)
+            give_up(self._store, self._path, file)
         else:
             rewrite_without_content(self._store, self._path, file, self._extra)
 

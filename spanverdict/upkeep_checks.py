@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from spanverdict.archive_pruning import listed_files
+from spanverdict.archiving import closed_days
 from spanverdict.config import Config
 from spanverdict.doctor import Finding, Status
 from spanverdict.pruning import BLOCK_BYTES, Limits, used_bytes
 from sql import statements
 from sql.access import Access
+from sql.archived_tables import archive_directory
 from sql.journal import journal_directory, pending
 from sql.pruned_tables import GROUPS, PrunedTable, days_query, size_query
 from sql.store_copy import kept_stores
@@ -76,12 +79,13 @@ def examine_upkeep(config: Config, db: Path, store: Access, now: datetime) -> It
     yield _file(db, file)
     for table in (table for tables in GROUPS.values() for table in tables if table.name in _SHOWN):
         yield from _table(store, table, now)
+    yield from _archive(config, db, store, now)
     yield from _retention(config, store, now)
     yield _backup(file, now)
 
 
 def _file(db: Path, file: dict[str, Any]) -> Finding:
-    archive = _size(db.with_name(f"{db.name}.archive"))
+    archive = _size(archive_directory(db))
     detail = (
         f"The file has {file['size_bytes'] / _MIB:,.1f} MiB, of which {file['free_bytes'] / _MIB:,.1f} MiB are free and"
         f" will be used again; the archive has {archive / _MIB:,.1f} MiB."
@@ -104,6 +108,43 @@ def _table(store: Access, table: PrunedTable, now: datetime) -> Iterator[Finding
     )
 
 
+def _archive(config: Config, db: Path, store: Access, now: datetime) -> Iterator[Finding]:
+    files = listed_files(store)
+    for file in files:
+        path = archive_directory(db) / file.file
+        size = path.stat().st_size if path.exists() else None
+        if size != file.size_bytes:
+            how = "is missing" if size is None else f"has {size:,} bytes and was written with {file.size_bytes:,}"
+            yield Finding(
+                Status.FAIL,
+                "archive",
+                f"{path} {how}: the {file.rows:,} rows of {file.table} of {file.day} cannot be read.",
+                f"restore it from a backup, or give its rows up with `spanverdict archive --forget {file.file}`.",
+            )
+    if not config.archive.enabled:
+        yield Finding(Status.OK, "archive", f"{len(files):,} files; days stay in the store (archive.enabled).")
+        return
+    before = (now - PATIENCE - timedelta(days=config.archive.after_days)).date()
+    late = [day for day in closed_days(store, before, config.archive.least_rows) if not day.waits_for]
+    waiting = [day for day in closed_days(store, before, 1) if day.waits_for]
+    if late:
+        yield Finding(
+            Status.WARN,
+            "archive",
+            f"{len(late):,} days that closed before {before} are not in the archive, the oldest {late[0].day}.",
+            "run `spanverdict archive`; a server does every hour, and its log says what kept it.",
+        )
+    elif waiting:
+        yield Finding(
+            Status.WARN,
+            "archive",
+            f"{len(waiting):,} closed days are not in the archive: {waiting[0].waits_for}.",
+            "run `spanverdict derive`.",
+        )
+    else:
+        yield Finding(Status.OK, "archive", f"{len(files):,} files; no closed day waits to be archived.")
+
+
 def _retention(config: Config, store: Access, now: datetime) -> Iterator[Finding]:
     if not config.retention.deletes:
         yield Finding(Status.OK, "retention", "Nothing is deleted for its age or for the store's size.")
@@ -115,6 +156,11 @@ def _retention(config: Config, store: Access, now: datetime) -> Iterator[Finding
         for group, before in limits.groups.items()
         if before is not None
         for row in store.read(days_query(GROUPS[group]), {"until": before}).to_pylist()
+    ]
+    late += [
+        {"table_name": file.table, "day": file.day, "rows": file.rows}
+        for file in listed_files(store)
+        if (before := limits.groups[file.table]) is not None and file.day < before.date()
     ]
     if late:
         names = ", ".join(sorted({row["table_name"] for row in late}))

@@ -4,5 +4,7 @@ SELECT
     free_blocks * block_size AS free_bytes,
     (SELECT max(made_at) FROM backups) AS backed_up_at,
     (SELECT arg_max(path, made_at) FROM backups) AS backed_up_to,
-    (SELECT min(received_at) FROM spans) AS first_received_at
+    least(
+        (SELECT min(received_at) FROM live_spans), (SELECT min(received_through) FROM archived_files)
+    ) AS first_received_at
 FROM pragma_database_size()

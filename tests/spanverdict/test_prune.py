@@ -164,6 +164,8 @@ def test_content_goes_and_rows_stay(stored: Path, cli: Cli, workdir: Path, otlp:
 
 def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, workdir: Path) -> None:
     """Whole files of days that are too old; a file is written anew without what was said, with all its rows."""
+    (workdir / "spanverdict.toml").write_text("[archive]\nleast_rows = 1\n")
+    assert cli("derive").exit_code == 0
     assert cli("archive", "--before", _day(1)).exit_code == 0
     with Store(stored) as store:
         rows = store.read("SELECT * EXCLUDE (attributes, events) FROM spans ORDER BY ALL")
