@@ -84,10 +84,8 @@ def test_lost_files_of_the_archive_are_named(
     assert f"spanverdict archive --forget spans/day=2026-11-02/{first.name}" in lost[0]["mend"]
 
 
-def test_what_lies_beside_a_store_is_told(
-    db: Path, doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A copy of before an update, a journal of a killed server, what a backup left, and a file that is mostly free."""
+def test_what_lies_beside_a_store_is_told(db: Path, doctor: Callable[..., Any]) -> None:
+    """A copy of before an update, a journal of a killed server, what a backup left."""
     shutil.copy(db, kept_before(db, 11))
     journal_directory(db).mkdir()
     (journal_directory(db) / f"{1:020d}.journal").write_bytes(b"")
