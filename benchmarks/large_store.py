@@ -17,7 +17,7 @@ from sql.store import Store
 BASE, CANDIDATE = "large-base", "large-candidate"
 COHORTS = 20
 SPANS_PER_TRACE = 4
-BEGIN = datetime(2026, 10, 1)
+BEGIN = datetime(2026, 10, 1)  # noqa: DTZ001 (the store keeps UTC without a zone)
 PRE_DAYS = 2
 
 _TRACES = """

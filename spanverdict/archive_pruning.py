@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from collector.stored_content import without_content
-from spanverdict.archiving import archive_lock
+from spanverdict.archiving import archive_lock, remove_leftovers
 from sql import statements
 from sql.access import Access
 from sql.archive_file import ArchiveFiles
@@ -51,8 +51,20 @@ def listed_files(store: Access) -> list[ListedFile]:
     return [ListedFile(**row) for row in rows]
 
 
+def remove_replaced(store: Access, path: Path) -> None:
+    """Remove files that were given up or written anew, once no query of before can be reading them.
+
+    Raises:
+        StoreUnavailableError: another process changes the archive.
+        StoreError: the store cannot be read or written.
+    """
+    if archive_directory(path).exists():
+        with archive_lock(path):
+            remove_leftovers(store, archive_directory(path))
+
+
 def give_up(store: Access, path: Path, file: ListedFile) -> None:
-    """Take a file off the list; the archive removes it when no query of before can be reading it.
+    """Take a file off the list; it is removed when no query of before can be reading it.
 
     Raises:
         StoreUnavailableError: another process changes the archive.

@@ -134,7 +134,7 @@ def archive(store: Access, path: Path, days: list[ClosedDay]) -> Iterator[Archiv
     with archive_lock(path):
         files = ArchiveFiles(archive_directory(path))
         files.clear_drafts()
-        _remove_leftovers(store, files.folder)
+        remove_leftovers(store, files.folder)
         for day in days:
             if day.waits_for is None:
                 yield ArchivedDay(day, _archive_day(store, files, day))
@@ -196,8 +196,8 @@ def forget(store: Access, path: Path, lost: Sequence[str]) -> int:
         return sum(found[row["replaces"]]["rows"] for row in gone)
 
 
-def _remove_leftovers(store: Access, folder: Path) -> None:
-    """Remove what no view lists, once no query of before can be reading it and no server be about to list it."""
+def remove_leftovers(store: Access, folder: Path) -> None:
+    """Remove files that no view lists, once no query of before can be reading it and no server be about to list it."""
     listing = store.read(statements.read("archive_listing")).to_pylist()
     replaced = {row["file"]: row["replaced_at"] for row in listing}
     now = utc_now()

@@ -15,7 +15,13 @@ from typing import Any
 import pyarrow as pa
 
 from collector.stored_content import changed_without_content
-from spanverdict.archive_pruning import ListedFile, give_up, listed_files, rewrite_without_content
+from spanverdict.archive_pruning import (
+    ListedFile,
+    give_up,
+    listed_files,
+    remove_replaced,
+    rewrite_without_content,
+)
 from spanverdict.retention_config import RetentionConfig, size_in_bytes
 from sql import statements
 from sql.access import Access
@@ -172,11 +178,15 @@ class Pruner:
         return planned
 
     def prune(self, limits: Limits) -> bool:
-        """Let go of it; whether the store is then as small as it has to be.
+        """Let go of it, and of files of the archive that an earlier run let go of.
+
+        Returns:
+            Whether the store is then as small as it has to be.
 
         Raises:
             StoreError: the store cannot be read or written; what went before is gone.
         """
+        remove_replaced(self._store, self._path)
         for deletion in self._by_age(limits):
             self._do(deletion)
         self._checkpoint()

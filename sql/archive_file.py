@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from sql.archived_tables import ArchivedTable
 from sql.errors import StoreError
 from sql.read_only import first_line
 
-ROW_GROUP_ROWS = 20_480
-"""Rows of a row group: one trace is in one of them, and it is read whole."""
+ROW_GROUP_BYTES = 32 * 2**20
+"""About what a row group holds, uncompressed: one trace is in one of them, and much of that is read to find it."""
+
+ROW_GROUP_ROWS = (4_096, 122_880)
+"""The fewest and the most rows of a row group."""
 
 MEMORY_LIMIT = "512MB"
 """What sorting may hold; past that it goes through files in the archive's folder."""
@@ -88,11 +92,11 @@ class ArchiveFiles:
         """
         path = self.folder / name
         draft = self._drafts / path.name
+        counted = _Counted(rows)
         before = os.umask(0o077)
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
-            counted = _Counted(rows)
             told = self._sort_into(draft, table, columns, counted)
             _sync(draft)
             draft.replace(path)
@@ -119,9 +123,11 @@ class ArchiveFiles:
         normalizer = f"min(coalesce({table.unchanged}, 0))::USMALLINT" if table.unchanged else "NULL"
         with duckdb.connect(config=config) as connection:
             connection.register("incoming", rows.reader())
+            # Ids repeat too little for a dictionary as a rule, and without one there is no bloom filter.
+            options = f"COMPRESSION zstd, ROW_GROUP_SIZE {rows.group}, DICTIONARY_SIZE_LIMIT {rows.group // 2}"
             connection.execute(
-                f"COPY (SELECT {typed} FROM incoming ORDER BY {', '.join(table.order)}) TO {literal(str(draft))}"
-                f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+                f"COPY (SELECT {typed} FROM incoming ORDER BY {', '.join(table.order)})"
+                f" TO {literal(str(draft))} (FORMAT parquet, {options})"
             )
             return connection.execute(
                 f"SELECT count(*), epoch_ns(min({table.time})), epoch_ns(max({table.time})), max(received_at),"
@@ -130,18 +136,23 @@ class ArchiveFiles:
 
 
 class _Counted:
-    """Rows on their way into a file; counts those of the live table."""
+    """Rows on their way into a file; counts those of the live table, and tells how many make a row group."""
 
     def __init__(self, rows: pa.RecordBatchReader) -> None:
         self._rows = rows
         self.live_rows = 0
         self.failure: StoreError | None = None
+        self._first = next(self._counted(), None)
+        least, most = ROW_GROUP_ROWS
+        size = self._first.nbytes / self._first.num_rows if self._first and self._first.num_rows else 1
+        self.group = int(min(max(ROW_GROUP_BYTES / size, least), most))
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows, once."""
-        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
+        first = [] if self._first is None else [self._first]
+        return pa.RecordBatchReader.from_batches(self._rows.schema, chain(first, self._counted()))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _counted(self) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._rows:
                 self.live_rows += pc.sum(batch[IS_LIVE]).as_py() or 0

@@ -177,6 +177,23 @@ def renamed(rows: pa.Table, first: str = "b") -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("span_id"), "span_id", other)
 
 
+def test_a_late_span_is_derived_with_the_rest_of_its_trace(store: Store, path: Path, otlp: Any) -> None:
+    """A trace whose first spans are archived keeps their calls when a span of it arrives days later, and is marked."""
+    archive_all(store, path)
+    late = spans(otlp, 3, received=NOW + timedelta(days=9))["spans"]
+    moved = pa.array([NEW_YEAR + 8 * DAY_NS], late.schema.field("start_time").type)
+    late = renamed(late.set_column(late.schema.get_field_index("start_time"), "start_time", moved))
+    assert store.write({"spans": late})["spans"] == 1
+    calls = "SELECT count(*) AS n FROM calls WHERE trace_id = '00000000000000000000000000000001'"
+    assert store.read(calls)["n"].to_pylist() == [4]
+    bring_up_to_date(store, JobOptions())
+    assert store.read(calls)["n"].to_pylist() == [5]
+    since = pa.array([None], pa.timestamp("us"))
+    store.write({"stale_traces": pa.table({"since": since, "model": pa.array([None], pa.string())})})
+    bring_up_to_date(store, JobOptions())
+    assert store.read("SELECT count(*) AS n FROM calls")["n"].to_pylist() == [25]
+
+
 def test_queries_meanwhile_see_each_row_once(store: Store, path: Path) -> None:
     """While days are archived, merged and brought back, no query counts a span twice or not at all."""
     seen: list[tuple[int, int]] = []
