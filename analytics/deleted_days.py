@@ -52,7 +52,7 @@ def _checks(row: dict[str, Any], outcome_metrics: tuple[str, ...]) -> Iterator[C
             None,
             CheckStatus.WARN,
             f"The content of spans of {days} of the comparison was deleted by retention: system prompts, tool schemas"
-            " and retrieved documents of those days are unknown (retention.content_days).",
+            " and retrieved documents of those days may be unknown (retention.content_days).",
         )
     elif row["table_name"] in _OUTCOMES:
         yield Check(
@@ -62,12 +62,4 @@ def _checks(row: dict[str, Any], outcome_metrics: tuple[str, ...]) -> Iterator[C
             f"Rows of {row['table_name']} of {days} of the comparison were deleted by retention. Keep outcomes for"
             " longer than a comparison takes (retention.outcomes_days).",
             outcome_metrics,
-        )
-    elif row["table_name"] == "traces":
-        yield Check(
-            "deleted_days",
-            None,
-            CheckStatus.WARN,
-            f"Traces of {days} of the comparison were deleted by retention: the verdicts are about the other days. Keep"
-            " them for longer than a comparison takes (retention.derived_days).",
         )

@@ -99,13 +99,13 @@ def _tell(store: Access, deletions: list[Deletion], limits: Limits, *, dry_run: 
         return
     (file,) = store.read("SELECT free_blocks * block_size AS free FROM pragma_database_size()").to_pylist()
     click.echo(
-        f"Deleted {what}. {file['free'] / _MIB:,.1f} MiB of the file are free and will be used again;"
-        " `spanverdict compact` gives them back.",
+        f"Deleted {what}. {file['free'] / _MIB:,.1f} MiB of the file are free and will be used again, more when queries"
+        " that began before have ended; `spanverdict compact` gives them back.",
         err=True,
     )
     if not fits and limits.max_bytes is not None:
         click.echo(
-            f"The store takes {used_bytes(store) / _MIB:,.1f} MiB, more than retention.max_size: what is left is"
-            " younger than two days, or is outcomes, derived rows and reports, which are not deleted for their size.",
+            f"The store takes {used_bytes(store) / _MIB:,.1f} MiB, more than retention.max_size. What is younger than"
+            " two days, outcomes, derived rows and reports are not deleted for their size; the next run looks again.",
             err=True,
         )

@@ -165,17 +165,7 @@ class Pruner:
         if limits.max_bytes is None:
             return by_age
         left = used_bytes(self._store) - sum(deletion.size_bytes for deletion in by_age)
-        planned = list(by_age)
-        for deletion in self._for_size():
-            if left <= limits.max_bytes:
-                break
-            before = [each for each in planned if _place(each) == _place(deletion)]
-            if any(each.what in (deletion.what, ROWS) for each in before):
-                continue
-            # Of rows whose content has gone only the rest is left.
-            left -= deletion.size_bytes - sum(each.size_bytes for each in before)
-            planned.append(deletion)
-        return planned
+        return by_age + self._for_size(left - limits.max_bytes, by_age)
 
     def prune(self, limits: Limits) -> bool:
         """Let go of it, and of files of the archive that an earlier run let go of.
@@ -192,12 +182,16 @@ class Pruner:
         self._checkpoint()
         if limits.max_bytes is None:
             return True
-        for deletion in self._for_size():
-            if used_bytes(self._store) <= limits.max_bytes:
-                return True
-            self._do(deletion)
+        while (used := used_bytes(self._store)) > limits.max_bytes:
+            self._sizes.clear()
+            planned = self._for_size(used - limits.max_bytes, [])
+            for deletion in planned:
+                self._do(deletion)
             self._checkpoint()
-        return used_bytes(self._store) <= limits.max_bytes
+            if not planned or used_bytes(self._store) >= used:
+                # Blocks that a query of before still reads are not free yet: to go on would be to delete too much.
+                return False
+        return True
 
     def _checkpoint(self) -> None:
         """Have the deletions reach the file, where their blocks become free."""
@@ -244,11 +238,26 @@ class Pruner:
                 size = self._size(BY_NAME[row["table_name"]], row["rows"], BLOCKS)
                 yield Deletion(ROWS, row["table_name"], row["day"], row["rows"], size)
 
-    def _for_size(self) -> Iterator[Deletion]:
-        """What goes for the size: the oldest content first, then the oldest spans and log records."""
+    def _for_size(self, too_much: int, gone: Sequence[Deletion]) -> list[Deletion]:
+        """What goes so that the store takes about so many bytes less: the oldest content, then the oldest rows.
+
+        Args:
+            too_much: how many bytes.
+            gone: what has gone before.
+        """
         before = midnight(self._now - YOUNGEST)
-        yield from self._old_content(before)
-        yield from sorted(self._old_rows({SPANS: before, LOGS: before}), key=lambda deletion: deletion.day)
+        rows = sorted(self._old_rows({SPANS: before, LOGS: before}), key=lambda deletion: deletion.day)
+        planned: list[Deletion] = []
+        for deletion in (*self._old_content(before), *rows):
+            if too_much <= 0:
+                break
+            earlier = [each for each in (*gone, *planned) if _place(each) == _place(deletion)]
+            if any(each.what in (deletion.what, ROWS) for each in earlier):
+                continue
+            # Of rows whose content has gone only the rest is left.
+            too_much -= deletion.size_bytes - sum(each.size_bytes for each in earlier)
+            planned.append(deletion)
+        return planned
 
     def _size(self, table: PrunedTable, rows: int, of: str) -> int:
         """About how many bytes of the file some rows of a table take, by the table's share of it."""
