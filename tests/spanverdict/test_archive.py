@@ -194,6 +194,17 @@ def test_a_late_span_is_derived_with_the_rest_of_its_trace(store: Store, path: P
     assert store.read("SELECT count(*) AS n FROM calls")["n"].to_pylist() == [25]
 
 
+def test_another_key_is_looked_for_in_the_archive_too(store: Store, path: Path) -> None:
+    """When another attribute holds the application's key, archived spans are looked at once more."""
+    archive_all(store, path)
+    assert store.read("SELECT spans_left FROM matching_progress")["spans_left"].to_pylist() == [0]
+    store.write({"key_attributes": pa.table({"key_attribute": ["app.cohort"]})})
+    assert store.read("SELECT spans_left FROM matching_progress")["spans_left"].to_pylist() == [24]
+    bring_up_to_date(store, JobOptions(feedback_key="app.cohort"))
+    assert count(store, "trace_keys") == 6
+    assert store.read("SELECT spans_left FROM matching_progress")["spans_left"].to_pylist() == [0]
+
+
 def test_queries_meanwhile_see_each_row_once(store: Store, path: Path) -> None:
     """While days are archived, merged and brought back, no query counts a span twice or not at all."""
     seen: list[tuple[int, int]] = []
