@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from collector.stored_content import without_content
-from spanverdict.archiving import archive_lock, remove_leftovers
+from spanverdict.archiving import LISTED, archive_lock, remove_leftovers
 from sql import statements
 from sql.access import Access
 from sql.archive_file import ArchiveFiles
@@ -118,24 +118,4 @@ def _stripped(table: str, rows: pa.RecordBatchReader, extra: tuple[str, ...]) ->
 
 
 def _list(store: Access, row: dict[str, Any]) -> None:
-    store.write({"archived_files": pa.Table.from_pylist([row], _LISTED)})
-
-
-_LISTED = pa.schema(
-    {
-        "table_name": pa.string(),
-        "day": pa.date32(),
-        "file": pa.string(),
-        "replaces": pa.string(),
-        "rows": pa.int64(),
-        "live_rows": pa.int64(),
-        "bytes": pa.int64(),
-        "first_time": pa.timestamp("ns"),
-        "last_time": pa.timestamp("ns"),
-        "received_through": pa.timestamp("us"),
-        "oldest_normalizer": pa.uint16(),
-        "schema_version": pa.int32(),
-        "has_content": pa.bool_(),
-        "archived_at": pa.timestamp("us"),
-    }
-)
+    store.write({"archived_files": pa.Table.from_pylist([row], LISTED)})

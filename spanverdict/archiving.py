@@ -30,7 +30,7 @@ KEPT = timedelta(hours=1)
 MERGE_AFTER = timedelta(days=1)
 """How old the file of a day is before a few late rows have it written anew."""
 
-_ADDED = pa.schema(
+LISTED = pa.schema(
     [
         ("table_name", pa.string()),
         ("day", pa.date32()),
@@ -48,6 +48,7 @@ _ADDED = pa.schema(
         ("archived_at", pa.timestamp("us")),
     ]
 )
+"""What the write ``archived_files`` takes."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _archive_day(store: Access, files: ArchiveFiles, day: ClosedDay) -> WrittenF
         "archived_at": utc_now(),
     }  # fmt: skip
     # A file that is not listed after all is removed by a later run: the server may list it yet, though it did not say.
-    store.write({"archived_files": pa.Table.from_pylist([listed], _ADDED)})
+    store.write({"archived_files": pa.Table.from_pylist([listed], LISTED)})
     return written
 
 
@@ -192,7 +193,7 @@ def forget(store: Access, path: Path, lost: Sequence[str]) -> int:
                     f"{on_disk} is there and as long as it was; only a file that is lost can be forgotten."
                 )
         gone = [{key: found[file][key] for key in ("table_name", "day", "replaces")} for file in dict.fromkeys(lost)]
-        store.write({"archived_files": pa.Table.from_pylist(gone, _ADDED)})
+        store.write({"archived_files": pa.Table.from_pylist(gone, LISTED)})
         return sum(found[row["replaces"]]["rows"] for row in gone)
 
 
