@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -42,15 +42,23 @@ class Statement:
     question: bool = False
     name: str | None = None
 
-    def ticket(self) -> flight.Ticket:
-        """The ticket that asks it."""
+    def handle(self) -> bytes:
+        """What stands for it, in a ticket and as a prepared statement; nothing is kept by the server."""
         given = {name: _portable(value) for name, value in self.parameters.items()}
         told = {"query": self.query, "parameters": given, "question": self.question, "name": self.name}
-        return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=json.dumps(told).encode()))
+        return json.dumps(told).encode()
+
+    def bound(self, parameters: Mapping[str, Any]) -> Statement:
+        """The same with these values of its parameters."""
+        return replace(self, parameters=parameters)
+
+    def ticket(self) -> flight.Ticket:
+        """The ticket that asks it."""
+        return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=self.handle()))
 
     @classmethod
     def read(cls, handle: bytes) -> Statement:
-        """What a ticket's handle asks.
+        """What a handle asks.
 
         Raises:
             ValueError: it was not made here; the message says so.

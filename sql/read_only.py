@@ -49,6 +49,16 @@ def check_parameters(connection: duckdb.DuckDBPyConnection, query: str, given: C
         raise QueryError(f"The query has no parameter ${name}; its parameters are: {known}.")
 
 
+def parameter_names(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """The parameters of a query: numbers in their order (of ``?`` and ``$1``), then names in alphabetical order.
+
+    Raises:
+        QueryError: the text is not one statement.
+    """
+    found = set(_only_statement(connection, query).named_parameters)
+    return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+
+
 def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     try:
         parsed = connection.extract_statements(query)
