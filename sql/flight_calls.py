@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import flight
 
 from sql import flight_messages as messages
@@ -84,6 +85,12 @@ class Statement:
 def statement_ticket(query: str, parameters: Mapping[str, Any] | None = None) -> flight.Ticket:
     """The ticket of a query of our own jobs, with bound parameters."""
     return Statement(query, parameters or {}).ticket()
+
+
+def described(client: flight.FlightClient, query: str, options: flight.FlightCallOptions) -> pa.Schema:
+    """The columns of a query's answer, as the server tells them when it is prepared."""
+    descriptor = flight.FlightDescriptor.for_command(messages.pack("CommandStatementQuery", query=query))
+    return client.get_schema(descriptor, options).schema
 
 
 def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values and times)

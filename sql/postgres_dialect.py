@@ -1,0 +1,259 @@
+"""What a client asks of PostgreSQL's catalogs, in DuckDB's SQL.
+
+sqlglot reads PostgreSQL's text and writes DuckDB's; what is done here is what only the catalogs need: their schemas and
+functions, and casts to the types that name objects (regclass and the like).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from sql.errors import QueryError
+
+_SCHEMAS = {"pg_catalog": "catalog", "information_schema": "information"}
+
+_SESSION_FUNCTIONS = frozenset(
+    {
+        "current_schema",
+        "current_schemas",
+        "current_setting",
+        "current_database",
+        "current_catalog",
+        "current_user",
+        "session_user",
+        "col_description",
+        "format_type",
+        "inet_client_addr",
+        "inet_server_addr",
+        "inet_server_port",
+        "obj_description",
+        "quote_ident",
+        "row_security_active",
+        "set_config",
+        "shobj_description",
+        "to_regclass",
+        "user",
+        "version",
+    }
+)
+"""Functions on the catalogs and the session that do not tell so by their name."""
+
+_MAYBE = re.compile(
+    r"\bpg_|\binformation_schema\b|\bhas_\w+_privilege\b|\b(?:" + "|".join(_SESSION_FUNCTIONS) + r")\b", re.IGNORECASE
+)
+
+_OWN_NAMES = {"pg_settings": "told_settings", "current_setting": "told_setting"}
+"""What sql/postgres calls what the guard of queries refuses by its name, for there it would tell of the process."""
+
+_TEXT_TYPES = frozenset({"text", "name", "char", "cstring", "regproc", "regprocedure", "regoper", "regconfig"})
+_NUMBER_TYPES = frozenset({"oid", "xid", "int2vector", "oidvector"})
+
+
+def read_catalog_query(query: str) -> exp.Expression | None:
+    """A query, if it asks for nothing but PostgreSQL's catalogs and session; None for one on the store's own tables.
+
+    Args:
+        query: one statement.
+    """
+    if not _MAYBE.search(query):
+        return None
+    try:
+        parsed = sqlglot.parse_one(query, read="postgres")
+    except SqlglotError:
+        return None
+    if not isinstance(parsed, exp.Query):
+        return None
+    own = {cte.alias for cte in parsed.find_all(exp.CTE)}
+    tables = [table for table in parsed.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
+    named = [table for table in tables if table.name not in own]
+    if named:
+        return parsed if all(_is_catalog(table) for table in named) else None
+    return parsed if any(_is_session_call(node) for node in parsed.walk()) else None
+
+
+def in_duckdb(parsed: exp.Expression) -> str:
+    """A query on the catalogs as DuckDB's SQL, over the schemas and functions of sql/postgres.
+
+    Raises:
+        QueryError: it has a part that DuckDB's SQL has nothing for.
+    """
+    named = parsed.copy()
+    for projection in named.selects:
+        if isinstance(projection, exp.Column | exp.Alias | exp.Star):
+            continue
+        projection.replace(exp.alias_(projection.copy(), _label(projection), quoted=True))
+    try:
+        return named.transform(_translated).sql("duckdb")
+    except SqlglotError as error:
+        raise QueryError(f"This query on PostgreSQL's catalogs is not understood: {error}") from error
+
+
+def from_postgres(query: str) -> str | None:
+    """A query in PostgreSQL's SQL as DuckDB's; None if it is not understood, or says the same in both."""
+    try:
+        parsed = sqlglot.parse_one(query, read="postgres")
+        text = parsed.sql("duckdb")
+    except SqlglotError:
+        return None
+    return None if text == parsed.sql("postgres") else text
+
+
+def _label(projection: exp.Expression) -> str:
+    """What PostgreSQL names a column without an alias: after its function or, in a cast, what is cast."""
+    while isinstance(projection, exp.Cast | exp.Paren):
+        projection = projection.this
+    if isinstance(projection, exp.Dot):
+        projection = projection.expression
+    if isinstance(projection, exp.Case):
+        return "case"
+    if isinstance(projection, exp.Column | exp.Identifier):
+        return str(projection.name)
+    return _called(projection) or "?column?"
+
+
+def _is_catalog(table: exp.Table) -> bool:
+    return table.db.lower() in _SCHEMAS or (not table.db and table.name.lower().startswith("pg_"))
+
+
+def _is_session_call(node: exp.Expression) -> bool:
+    name = _called(node)
+    return name is not None and (name in _SESSION_FUNCTIONS or name.startswith(("pg_", "has_")))
+
+
+def _called(node: exp.Expression) -> str | None:
+    """The name of the function that a node calls, in lower case; None for another node."""
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).lower()
+    if isinstance(node, exp.Func):
+        return node.sql_name().lower()
+    if isinstance(node, exp.Column) and not node.table and not node.this.quoted and node.name.lower() == "user":
+        return "user"
+    return None
+
+
+def _translated(node: exp.Expression) -> exp.Expression:
+    for kind, translate in _TRANSLATIONS.items():
+        if isinstance(node, kind):
+            return translate(node)
+    return node
+
+
+def _table(node: exp.Table) -> exp.Expression:
+    if isinstance(node.this, exp.Func) and node.alias:
+        return _function_table(node.this, node.alias)
+    if not isinstance(node.this, exp.Identifier) or not _is_catalog(node):
+        return node
+    moved = node.copy()
+    moved.set("this", exp.to_identifier(_OWN_NAMES.get(node.name.lower(), node.name.lower())))
+    moved.set("db", exp.to_identifier(_SCHEMAS[node.db.lower() or "pg_catalog"]))
+    moved.set("catalog", None)
+    if not node.alias and node.name.lower() not in _OWN_NAMES:
+        moved = exp.alias_(moved, node.name.lower(), table=True)
+    return moved
+
+
+def _function_table(function: exp.Func, alias: str) -> exp.Expression:
+    """A function in FROM; PostgreSQL calls its column by the alias."""
+    called = function.transform(_translated)
+    if isinstance(function, exp.GenerateSeries | exp.Unnest):
+        columns = exp.TableAlias(this=exp.to_identifier(alias), columns=[exp.to_identifier(alias)])
+        return exp.Table(this=called, alias=columns)
+    return exp.select(exp.alias_(called, alias)).subquery(alias)
+
+
+def _dot(node: exp.Dot) -> exp.Expression:
+    """A function by its schema; the functions here have none."""
+    if isinstance(node.this, exp.Identifier) and node.name.lower() and isinstance(node.expression, exp.Func):
+        return node.expression.transform(_translated)
+    return node
+
+
+def _operator(node: exp.Operator) -> exp.Expression:
+    """An operator by its schema: ``OPERATOR(pg_catalog.~)``, which psql writes."""
+    symbol = str(node.args["operator"]).rpartition(".")[2]
+    kinds: dict[str, type[exp.Binary]] = {"~": exp.RegexpLike, "=": exp.EQ, "<>": exp.NEQ}  # type: ignore[dict-item]
+    if symbol not in kinds:
+        raise QueryError(f"The operator {symbol} is not known to the catalogs here.")
+    return kinds[symbol](this=node.this, expression=node.expression).transform(_translated)
+
+
+def _collate(node: exp.Collate) -> exp.Expression:
+    """There is one collation."""
+    return node.this.transform(_translated)
+
+
+def _cast(node: exp.Cast) -> exp.Expression:
+    name = node.to.sql("postgres").rpartition(".")[2].strip('"').lower()
+    given = node.this
+    text = isinstance(given, exp.Literal) and given.is_string
+    if name == "regclass":
+        return _call("named_relation" if text else "name_of_relation", given)
+    if name == "regnamespace":
+        return _call("named_schema" if text else "name_of_schema", given)
+    if name == "regtype":
+        return _call("named_type", given) if text else _call("format_type", given, exp.null())
+    if name in _TEXT_TYPES:
+        return exp.cast(given.transform(_translated), "VARCHAR")
+    if name in _NUMBER_TYPES:
+        return exp.cast(given.transform(_translated), "BIGINT")
+    if isinstance(node.to.args.get("kind"), exp.Dot):
+        return exp.cast(given.transform(_translated), name)
+    return node
+
+
+def _any(node: exp.Any) -> exp.Expression:
+    """``= ANY('{r,v}')``: an array as PostgreSQL writes it."""
+    given = node.this.unnest()
+    if isinstance(given, exp.Literal) and given.is_string and given.name.startswith("{"):
+        members = [part.strip('"') for part in given.name.strip("{}").split(",") if part]
+        return exp.Any(this=exp.array(*(exp.Literal.string(member) for member in members), dialect="duckdb"))
+    return node
+
+
+def _column(node: exp.Column) -> exp.Expression:
+    return exp.Literal.string("spanverdict") if _called(node) == "user" else node
+
+
+def _function(node: exp.Anonymous) -> exp.Expression:
+    renamed = _OWN_NAMES.get(str(node.name).lower())
+    if renamed is None:
+        return node
+    return exp.Anonymous(this=renamed, expressions=[argument.transform(_translated) for argument in node.expressions])
+
+
+def _division(node: exp.Div) -> exp.Expression:
+    """Whole numbers divide to whole numbers."""
+    divisor = node.expression
+    if isinstance(divisor, exp.Literal) and divisor.is_int:
+        return exp.IntDiv(this=node.this.transform(_translated), expression=divisor.copy())
+    return node
+
+
+def _user(_node: exp.Expression) -> exp.Expression:
+    return exp.Literal.string("spanverdict")
+
+
+def _call(name: str, *arguments: exp.Expression) -> exp.Expression:
+    return exp.Anonymous(this=name, expressions=[argument.transform(_translated) for argument in arguments])
+
+
+_TRANSLATIONS: dict[type[exp.Expression], Callable[..., exp.Expression]] = {
+    exp.Anonymous: _function,
+    exp.Div: _division,
+    exp.Table: _table,
+    exp.Dot: _dot,
+    exp.Operator: _operator,
+    exp.Collate: _collate,
+    exp.Cast: _cast,
+    exp.Any: _any,
+    exp.Column: _column,
+    exp.CurrentUser: _user,
+    exp.SessionUser: _user,
+    exp.CurrentCatalog: _user,
+    exp.CurrentDatabase: _user,
+}
