@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -173,6 +174,7 @@ _BINARY: dict[str, Encoder] = {
     "int8": lambda value: struct.pack("!q", value),
     "interval": _interval_binary,
     "json": _json_text,
+    "oid": lambda value: struct.pack("!I", value),
     "numeric": _numeric_binary,
     "time": _time_binary,
     "timestamp": lambda value: struct.pack("!q", _microseconds(value)),
@@ -202,7 +204,7 @@ def _counted(value: bytes) -> bytes:
 
 
 def _quoted(value: bytes) -> bytes:
-    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+    return b'"' + value.replace(b"\\", b"\\").replace(b'"', b'\\"') + b'"'
 
 
 def parameter(oid: int, format_code: int, value: bytes | None) -> Any:  # noqa: ANN401 (JSON values and times)
@@ -221,6 +223,8 @@ def parameter(oid: int, format_code: int, value: bytes | None) -> Any:  # noqa: 
     kind = TYPES.get(oid)
     name = kind.name if kind else "text"
     try:
+        if kind and kind.element and format_code == _TEXT_CODE:
+            return _array_from_text(kind, value.decode())
         if format_code == _TEXT_CODE:
             return _FROM_TEXT.get(name, str)(value.decode())
         if oid and kind is None:
@@ -239,6 +243,22 @@ def _numeric_from_binary(value: bytes) -> str:
     groups = struct.unpack_from(f"!{count}h", value, 8)
     total = sum((Decimal(group).scaleb(4 * (weight - at)) for at, group in enumerate(groups)), Decimal())
     return format((-total if sign == _NEGATIVE else total).quantize(Decimal(1).scaleb(-scale)), "f")
+
+
+def _array_from_text(kind: PostgresType, text: str) -> list[Any]:
+    """An array as PostgreSQL writes it (section 8.15.6): ``{1,NULL,"a\\"b"}``, of one dimension."""
+    if not (text.startswith("{") and text.endswith("}")):
+        raise ValueError("not an array")
+    body, members = text[1:-1], []
+    if not body:
+        return []
+    for quoted, bare in re.findall(r'(?:"((?:[^"\\]|\\.)*)"|([^,"{}]+))(?:,|\Z)', body, re.DOTALL):
+        if not quoted and bare.strip().upper() == "NULL":
+            members.append(None)
+        else:
+            member = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not bare else bare.strip()
+            members.append(parameter(kind.element, _TEXT_CODE, member.encode()))
+    return members
 
 
 def _array_from_binary(value: bytes) -> list[Any]:
@@ -283,7 +303,7 @@ _FROM_BINARY: dict[str, Callable[[bytes], Any]] = {
     "uuid": lambda value: str(UUID(bytes=value)),
 } | {
     "_" + name: _array_from_binary
-    for name in ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "timestamp", "timestamptz")
+    for name in ("bool", "int2", "int4", "int8", "float4", "float8", "oid", "text", "varchar", "timestamp", "timestamptz")
 }
 """The others are text in either format."""
 

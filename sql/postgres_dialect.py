@@ -47,11 +47,30 @@ _MAYBE = re.compile(
     r"\bpg_|\binformation_schema\b|\bhas_\w+_privilege\b|\b(?:" + "|".join(_SESSION_FUNCTIONS) + r")\b", re.IGNORECASE
 )
 
-_OWN_NAMES = {"pg_settings": "told_settings", "current_setting": "told_setting"}
-"""What sql/postgres calls what the guard of queries refuses by its name, for there it would tell of the process."""
+_OWN_NAMES = {
+    # The guard of queries refuses these names, which in DuckDB tell of the process.
+    "pg_settings": "told_settings",
+    "current_setting": "told_setting",
+    # A macro has no arguments of any number.
+    "json_build_object": "json_object",
+}
+"""What sql/postgres calls by another name than PostgreSQL."""
 
 _TEXT_TYPES = frozenset({"text", "name", "char", "cstring", "regproc", "regprocedure", "regoper", "regconfig"})
-_NUMBER_TYPES = frozenset({"oid", "xid", "int2vector", "oidvector"})
+_OTHER_TYPES = {
+    **dict.fromkeys(("oid", "xid"), "UINTEGER"),
+    **dict.fromkeys(("int8", "int2vector", "oidvector"), "BIGINT"),
+    "bool": "BOOLEAN",
+    "float4": "REAL",
+    "float8": "DOUBLE",
+    "int2": "SMALLINT",
+    "int4": "INTEGER",
+    "timestamptz": "TIMESTAMPTZ",
+    "varchar": "VARCHAR",
+}
+
+
+_ARRAY_CAST = re.compile(r"::\s*(?:pg_catalog\.)?\"?(oid|int2|int4|int8|name|char|text|regclass)\"?\[\]", re.IGNORECASE)
 
 
 def read_catalog_query(query: str) -> exp.Expression | None:
@@ -63,7 +82,7 @@ def read_catalog_query(query: str) -> exp.Expression | None:
     if not _MAYBE.search(query):
         return None
     try:
-        parsed = sqlglot.parse_one(query, read="postgres")
+        parsed = sqlglot.parse_one(_ARRAY_CAST.sub(_array_cast, query), read="postgres")
     except SqlglotError:
         return None
     if not isinstance(parsed, exp.Query):
@@ -101,6 +120,11 @@ def from_postgres(query: str) -> str | None:
     except SqlglotError:
         return None
     return None if text == parsed.sql("postgres") else text
+
+
+def _array_cast(found: re.Match[str]) -> str:
+    """A cast to an array of a type that sqlglot does not know to have any."""
+    return f"::{_OTHER_TYPES.get(found[1], 'text')}[]"
 
 
 def _label(projection: exp.Expression) -> str:
@@ -187,10 +211,16 @@ def _collate(node: exp.Collate) -> exp.Expression:
     return node.this.transform(_translated)
 
 
+def _type_name(node: exp.Cast) -> str:
+    return node.to.sql("postgres").rpartition(".")[2].strip('"').lower()
+
+
 def _cast(node: exp.Cast) -> exp.Expression:
-    name = node.to.sql("postgres").rpartition(".")[2].strip('"').lower()
+    name = _type_name(node)
     given = node.this
-    text = isinstance(given, exp.Literal) and given.is_string
+    text = isinstance(given, exp.Parameter | exp.Placeholder) or (isinstance(given, exp.Literal) and given.is_string)
+    if name == "oid" and isinstance(given, exp.Cast) and _type_name(given) == "regclass":
+        return _call("relation_of", given.this)
     if name == "regclass":
         return _call("named_relation" if text else "name_of_relation", given)
     if name == "regnamespace":
@@ -199,10 +229,8 @@ def _cast(node: exp.Cast) -> exp.Expression:
         return _call("named_type", given) if text else _call("format_type", given, exp.null())
     if name in _TEXT_TYPES:
         return exp.cast(given.transform(_translated), "VARCHAR")
-    if name in _NUMBER_TYPES:
-        return exp.cast(given.transform(_translated), "BIGINT")
-    if isinstance(node.to.args.get("kind"), exp.Dot):
-        return exp.cast(given.transform(_translated), name)
+    if name in _OTHER_TYPES or isinstance(node.to.args.get("kind"), exp.Dot):
+        return exp.cast(given.transform(_translated), _OTHER_TYPES.get(name, name))
     return node
 
 
@@ -216,7 +244,12 @@ def _any(node: exp.Any) -> exp.Expression:
 
 
 def _column(node: exp.Column) -> exp.Expression:
-    return exp.Literal.string("spanverdict") if _called(node) == "user" else node
+    if _called(node) == "user":
+        return exp.Literal.string("spanverdict")
+    if node.db.lower() in _SCHEMAS:
+        # Every table of the catalogs has its own name for an alias.
+        return exp.column(node.this.copy(), table=node.args["table"].copy())
+    return node
 
 
 def _function(node: exp.Anonymous) -> exp.Expression:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
@@ -25,16 +27,18 @@ def numbered_parameters(text: str) -> dict[int, str | None]:
     """The parameters ``$1`` and so on of a statement: number → the type that one is cast to by ``::``, if any."""
     found: dict[int, str | None] = {}
     tokens = _tokens(text)
-    for at, token in enumerate(tokens[:-1]):
-        if token.token_type != TokenType.PARAMETER or not tokens[at + 1].text.isdecimal():
-            continue
-        number = int(tokens[at + 1].text)
-        cast = tokens[at + 3].text.lower() if [one.token_type for one in tokens[at + 2 : at + 3]] == _CAST and at + 3 < len(tokens) else None
-        found[number] = found.get(number) or cast
+    for at, (sign, number) in enumerate(pairwise(tokens)):
+        if sign.token_type == TokenType.PARAMETER and number.text.isdecimal():
+            found[int(number.text)] = found.get(int(number.text)) or _cast_type(tokens[at + 2 :])
     return found
 
 
-_CAST = [TokenType.DCOLON]
+def _cast_type(tokens: list[Token]) -> str | None:
+    """The type of a cast that tokens begin with: ``::int[]``."""
+    if len(tokens) < 2 or tokens[0].token_type != TokenType.DCOLON:  # noqa: PLR2004 (:: and a type)
+        return None
+    brackets = [token.token_type for token in tokens[2:4]] == [TokenType.L_BRACKET, TokenType.R_BRACKET]
+    return tokens[1].text.lower() + ("[]" if brackets else "")
 
 
 def _tokens(text: str) -> list[Token]:

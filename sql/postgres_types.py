@@ -76,6 +76,9 @@ _ALIASES = {"int": "int4", "decimal": "numeric", "float": "float8", "double": "f
 
 def oid_named(name: str) -> int:
     """The number of the type that a cast names, such as ``integer``; 0 for one that is not here."""
+    if name.endswith("[]"):
+        element = TYPES.get(oid_named(name.removesuffix("[]")))
+        return element.array_oid if element else 0
     known = next((one.oid for one in TYPES.values() if name in (one.name, one.full_name)), 0)
     return known or OIDS.get(_ALIASES.get(name, ""), 0)
 
@@ -88,7 +91,7 @@ _OF_DUCKDB = {
     "BIGINT": "int8",
     "UTINYINT": "int2",
     "USMALLINT": "int4",
-    "UINTEGER": "int8",
+    "UINTEGER": "oid",
     "UBIGINT": "numeric",
     "HUGEINT": "numeric",
     "UHUGEINT": "numeric",
@@ -126,7 +129,8 @@ _OF_ARROW = (
     (pa.types.is_int64, "int8"),
     (pa.types.is_uint8, "int2"),
     (pa.types.is_uint16, "int4"),
-    (pa.types.is_uint32, "int8"),
+    # PostgreSQL's one unsigned type, and what its catalogs number objects by.
+    (pa.types.is_uint32, "oid"),
     (pa.types.is_uint64, "numeric"),
     (pa.types.is_decimal, "numeric"),
     (pa.types.is_float32, "float4"),

@@ -1,97 +1,97 @@
 -- Catalogs of what a store has none of: keys, indexes, functions, triggers and the like.
 
 CREATE TABLE catalog.pg_index (
-    indexrelid BIGINT, indrelid BIGINT, indnatts INTEGER, indnkeyatts INTEGER, indisunique BOOLEAN,
+    indexrelid UINTEGER, indrelid UINTEGER, indnatts INTEGER, indnkeyatts INTEGER, indisunique BOOLEAN,
     indnullsnotdistinct BOOLEAN, indisprimary BOOLEAN, indisexclusion BOOLEAN, indimmediate BOOLEAN,
     indisclustered BOOLEAN, indisvalid BOOLEAN, indcheckxmin BOOLEAN, indisready BOOLEAN, indislive BOOLEAN,
-    indisreplident BOOLEAN, indkey INTEGER[], indcollation BIGINT[], indclass BIGINT[], indoption INTEGER[],
+    indisreplident BOOLEAN, indkey INTEGER[], indcollation UINTEGER[], indclass UINTEGER[], indoption INTEGER[],
     indexprs VARCHAR, indpred VARCHAR
 );
 CREATE TABLE catalog.pg_constraint (
-    oid BIGINT, conname VARCHAR, connamespace BIGINT, contype VARCHAR, condeferrable BOOLEAN, condeferred BOOLEAN,
-    convalidated BOOLEAN, conrelid BIGINT, contypid BIGINT, conindid BIGINT, conparentid BIGINT, confrelid BIGINT,
+    oid UINTEGER, conname VARCHAR, connamespace UINTEGER, contype VARCHAR, condeferrable BOOLEAN, condeferred BOOLEAN,
+    convalidated BOOLEAN, conrelid UINTEGER, contypid UINTEGER, conindid UINTEGER, conparentid UINTEGER, confrelid UINTEGER,
     confupdtype VARCHAR, confdeltype VARCHAR, confmatchtype VARCHAR, conislocal BOOLEAN, coninhcount INTEGER,
-    connoinherit BOOLEAN, conkey INTEGER[], confkey INTEGER[], conpfeqop BIGINT[], conppeqop BIGINT[],
-    conffeqop BIGINT[], confdelsetcols INTEGER[], conexclop BIGINT[], conbin VARCHAR
+    connoinherit BOOLEAN, conkey INTEGER[], confkey INTEGER[], conpfeqop UINTEGER[], conppeqop UINTEGER[],
+    conffeqop UINTEGER[], confdelsetcols INTEGER[], conexclop UINTEGER[], conbin VARCHAR
 );
 CREATE TABLE catalog.pg_attrdef (
-    oid BIGINT, adrelid BIGINT, adnum INTEGER, adbin VARCHAR
+    oid UINTEGER, adrelid UINTEGER, adnum INTEGER, adbin VARCHAR
 );
 CREATE TABLE catalog.pg_description (
-    objoid BIGINT, classoid BIGINT, objsubid INTEGER, description VARCHAR
+    objoid UINTEGER, classoid UINTEGER, objsubid INTEGER, description VARCHAR
 );
 CREATE TABLE catalog.pg_shdescription (
-    objoid BIGINT, classoid BIGINT, description VARCHAR
+    objoid UINTEGER, classoid UINTEGER, description VARCHAR
 );
 CREATE TABLE catalog.pg_inherits (
-    inhrelid BIGINT, inhparent BIGINT, inhseqno INTEGER, inhdetachpending BOOLEAN
+    inhrelid UINTEGER, inhparent UINTEGER, inhseqno INTEGER, inhdetachpending BOOLEAN
 );
 CREATE TABLE catalog.pg_partitioned_table (
-    partrelid BIGINT, partstrat VARCHAR, partnatts INTEGER, partdefid BIGINT, partattrs INTEGER[], partclass BIGINT[],
-    partcollation BIGINT[], partexprs VARCHAR
+    partrelid UINTEGER, partstrat VARCHAR, partnatts INTEGER, partdefid UINTEGER, partattrs INTEGER[], partclass UINTEGER[],
+    partcollation UINTEGER[], partexprs VARCHAR
 );
 CREATE TABLE catalog.pg_proc (
-    oid BIGINT, proname VARCHAR, pronamespace BIGINT, proowner BIGINT, prolang BIGINT, procost REAL, prorows REAL,
-    provariadic BIGINT, prosupport VARCHAR, prokind VARCHAR, prosecdef BOOLEAN, proleakproof BOOLEAN,
+    oid UINTEGER, proname VARCHAR, pronamespace UINTEGER, proowner UINTEGER, prolang UINTEGER, procost REAL, prorows REAL,
+    provariadic UINTEGER, prosupport VARCHAR, prokind VARCHAR, prosecdef BOOLEAN, proleakproof BOOLEAN,
     proisstrict BOOLEAN, proretset BOOLEAN, provolatile VARCHAR, proparallel VARCHAR, pronargs INTEGER,
-    pronargdefaults INTEGER, prorettype BIGINT, proargtypes BIGINT[], proallargtypes BIGINT[], proargmodes VARCHAR[],
-    proargnames VARCHAR[], proargdefaults VARCHAR, protrftypes BIGINT[], prosrc VARCHAR, probin VARCHAR,
+    pronargdefaults INTEGER, prorettype UINTEGER, proargtypes UINTEGER[], proallargtypes UINTEGER[], proargmodes VARCHAR[],
+    proargnames VARCHAR[], proargdefaults VARCHAR, protrftypes UINTEGER[], prosrc VARCHAR, probin VARCHAR,
     prosqlbody VARCHAR, proconfig VARCHAR[], proacl VARCHAR[]
 );
 CREATE TABLE catalog.pg_aggregate (
-    aggfnoid BIGINT, aggkind VARCHAR, aggnumdirectargs INTEGER
+    aggfnoid UINTEGER, aggkind VARCHAR, aggnumdirectargs INTEGER
 );
 CREATE TABLE catalog.pg_operator (
-    oid BIGINT, oprname VARCHAR, oprnamespace BIGINT, oprowner BIGINT, oprkind VARCHAR, oprleft BIGINT,
-    oprright BIGINT, oprresult BIGINT
+    oid UINTEGER, oprname VARCHAR, oprnamespace UINTEGER, oprowner UINTEGER, oprkind VARCHAR, oprleft UINTEGER,
+    oprright UINTEGER, oprresult UINTEGER
 );
 CREATE TABLE catalog.pg_opclass (
-    oid BIGINT, opcmethod BIGINT, opcname VARCHAR, opcnamespace BIGINT, opcowner BIGINT, opcfamily BIGINT,
-    opcintype BIGINT, opcdefault BOOLEAN, opckeytype BIGINT
+    oid UINTEGER, opcmethod UINTEGER, opcname VARCHAR, opcnamespace UINTEGER, opcowner UINTEGER, opcfamily UINTEGER,
+    opcintype UINTEGER, opcdefault BOOLEAN, opckeytype UINTEGER
 );
 CREATE TABLE catalog.pg_enum (
-    oid BIGINT, enumtypid BIGINT, enumsortorder REAL, enumlabel VARCHAR
+    oid UINTEGER, enumtypid UINTEGER, enumsortorder REAL, enumlabel VARCHAR
 );
 CREATE TABLE catalog.pg_range (
-    rngtypid BIGINT, rngsubtype BIGINT, rngmultitypid BIGINT, rngcollation BIGINT, rngsubopc BIGINT
+    rngtypid UINTEGER, rngsubtype UINTEGER, rngmultitypid UINTEGER, rngcollation UINTEGER, rngsubopc UINTEGER
 );
 CREATE TABLE catalog.pg_trigger (
-    oid BIGINT, tgrelid BIGINT, tgparentid BIGINT, tgname VARCHAR, tgfoid BIGINT, tgtype INTEGER, tgenabled VARCHAR,
-    tgisinternal BOOLEAN, tgconstrrelid BIGINT, tgconstrindid BIGINT, tgconstraint BIGINT, tgdeferrable BOOLEAN,
+    oid UINTEGER, tgrelid UINTEGER, tgparentid UINTEGER, tgname VARCHAR, tgfoid UINTEGER, tgtype INTEGER, tgenabled VARCHAR,
+    tgisinternal BOOLEAN, tgconstrrelid UINTEGER, tgconstrindid UINTEGER, tgconstraint UINTEGER, tgdeferrable BOOLEAN,
     tginitdeferred BOOLEAN, tgnargs INTEGER, tgqual VARCHAR
 );
 CREATE TABLE catalog.pg_rewrite (
-    oid BIGINT, rulename VARCHAR, ev_class BIGINT, ev_type VARCHAR, ev_enabled VARCHAR, is_instead BOOLEAN,
+    oid UINTEGER, rulename VARCHAR, ev_class UINTEGER, ev_type VARCHAR, ev_enabled VARCHAR, is_instead BOOLEAN,
     ev_qual VARCHAR, ev_action VARCHAR
 );
 CREATE TABLE catalog.pg_depend (
-    classid BIGINT, objid BIGINT, objsubid INTEGER, refclassid BIGINT, refobjid BIGINT, refobjsubid INTEGER,
+    classid UINTEGER, objid UINTEGER, objsubid INTEGER, refclassid UINTEGER, refobjid UINTEGER, refobjsubid INTEGER,
     deptype VARCHAR
 );
 CREATE TABLE catalog.pg_policy (
-    oid BIGINT, polname VARCHAR, polrelid BIGINT, polcmd VARCHAR, polpermissive BOOLEAN, polroles BIGINT[],
+    oid UINTEGER, polname VARCHAR, polrelid UINTEGER, polcmd VARCHAR, polpermissive BOOLEAN, polroles UINTEGER[],
     polqual VARCHAR, polwithcheck VARCHAR
 );
 CREATE TABLE catalog.pg_publication (
-    oid BIGINT, pubname VARCHAR, pubowner BIGINT, puballtables BOOLEAN
+    oid UINTEGER, pubname VARCHAR, pubowner UINTEGER, puballtables BOOLEAN
 );
 CREATE TABLE catalog.pg_publication_rel (
-    oid BIGINT, prpubid BIGINT, prrelid BIGINT, prqual VARCHAR, prattrs INTEGER[]
+    oid UINTEGER, prpubid UINTEGER, prrelid UINTEGER, prqual VARCHAR, prattrs INTEGER[]
 );
 CREATE TABLE catalog.pg_publication_namespace (
-    oid BIGINT, pnpubid BIGINT, pnnspid BIGINT
+    oid UINTEGER, pnpubid UINTEGER, pnnspid UINTEGER
 );
 CREATE TABLE catalog.pg_statistic_ext (
-    oid BIGINT, stxrelid BIGINT, stxname VARCHAR, stxnamespace BIGINT, stxowner BIGINT, stxstattarget INTEGER,
+    oid UINTEGER, stxrelid UINTEGER, stxname VARCHAR, stxnamespace UINTEGER, stxowner UINTEGER, stxstattarget INTEGER,
     stxkeys INTEGER[], stxkind VARCHAR[], stxexprs VARCHAR
 );
 CREATE TABLE catalog.pg_sequence (
-    seqrelid BIGINT, seqtypid BIGINT, seqstart BIGINT, seqincrement BIGINT, seqmax BIGINT, seqmin BIGINT,
-    seqcache BIGINT, seqcycle BOOLEAN
+    seqrelid UINTEGER, seqtypid UINTEGER, seqstart UINTEGER, seqincrement UINTEGER, seqmax UINTEGER, seqmin UINTEGER,
+    seqcache UINTEGER, seqcycle BOOLEAN
 );
 CREATE TABLE catalog.pg_sequences (
-    schemaname VARCHAR, sequencename VARCHAR, sequenceowner VARCHAR, data_type VARCHAR, start_value BIGINT,
-    min_value BIGINT, max_value BIGINT, increment_by BIGINT, cycle BOOLEAN, cache_size BIGINT, last_value BIGINT
+    schemaname VARCHAR, sequencename VARCHAR, sequenceowner VARCHAR, data_type VARCHAR, start_value UINTEGER,
+    min_value UINTEGER, max_value UINTEGER, increment_by UINTEGER, cycle BOOLEAN, cache_size UINTEGER, last_value UINTEGER
 );
 CREATE TABLE catalog.pg_matviews (
     schemaname VARCHAR, matviewname VARCHAR, matviewowner VARCHAR, tablespace VARCHAR, hasindexes BOOLEAN,
@@ -101,46 +101,46 @@ CREATE TABLE catalog.pg_indexes (
     schemaname VARCHAR, tablename VARCHAR, indexname VARCHAR, tablespace VARCHAR, indexdef VARCHAR
 );
 CREATE TABLE catalog.pg_extension (
-    oid BIGINT, extname VARCHAR, extowner BIGINT, extnamespace BIGINT, extrelocatable BOOLEAN, extversion VARCHAR,
-    extconfig BIGINT[], extcondition VARCHAR[]
+    oid UINTEGER, extname VARCHAR, extowner UINTEGER, extnamespace UINTEGER, extrelocatable BOOLEAN, extversion VARCHAR,
+    extconfig UINTEGER[], extcondition VARCHAR[]
 );
 CREATE TABLE catalog.pg_foreign_table (
-    ftrelid BIGINT, ftserver BIGINT, ftoptions VARCHAR[]
+    ftrelid UINTEGER, ftserver UINTEGER, ftoptions VARCHAR[]
 );
 CREATE TABLE catalog.pg_foreign_server (
-    oid BIGINT, srvname VARCHAR, srvowner BIGINT, srvfdw BIGINT, srvtype VARCHAR, srvversion VARCHAR,
+    oid UINTEGER, srvname VARCHAR, srvowner UINTEGER, srvfdw UINTEGER, srvtype VARCHAR, srvversion VARCHAR,
     srvacl VARCHAR[], srvoptions VARCHAR[]
 );
 CREATE TABLE catalog.pg_foreign_data_wrapper (
-    oid BIGINT, fdwname VARCHAR, fdwowner BIGINT, fdwhandler BIGINT, fdwvalidator BIGINT, fdwacl VARCHAR[],
+    oid UINTEGER, fdwname VARCHAR, fdwowner UINTEGER, fdwhandler UINTEGER, fdwvalidator UINTEGER, fdwacl VARCHAR[],
     fdwoptions VARCHAR[]
 );
 CREATE TABLE catalog.pg_language (
-    oid BIGINT, lanname VARCHAR, lanowner BIGINT, lanispl BOOLEAN, lanpltrusted BOOLEAN, lanplcallfoid BIGINT,
-    laninline BIGINT, lanvalidator BIGINT, lanacl VARCHAR[]
+    oid UINTEGER, lanname VARCHAR, lanowner UINTEGER, lanispl BOOLEAN, lanpltrusted BOOLEAN, lanplcallfoid UINTEGER,
+    laninline UINTEGER, lanvalidator UINTEGER, lanacl VARCHAR[]
 );
 CREATE TABLE catalog.pg_event_trigger (
-    oid BIGINT, evtname VARCHAR, evtevent VARCHAR, evtowner BIGINT, evtfoid BIGINT, evtenabled VARCHAR,
+    oid UINTEGER, evtname VARCHAR, evtevent VARCHAR, evtowner UINTEGER, evtfoid UINTEGER, evtenabled VARCHAR,
     evttags VARCHAR[]
 );
 CREATE TABLE catalog.pg_auth_members (
-    roleid BIGINT, member BIGINT, grantor BIGINT, admin_option BOOLEAN
+    roleid UINTEGER, member UINTEGER, grantor UINTEGER, admin_option BOOLEAN
 );
 CREATE TABLE catalog.pg_cast (
-    oid BIGINT, castsource BIGINT, casttarget BIGINT, castfunc BIGINT, castcontext VARCHAR, castmethod VARCHAR
+    oid UINTEGER, castsource UINTEGER, casttarget UINTEGER, castfunc UINTEGER, castcontext VARCHAR, castmethod VARCHAR
 );
 CREATE TABLE catalog.pg_stat_activity (
-    datid BIGINT, datname VARCHAR, pid INTEGER, usesysid BIGINT, usename VARCHAR, application_name VARCHAR,
+    datid UINTEGER, datname VARCHAR, pid INTEGER, usesysid UINTEGER, usename VARCHAR, application_name VARCHAR,
     client_addr VARCHAR, backend_start TIMESTAMP, state VARCHAR, query VARCHAR, backend_type VARCHAR
 );
 CREATE TABLE catalog.pg_stat_user_tables (
-    relid BIGINT, schemaname VARCHAR, relname VARCHAR, seq_scan BIGINT, n_live_tup BIGINT, n_dead_tup BIGINT
+    relid UINTEGER, schemaname VARCHAR, relname VARCHAR, seq_scan UINTEGER, n_live_tup UINTEGER, n_dead_tup UINTEGER
 );
 CREATE TABLE catalog.pg_stat_all_tables (
-    relid BIGINT, schemaname VARCHAR, relname VARCHAR, seq_scan BIGINT, n_live_tup BIGINT, n_dead_tup BIGINT
+    relid UINTEGER, schemaname VARCHAR, relname VARCHAR, seq_scan UINTEGER, n_live_tup UINTEGER, n_dead_tup UINTEGER
 );
 CREATE TABLE catalog.pg_locks (
-    locktype VARCHAR, database BIGINT, relation BIGINT, pid INTEGER, mode VARCHAR, granted BOOLEAN
+    locktype VARCHAR, database UINTEGER, relation UINTEGER, pid INTEGER, mode VARCHAR, granted BOOLEAN
 );
 CREATE TABLE catalog.pg_timezone_names (
     name VARCHAR, abbrev VARCHAR, utc_offset VARCHAR, is_dst BOOLEAN

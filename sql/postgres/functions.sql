@@ -1,6 +1,7 @@
 -- PostgreSQL's functions on its catalogs and on the session, as far as clients call them.
 CREATE MACRO pg_table_is_visible(relation) AS TRUE;
 CREATE MACRO pg_type_is_visible(type) AS TRUE;
+CREATE MACRO pg_collation_is_visible(collation) AS TRUE;
 CREATE MACRO pg_function_is_visible(function) AS TRUE;
 CREATE MACRO pg_relation_is_publishable(relation) AS FALSE;
 CREATE MACRO pg_is_other_temp_schema(schema) AS FALSE;
@@ -62,9 +63,11 @@ CREATE MACRO named_relation(name) AS (
     SELECT oid FROM catalog.pg_class WHERE relname = list_last(string_split(replace(name, '"', ''), '.'))
 );
 CREATE MACRO to_regclass(name) AS named_relation(name);
-CREATE MACRO name_of_relation(relation) AS (SELECT relname FROM catalog.pg_class WHERE oid = relation);
+CREATE MACRO name_of_relation(relation) AS (SELECT relname FROM catalog.pg_class WHERE oid::VARCHAR = relation::VARCHAR);
 CREATE MACRO name_of_schema(schema) AS (SELECT nspname FROM catalog.pg_namespace WHERE oid = schema);
 CREATE MACRO named_schema(name) AS (SELECT oid FROM catalog.pg_namespace WHERE nspname = replace(name, '"', ''));
 CREATE MACRO named_type(asked) AS (
     SELECT oid FROM types WHERE asked IN (name, full_name) ORDER BY name = asked DESC LIMIT 1
 );
+CREATE MACRO to_regtype(asked) AS named_type(asked);
+CREATE MACRO relation_of(given) AS coalesce(try_cast(given AS UINTEGER), named_relation(given::VARCHAR));

@@ -4,7 +4,7 @@ CREATE SCHEMA catalog;
 CREATE SCHEMA information;
 
 CREATE TABLE catalog.pg_namespace AS
-SELECT 2200 AS oid, 'main' AS nspname, 10 AS nspowner, NULL::VARCHAR[] AS nspacl
+SELECT 2200::UINTEGER AS oid, 'main' AS nspname, 10 AS nspowner, NULL::VARCHAR[] AS nspacl
 UNION ALL
 SELECT 11, 'pg_catalog', 10, NULL
 UNION ALL
@@ -12,7 +12,7 @@ SELECT 13000, 'information_schema', 10, NULL;
 
 CREATE TABLE catalog.pg_database AS
 SELECT
-    5 AS oid,
+    5::UINTEGER AS oid,
     'spanverdict' AS datname,
     10 AS datdba,
     6 AS encoding,
@@ -31,7 +31,7 @@ SELECT
 
 CREATE TABLE catalog.pg_roles AS
 SELECT
-    10 AS oid,
+    10::UINTEGER AS oid,
     'spanverdict' AS rolname,
     FALSE AS rolsuper,
     TRUE AS rolinherit,
@@ -61,16 +61,16 @@ SELECT
 FROM catalog.pg_roles;
 
 CREATE TABLE catalog.pg_tablespace AS
-SELECT 1663 AS oid, 'pg_default' AS spcname, 10 AS spcowner, NULL::VARCHAR AS spcacl, NULL::VARCHAR[] AS spcoptions;
+SELECT 1663::UINTEGER AS oid, 'pg_default' AS spcname, 10 AS spcowner, NULL::VARCHAR AS spcacl, NULL::VARCHAR[] AS spcoptions;
 
 CREATE TABLE catalog.pg_am AS
-SELECT 2 AS oid, 'heap' AS amname, 'heap_tableam_handler' AS amhandler, 't' AS amtype;
+SELECT 2::UINTEGER AS oid, 'heap' AS amname, 'heap_tableam_handler' AS amhandler, 't' AS amtype;
 
 CREATE TABLE catalog.pg_type AS
 SELECT
-    oid,
+    oid::UINTEGER AS oid,
     name AS typname,
-    11 AS typnamespace,
+    11::UINTEGER AS typnamespace,
     10 AS typowner,
     size::SMALLINT AS typlen,
     size IN (1, 2, 4, 8) AS typbyval,
@@ -79,10 +79,10 @@ SELECT
     FALSE AS typispreferred,
     TRUE AS typisdefined,
     ',' AS typdelim,
-    0 AS typrelid,
+    0::UINTEGER AS typrelid,
     if(element > 0, 'array_subscript_handler', '-') AS typsubscript,
-    element AS typelem,
-    array_oid AS typarray,
+    element::UINTEGER AS typelem,
+    array_oid::UINTEGER AS typarray,
     if(element > 0, 'array_in', name || 'in') AS typinput,
     if(element > 0, 'array_out', name || 'out') AS typoutput,
     if(element > 0, 'array_recv', name || 'recv') AS typreceive,
@@ -93,7 +93,7 @@ SELECT
     'i' AS typalign,
     'p' AS typstorage,
     FALSE AS typnotnull,
-    0 AS typbasetype,
+    0::UINTEGER AS typbasetype,
     -1 AS typtypmod,
     0 AS typndims,
     if(name IN ('text', 'varchar', 'bpchar'), 100, 0) AS typcollation,
@@ -104,7 +104,7 @@ FROM types;
 
 CREATE TABLE catalog.pg_collation AS
 SELECT
-    100 AS oid,
+    100::UINTEGER AS oid,
     'default' AS collname,
     11 AS collnamespace,
     10 AS collowner,
@@ -118,9 +118,9 @@ SELECT
 
 CREATE TABLE catalog.pg_class AS
 SELECT
-    oid,
+    oid::UINTEGER AS oid,
     table_name AS relname,
-    2200 AS relnamespace,
+    2200::UINTEGER AS relnamespace,
     0 AS reltype,
     0 AS reloftype,
     10 AS relowner,
@@ -143,7 +143,7 @@ SELECT
     FALSE AS relrowsecurity,
     FALSE AS relforcerowsecurity,
     TRUE AS relispopulated,
-    'n' AS relreplident,
+    'd' AS relreplident,
     FALSE AS relispartition,
     0 AS relrewrite,
     0 AS relfrozenxid,
@@ -156,9 +156,9 @@ FROM relations;
 
 CREATE TABLE catalog.pg_attribute AS
 SELECT
-    relations.oid AS attrelid,
+    relations.oid::UINTEGER AS attrelid,
     column_name AS attname,
-    type_oid AS atttypid,
+    type_oid::UINTEGER AS atttypid,
     -1 AS attstattarget,
     types.size::SMALLINT AS attlen,
     position::SMALLINT AS attnum,
