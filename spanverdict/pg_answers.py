@@ -25,6 +25,9 @@ from sql.postgres_dialect import from_postgres, in_duckdb, read_catalog_query
 
 _Asked = TypeVar("_Asked")
 
+_NAMES = ("catalog_tables", "catalog_columns", "catalog_views")
+"""What is read of a store's own catalog."""
+
 _CATALOG_SECONDS = 60.0
 """How long the names of the tables are kept; a migration may change them."""
 
@@ -145,10 +148,8 @@ class Answers:
         with self._lock:
             if self._catalog is None or time.monotonic() > self._catalog[0]:
                 with self._server() as server:
-                    tables, columns = (
-                        server.read(statements.read(name)).to_pylist() for name in ("catalog_tables", "catalog_columns")
-                    )
-                made = PostgresCatalog(tables, columns, SETTINGS)
+                    tables, columns, views = (server.read(statements.read(name)).to_pylist() for name in _NAMES)
+                made = PostgresCatalog(tables, columns, views, SETTINGS)
                 self._catalog = (time.monotonic() + _CATALOG_SECONDS, made)
             return self._catalog[1]
 

@@ -34,6 +34,8 @@ def pg_command(settings: Settings, listen: str, query_seconds: float) -> None:
     except ValueError as error:
         raise click.BadParameter(f"{listen!r} cannot be used: {error}.", param_hint="--listen") from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # What it says of the queries that it reads is for its developers.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     address = (host(listen).strip("[]"), int(listen.rpartition(":")[2]))
     try:
         server = PgServer(address, settings.db, credentials_of(settings.config), query_seconds)

@@ -33,6 +33,7 @@ class PostgresCatalog:
     Args:
         tables: rows of table_name and table_type.
         columns: rows of table_name, column_name and data_type, in the order of the columns.
+        views: rows of table_name and definition.
         settings: what SHOW and current_setting tell; ``version`` is what version() tells.
     """
 
@@ -40,10 +41,12 @@ class PostgresCatalog:
         self,
         tables: Sequence[Mapping[str, str]],
         columns: Sequence[Mapping[str, str]],
+        views: Sequence[Mapping[str, str]],
         settings: Mapping[str, str],
     ) -> None:
         self._connection = duckdb.connect(config={"memory_limit": "256MB", "threads": 1})
         attributes = _attributes(columns)
+        definitions = {row["table_name"]: row["definition"] for row in views}
         given = {
             "types": [asdict(one) for one in TYPES.values()],
             "relations": [
@@ -51,6 +54,7 @@ class PostgresCatalog:
                     "oid": _FIRST_OID + number,
                     "table_name": row["table_name"],
                     "kind": "v" if row["table_type"] == "VIEW" else "r",
+                    "definition": definitions.get(row["table_name"]),
                     "columns": sum(one["table_name"] == row["table_name"] for one in attributes),
                 }
                 for number, row in enumerate(sorted(tables, key=lambda row: row["table_name"]))

@@ -71,6 +71,7 @@ _OTHER_TYPES = {
 
 
 _ARRAY_CAST = re.compile(r"::\s*(?:pg_catalog\.)?\"?(oid|int2|int4|int8|name|char|text|regclass)\"?\[\]", re.IGNORECASE)
+_KEYWORD_NAME = re.compile(r"\bas\s+(select|insert|update|delete|table|schema)\b(?=\s*,|\s+from\b)", re.IGNORECASE)
 
 
 def read_catalog_query(query: str) -> exp.Expression | None:
@@ -82,7 +83,7 @@ def read_catalog_query(query: str) -> exp.Expression | None:
     if not _MAYBE.search(query):
         return None
     try:
-        parsed = sqlglot.parse_one(_ARRAY_CAST.sub(_array_cast, query), read="postgres")
+        parsed = sqlglot.parse_one(_readable(query), read="postgres")
     except SqlglotError:
         return None
     if not isinstance(parsed, exp.Query):
@@ -122,9 +123,10 @@ def from_postgres(query: str) -> str | None:
     return None if text == parsed.sql("postgres") else text
 
 
-def _array_cast(found: re.Match[str]) -> str:
-    """A cast to an array of a type that sqlglot does not know to have any."""
-    return f"::{_OTHER_TYPES.get(found[1], 'text')}[]"
+def _readable(query: str) -> str:
+    """A query without what sqlglot does not read: arrays of the catalogs' types, keywords as names of columns."""
+    arrays = _ARRAY_CAST.sub(lambda found: f"::{_OTHER_TYPES.get(found[1].lower(), 'text')}[]", query)
+    return _KEYWORD_NAME.sub(r'as "\1"', arrays)
 
 
 def _label(projection: exp.Expression) -> str:
@@ -153,6 +155,8 @@ def _called(node: exp.Expression) -> str | None:
     """The name of the function that a node calls, in lower case; None for another node."""
     if isinstance(node, exp.Anonymous):
         return str(node.name).lower()
+    if isinstance(node, exp.CurrentVersion):
+        return "version"
     if isinstance(node, exp.Func):
         return node.sql_name().lower()
     if isinstance(node, exp.Column) and not node.table and not node.this.quoted and node.name.lower() == "user":
@@ -168,8 +172,8 @@ def _translated(node: exp.Expression) -> exp.Expression:
 
 
 def _table(node: exp.Table) -> exp.Expression:
-    if isinstance(node.this, exp.Func) and node.alias:
-        return _function_table(node.this, node.alias)
+    if isinstance(node.this, exp.Func):
+        return _function_table(node)
     if not isinstance(node.this, exp.Identifier) or not _is_catalog(node):
         return node
     moved = node.copy()
@@ -181,13 +185,17 @@ def _table(node: exp.Table) -> exp.Expression:
     return moved
 
 
-def _function_table(function: exp.Func, alias: str) -> exp.Expression:
-    """A function in FROM; PostgreSQL calls its column by the alias."""
+def _function_table(node: exp.Table) -> exp.Expression:
+    """A function in FROM; PostgreSQL calls its column by the alias, unless that names its columns."""
+    function, alias = node.this, node.args.get("alias")
     called = function.transform(_translated)
-    if isinstance(function, exp.GenerateSeries | exp.Unnest):
-        columns = exp.TableAlias(this=exp.to_identifier(alias), columns=[exp.to_identifier(alias)])
-        return exp.Table(this=called, alias=columns)
-    return exp.select(exp.alias_(called, alias)).subquery(alias)
+    if alias is None:
+        return exp.Table(this=called)
+    if isinstance(function, exp.GenerateSeries | exp.Unnest) or alias.columns:
+        columns = alias.columns or [exp.to_identifier(node.alias)]
+        named = exp.TableAlias(this=exp.to_identifier(node.alias), columns=[column.copy() for column in columns])
+        return exp.Table(this=called, alias=named)
+    return exp.select(exp.alias_(called, node.alias)).subquery(node.alias)
 
 
 def _dot(node: exp.Dot) -> exp.Expression:

@@ -15,7 +15,8 @@ CREATE MACRO pg_get_userbyid(role) AS 'spanverdict';
 CREATE MACRO pg_get_expr(expression, relation) AS NULL::VARCHAR, (expression, relation, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_constraintdef(oid) AS NULL::VARCHAR, (oid, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_indexdef(oid) AS NULL::VARCHAR, (oid, number, pretty) AS NULL::VARCHAR;
-CREATE MACRO pg_get_viewdef(oid) AS NULL::VARCHAR, (oid, pretty) AS NULL::VARCHAR;
+CREATE MACRO pg_get_viewdef(relation) AS (SELECT definition FROM relations WHERE oid = relation),
+(relation, pretty) AS (SELECT definition FROM relations WHERE oid = relation);
 CREATE MACRO pg_get_partkeydef(oid) AS NULL::VARCHAR;
 CREATE MACRO pg_get_ruledef(oid) AS NULL::VARCHAR, (oid, pretty) AS NULL::VARCHAR;
 CREATE MACRO pg_get_triggerdef(oid) AS NULL::VARCHAR, (oid, pretty) AS NULL::VARCHAR;
@@ -71,3 +72,6 @@ CREATE MACRO named_type(asked) AS (
 );
 CREATE MACRO to_regtype(asked) AS named_type(asked);
 CREATE MACRO relation_of(given) AS coalesce(try_cast(given AS UINTEGER), named_relation(given::VARCHAR));
+CREATE MACRO pg_stat_get_numscans(relation) AS NULL::BIGINT;
+CREATE MACRO pg_get_keywords() AS TABLE
+SELECT keyword_name AS word, keyword_category[1] AS catcode, keyword_category AS catdesc FROM duckdb_keywords();

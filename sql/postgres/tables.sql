@@ -200,9 +200,9 @@ FROM catalog.pg_class
 WHERE relkind = 'r';
 
 CREATE VIEW catalog.pg_views AS
-SELECT 'main' AS schemaname, relname AS viewname, 'spanverdict' AS viewowner, NULL::VARCHAR AS definition
-FROM catalog.pg_class
-WHERE relkind = 'v';
+SELECT 'main' AS schemaname, table_name AS viewname, 'spanverdict' AS viewowner, definition
+FROM relations
+WHERE kind = 'v';
 
 CREATE TABLE catalog.told_settings AS
 SELECT name, setting, NULL::VARCHAR AS unit, 'Preset Options' AS category, '' AS short_desc, 'internal' AS context
@@ -240,11 +240,12 @@ SELECT
     table_catalog,
     table_schema,
     table_name,
-    NULL::VARCHAR AS view_definition,
+    relations.definition AS view_definition,
     'NONE' AS check_option,
     'NO' AS is_updatable,
     'NO' AS is_insertable_into
 FROM information.tables
+INNER JOIN relations USING (table_name)
 WHERE table_type = 'VIEW';
 
 CREATE TABLE information.columns AS
