@@ -226,6 +226,9 @@ def _type_name(node: exp.Cast) -> str:
 def _cast(node: exp.Cast) -> exp.Expression:
     name = _type_name(node)
     given = node.this
+    members = _written_array(given)
+    if members and name.endswith("[]"):
+        return exp.cast(members, node.to)
     text = isinstance(given, exp.Parameter | exp.Placeholder) or (isinstance(given, exp.Literal) and given.is_string)
     if name == "oid" and isinstance(given, exp.Cast) and _type_name(given) == "regclass":
         return _call("relation_of", given.this)
@@ -244,11 +247,16 @@ def _cast(node: exp.Cast) -> exp.Expression:
 
 def _any(node: exp.Any) -> exp.Expression:
     """``= ANY('{r,v}')``: an array as PostgreSQL writes it."""
-    given = node.this.unnest()
-    if isinstance(given, exp.Literal) and given.is_string and given.name.startswith("{"):
-        members = [part.strip('"') for part in given.name.strip("{}").split(",") if part]
-        return exp.Any(this=exp.array(*(exp.Literal.string(member) for member in members), dialect="duckdb"))
-    return node
+    members = _written_array(node.this.unnest())
+    return exp.Any(this=members) if members else node
+
+
+def _written_array(given: exp.Expression) -> exp.Expression | None:
+    """The array that a text like ``{r,v}`` is; None for anything else."""
+    if not (isinstance(given, exp.Literal) and given.is_string and given.name.startswith("{")):
+        return None
+    members = [part.strip('"') for part in given.name.strip("{}").split(",") if part]
+    return exp.array(*(exp.Literal.string(member) for member in members), dialect="duckdb")
 
 
 def _column(node: exp.Column) -> exp.Expression:
