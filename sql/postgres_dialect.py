@@ -283,6 +283,17 @@ def _division(node: exp.Div) -> exp.Expression:
     return node
 
 
+def _format(node: exp.Format) -> exp.Expression:
+    """``format('%I.%s', …)``: DuckDB's printf, which knows no names."""
+    kinds = re.findall(r"%(.)", node.this.name)
+    arguments = [argument.transform(_translated) for argument in node.expressions]
+    named = [
+        exp.Anonymous(this="quote_ident", expressions=[one]) if kind == "I" else one
+        for kind, one in zip(kinds, arguments, strict=False)
+    ]
+    return exp.Anonymous(this="printf", expressions=[exp.Literal.string(node.this.name.replace("%I", "%s")), *named])
+
+
 def _user(_node: exp.Expression) -> exp.Expression:
     return exp.Literal.string("spanverdict")
 
@@ -294,6 +305,7 @@ def _call(name: str, *arguments: exp.Expression) -> exp.Expression:
 _TRANSLATIONS: dict[type[exp.Expression], Callable[..., exp.Expression]] = {
     exp.Anonymous: _function,
     exp.Div: _division,
+    exp.Format: _format,
     exp.Table: _table,
     exp.Dot: _dot,
     exp.Operator: _operator,

@@ -75,3 +75,4 @@ CREATE MACRO relation_of(given) AS coalesce(try_cast(given AS UINTEGER), named_r
 CREATE MACRO pg_stat_get_numscans(relation) AS NULL::BIGINT;
 CREATE MACRO pg_get_keywords() AS TABLE
 SELECT keyword_name AS word, keyword_category[1] AS catcode, keyword_category AS catdesc FROM duckdb_keywords();
+CREATE MACRO parse_ident(name) AS string_split(replace(name, '"', ''), '.');
