@@ -18,7 +18,8 @@ from sql.errors import StoreUnavailableError
 @click.command("pg")
 @click.option("--listen", default="127.0.0.1:5433", show_default=True, help="The address, host:port.")
 @click.option(
-    "--query-seconds", type=Number(0, min_open=True), default=600.0, show_default=True, help="How long one query may take."
+    "--query-seconds", type=Number(0, min_open=True), default=600.0, show_default=True,
+    help="How long one query may take.",
 )  # fmt: skip
 @store_options
 def pg_command(settings: Settings, listen: str, query_seconds: float) -> None:

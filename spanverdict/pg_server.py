@@ -13,6 +13,7 @@ import select
 import socket
 import socketserver
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from spanverdict.pg_answers import Answers
 from spanverdict.pg_session import PgSession, error_response
 from spanverdict.pg_settings import REPORTED, SETTINGS
 from sql.access import ServerFile
+from sql.errors import StoreError
 
 _LOG = logging.getLogger("spanverdict.pg")
 
@@ -112,6 +114,10 @@ class PgServer(socketserver.ThreadingTCPServer):
         if session := self._sessions.get(key):
             session.cancel()
 
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 (as socketserver calls it)
+        """A connection ended by an error of ours: one line, and the others go on."""
+        _LOG.error("The connection of %s ended: %r", client_address, sys.exc_info()[1])
+
     def is_known(self, password: str) -> bool:
         """Whether a password is a token that may read."""
         with contextlib.suppress(ForbiddenError, UnauthenticatedError):
@@ -141,9 +147,10 @@ class _Connection(socketserver.BaseRequestHandler):
                     self._serve()
         except (OSError, EOFError):
             pass  # The client has gone.
+        except StoreError as error:
+            self._end(str(error))
         except (PygwireError, UnicodeError, struct.error, ValueError, IndexError) as error:
-            with contextlib.suppress(OSError):
-                self._send(error_response(f"This is not PostgreSQL's protocol: {error}", severity="FATAL"))
+            self._end(f"This is not PostgreSQL's protocol: {error}")
 
     def _serve(self) -> None:
         with self.server.session(self.request.sendall, self._has_gone) as (session, key):
@@ -164,7 +171,7 @@ class _Connection(socketserver.BaseRequestHandler):
             self.server.cancel((message.process_id, message.secret_key))
             return False
         if not isinstance(message, messages.StartupMessage):
-            raise ValueError("a connection begins with a StartupMessage")
+            raise PygwireError("a connection begins with a StartupMessage")
         if not is_free:
             self._send(error_response("There are too many connections; close some.", _TOO_MANY, "FATAL"))
             return False
@@ -206,6 +213,10 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def _send(self, message: messages.PGMessage) -> None:
         self.request.sendall(message.to_wire())
+
+    def _end(self, said: str) -> None:
+        with contextlib.suppress(OSError):
+            self._send(error_response(said, severity="FATAL"))
 
     def _has_gone(self) -> bool:
         """Whether the client has closed the connection; what it has sent since stays where it is."""

@@ -61,7 +61,8 @@ _TAGS = {
     "savepoint": "SAVEPOINT",
     "release": "RELEASE",
 }
-_BEGINS, _ENDS = frozenset({"begin", "start"}), {"commit": "COMMIT", "end": "COMMIT", "rollback": "ROLLBACK", "abort": "ROLLBACK"}  # fmt: skip
+_BEGINS = frozenset({"begin", "start"})
+_ENDS = {"commit": "COMMIT", "end": "COMMIT", "rollback": "ROLLBACK", "abort": "ROLLBACK"}
 _SHOWN = {"transaction isolation level": "transaction_isolation", "time zone": "timezone"}
 
 
@@ -97,6 +98,8 @@ def session_command(statement: str) -> Command | None:
     if first in _ENDS:
         to_savepoint = first == "rollback" and "to" in words
         return Command(_ENDS[first], in_transaction=None if to_savepoint else False)
+    if first in {"declare", "fetch", "move"}:
+        raise QueryError("Cursors of SQL are not to be had; the driver's own (fetch size, itersize) read in parts.")
     if first == "show":
         return _show(" ".join(words[1:]))
     if first == "set" and "client_encoding" in words and not {"utf8", "utf", "unicode"} & set(words):

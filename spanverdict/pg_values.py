@@ -50,11 +50,20 @@ def encoded_columns(batch: pa.RecordBatch, format_codes: Sequence[int]) -> list[
     Args:
         batch: rows of an answer.
         format_codes: for each column, 0 for text or 1 for binary.
+
+    Raises:
+        QueryError: a value cannot be sent.
     """
     columns = []
-    for column, format_code in zip(batch.columns, format_codes, strict=True):
+    for name, column, format_code in zip(batch.schema.names, batch.columns, format_codes, strict=True):
         write = encoder(type_of_arrow(column.type), format_code)
-        columns.append([None if value is None else write(value) for value in _python_values(column)])
+        try:
+            columns.append([None if value is None else write(value) for value in _python_values(column)])
+        except (ValueError, OverflowError, struct.error, pa.ArrowException) as error:
+            raise QueryError(
+                f"The column {name} has a value that cannot be sent, such as a time after the year 9999; cast it to"
+                " VARCHAR."
+            ) from error
     return columns
 
 
@@ -118,7 +127,7 @@ def _numeric_binary(value: Any) -> bytes:  # noqa: ANN401 (Decimal, or int)
         return struct.pack("!hhHh", 0, 0, 0xC000, 0)
     scale = max(-exponent, 0)
     whole, fraction = divmod(int("".join(map(str, digits))) * 10 ** max(exponent, 0), 10**scale)
-    before, after = [], []
+    before: list[int] = []
     while whole:
         whole, digit = divmod(whole, _BASE)
         before.insert(0, digit)
@@ -157,7 +166,7 @@ _TEXT: dict[str, Encoder] = {
     "float8": _float_text,
     "interval": _interval_text,
     "json": _json_text,
-    "numeric": lambda value: format(value, "f").encode(),
+    "numeric": lambda value: format(Decimal(value), "f").encode(),
     "timestamp": _datetime_text,
     "timestamptz": _datetime_text,
 }
@@ -221,14 +230,14 @@ def parameter(oid: int, format_code: int, value: bytes | None) -> Any:  # noqa: 
     if value is None:
         return None
     kind = TYPES.get(oid)
+    if kind is None and oid and format_code == _BINARY_CODE:
+        raise QueryError(f"A parameter is of a type that is not known here, of number {oid}; cast it in the query.")
     name = kind.name if kind else "text"
     try:
         if kind and kind.element and format_code == _TEXT_CODE:
             return _array_from_text(kind, value.decode())
         if format_code == _TEXT_CODE:
             return _FROM_TEXT.get(name, str)(value.decode())
-        if oid and kind is None:
-            raise ValueError
         return _FROM_BINARY.get(name, bytes.decode)(value)
     except (ValueError, struct.error, OverflowError) as error:
         raise QueryError(f"A parameter cannot be read as {name}, in {('text', 'binary')[format_code]}.") from error
@@ -246,10 +255,11 @@ def _numeric_from_binary(value: bytes) -> str:
 
 
 def _array_from_text(kind: PostgresType, text: str) -> list[Any]:
-    """An array as PostgreSQL writes it (section 8.15.6): ``{1,NULL,"a\\"b"}``, of one dimension."""
+    r"""An array as PostgreSQL writes it (section 8.15.6): ``{1,NULL,"a\"b"}``, of one dimension."""
     if not (text.startswith("{") and text.endswith("}")):
         raise ValueError("not an array")
-    body, members = text[1:-1], []
+    body = text[1:-1]
+    members: list[Any] = []
     if not body:
         return []
     for quoted, bare in re.findall(r'(?:"((?:[^"\\]|\\.)*)"|([^,"{}]+))(?:,|\Z)', body, re.DOTALL):
@@ -303,7 +313,19 @@ _FROM_BINARY: dict[str, Callable[[bytes], Any]] = {
     "uuid": lambda value: str(UUID(bytes=value)),
 } | {
     "_" + name: _array_from_binary
-    for name in ("bool", "int2", "int4", "int8", "float4", "float8", "oid", "text", "varchar", "timestamp", "timestamptz")
+    for name in (
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "float4",
+        "float8",
+        "oid",
+        "text",
+        "varchar",
+        "timestamp",
+        "timestamptz",
+    )
 }
 """The others are text in either format."""
 

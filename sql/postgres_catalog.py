@@ -95,7 +95,6 @@ class PostgresCatalog:
             finally:
                 watch.end()
 
-
     def _make_settings(self, settings: Mapping[str, str]) -> None:
         """Functions of constants: table functions, such as generate_series, take no subqueries."""
         cases = " ".join(f"WHEN {_quoted(name)} THEN {_quoted(value)}" for name, value in settings.items())

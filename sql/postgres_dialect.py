@@ -44,7 +44,10 @@ _SESSION_FUNCTIONS = frozenset(
 """Functions on the catalogs and the session that do not tell so by their name."""
 
 _MAYBE = re.compile(
-    r"\bpg_|\binformation_schema\b|\bhas_\w+_privilege\b|\b(?:" + "|".join(_SESSION_FUNCTIONS) + r")\b", re.IGNORECASE
+    r"\bpg_|\breg(?:class|type|namespace|proc)\b|\binformation_schema\b|\bhas_\w+_privilege\b|\b(?:"
+    + "|".join(_SESSION_FUNCTIONS)
+    + r")\b",
+    re.IGNORECASE,
 )
 
 _OWN_NAMES = {
@@ -74,7 +77,7 @@ _ARRAY_CAST = re.compile(r"::\s*(?:pg_catalog\.)?\"?(oid|int2|int4|int8|name|cha
 _KEYWORD_NAME = re.compile(r"\bas\s+(select|insert|update|delete|table|schema)\b(?=\s*,|\s+from\b)", re.IGNORECASE)
 
 
-def read_catalog_query(query: str) -> exp.Expression | None:
+def read_catalog_query(query: str) -> exp.Query | None:
     """A query, if it asks for nothing but PostgreSQL's catalogs and session; None for one on the store's own tables.
 
     Args:
@@ -84,7 +87,7 @@ def read_catalog_query(query: str) -> exp.Expression | None:
         return None
     try:
         parsed = sqlglot.parse_one(_readable(query), read="postgres")
-    except SqlglotError:
+    except (SqlglotError, RecursionError):
         return None
     if not isinstance(parsed, exp.Query):
         return None
@@ -96,7 +99,7 @@ def read_catalog_query(query: str) -> exp.Expression | None:
     return parsed if any(_is_session_call(node) for node in parsed.walk()) else None
 
 
-def in_duckdb(parsed: exp.Expression) -> str:
+def in_duckdb(parsed: exp.Query) -> str:
     """A query on the catalogs as DuckDB's SQL, over the schemas and functions of sql/postgres.
 
     Raises:
@@ -104,12 +107,12 @@ def in_duckdb(parsed: exp.Expression) -> str:
     """
     named = parsed.copy()
     for projection in named.selects:
-        if isinstance(projection, exp.Column | exp.Alias | exp.Star):
+        if isinstance(projection, exp.Column | exp.Alias | exp.Star) and _called(projection) is None:
             continue
         projection.replace(exp.alias_(projection.copy(), _label(projection), quoted=True))
     try:
         return named.transform(_translated).sql("duckdb")
-    except SqlglotError as error:
+    except (SqlglotError, RecursionError) as error:
         raise QueryError(f"This query on PostgreSQL's catalogs is not understood: {error}") from error
 
 
@@ -117,10 +120,22 @@ def from_postgres(query: str) -> str | None:
     """A query in PostgreSQL's SQL as DuckDB's; None if it is not understood, or says the same in both."""
     try:
         parsed = sqlglot.parse_one(query, read="postgres")
-        text = parsed.sql("duckdb")
-    except SqlglotError:
+        text = parsed.copy().transform(_without_zone).sql("duckdb")
+    except (SqlglotError, RecursionError):
         return None
     return None if text == parsed.sql("postgres") else text
+
+
+def _without_zone(node: exp.Expr) -> exp.Expr:
+    """A time with a zone as one without, in UTC, as the store's are: DuckDB compares no others with these."""
+    zoned = isinstance(node, exp.Cast) and node.to.is_type(exp.DataType.Type.TIMESTAMPTZ)
+    if not (zoned or isinstance(node, exp.CurrentTimestamp)) or _is_cast_to_timestamp(node.parent):
+        return node
+    return exp.cast(node.copy(), exp.DataType.Type.TIMESTAMP)
+
+
+def _is_cast_to_timestamp(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Cast) and node.to.is_type(exp.DataType.Type.TIMESTAMP)
 
 
 def _readable(query: str) -> str:
@@ -129,7 +144,7 @@ def _readable(query: str) -> str:
     return _KEYWORD_NAME.sub(r'as "\1"', arrays)
 
 
-def _label(projection: exp.Expression) -> str:
+def _label(projection: exp.Expr) -> str:
     """What PostgreSQL names a column without an alias: after its function or, in a cast, what is cast."""
     while isinstance(projection, exp.Cast | exp.Paren):
         projection = projection.this
@@ -146,12 +161,14 @@ def _is_catalog(table: exp.Table) -> bool:
     return table.db.lower() in _SCHEMAS or (not table.db and table.name.lower().startswith("pg_"))
 
 
-def _is_session_call(node: exp.Expression) -> bool:
+def _is_session_call(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Cast) and _type_name(node).startswith("reg"):
+        return True
     name = _called(node)
     return name is not None and (name in _SESSION_FUNCTIONS or name.startswith(("pg_", "has_")))
 
 
-def _called(node: exp.Expression) -> str | None:
+def _called(node: exp.Expr) -> str | None:
     """The name of the function that a node calls, in lower case; None for another node."""
     if isinstance(node, exp.Anonymous):
         return str(node.name).lower()
@@ -164,19 +181,19 @@ def _called(node: exp.Expression) -> str | None:
     return None
 
 
-def _translated(node: exp.Expression) -> exp.Expression:
+def _translated(node: exp.Expr) -> exp.Expr:
     for kind, translate in _TRANSLATIONS.items():
         if isinstance(node, kind):
             return translate(node)
     return node
 
 
-def _table(node: exp.Table) -> exp.Expression:
+def _table(node: exp.Table) -> exp.Expr:
     if isinstance(node.this, exp.Func):
         return _function_table(node)
     if not isinstance(node.this, exp.Identifier) or not _is_catalog(node):
         return node
-    moved = node.copy()
+    moved: exp.Expr = node.copy()
     moved.set("this", exp.to_identifier(_OWN_NAMES.get(node.name.lower(), node.name.lower())))
     moved.set("db", exp.to_identifier(_SCHEMAS[node.db.lower() or "pg_catalog"]))
     moved.set("catalog", None)
@@ -185,7 +202,7 @@ def _table(node: exp.Table) -> exp.Expression:
     return moved
 
 
-def _function_table(node: exp.Table) -> exp.Expression:
+def _function_table(node: exp.Table) -> exp.Expr:
     """A function in FROM; PostgreSQL calls its column by the alias, unless that names its columns."""
     function, alias = node.this, node.args.get("alias")
     called = function.transform(_translated)
@@ -198,32 +215,33 @@ def _function_table(node: exp.Table) -> exp.Expression:
     return exp.select(exp.alias_(called, node.alias)).subquery(node.alias)
 
 
-def _dot(node: exp.Dot) -> exp.Expression:
+def _dot(node: exp.Dot) -> exp.Expr:
     """A function by its schema; the functions here have none."""
     if isinstance(node.this, exp.Identifier) and node.name.lower() and isinstance(node.expression, exp.Func):
         return node.expression.transform(_translated)
     return node
 
 
-def _operator(node: exp.Operator) -> exp.Expression:
+def _operator(node: exp.Operator) -> exp.Expr:
     """An operator by its schema: ``OPERATOR(pg_catalog.~)``, which psql writes."""
     symbol = str(node.args["operator"]).rpartition(".")[2]
-    kinds: dict[str, type[exp.Binary]] = {"~": exp.RegexpLike, "=": exp.EQ, "<>": exp.NEQ}  # type: ignore[dict-item]
+    kinds: dict[str, type[exp.Binary]] = {"~": exp.RegexpLike, "=": exp.EQ, "<>": exp.NEQ}
     if symbol not in kinds:
         raise QueryError(f"The operator {symbol} is not known to the catalogs here.")
     return kinds[symbol](this=node.this, expression=node.expression).transform(_translated)
 
 
-def _collate(node: exp.Collate) -> exp.Expression:
+def _collate(node: exp.Collate) -> exp.Expr:
     """There is one collation."""
-    return node.this.transform(_translated)
+    given: exp.Expr = node.this.transform(_translated)
+    return given
 
 
 def _type_name(node: exp.Cast) -> str:
     return node.to.sql("postgres").rpartition(".")[2].strip('"').lower()
 
 
-def _cast(node: exp.Cast) -> exp.Expression:
+def _cast(node: exp.Cast) -> exp.Expr:
     name = _type_name(node)
     given = node.this
     members = _written_array(given)
@@ -245,13 +263,13 @@ def _cast(node: exp.Cast) -> exp.Expression:
     return node
 
 
-def _any(node: exp.Any) -> exp.Expression:
+def _any(node: exp.Any) -> exp.Expr:
     """``= ANY('{r,v}')``: an array as PostgreSQL writes it."""
     members = _written_array(node.this.unnest())
     return exp.Any(this=members) if members else node
 
 
-def _written_array(given: exp.Expression) -> exp.Expression | None:
+def _written_array(given: exp.Expr) -> exp.Expr | None:
     """The array that a text like ``{r,v}`` is; None for anything else."""
     if not (isinstance(given, exp.Literal) and given.is_string and given.name.startswith("{")):
         return None
@@ -259,7 +277,7 @@ def _written_array(given: exp.Expression) -> exp.Expression | None:
     return exp.array(*(exp.Literal.string(member) for member in members), dialect="duckdb")
 
 
-def _column(node: exp.Column) -> exp.Expression:
+def _column(node: exp.Column) -> exp.Expr:
     if _called(node) == "user":
         return exp.Literal.string("spanverdict")
     if node.db.lower() in _SCHEMAS:
@@ -268,14 +286,14 @@ def _column(node: exp.Column) -> exp.Expression:
     return node
 
 
-def _function(node: exp.Anonymous) -> exp.Expression:
+def _function(node: exp.Anonymous) -> exp.Expr:
     renamed = _OWN_NAMES.get(str(node.name).lower())
     if renamed is None:
         return node
     return exp.Anonymous(this=renamed, expressions=[argument.transform(_translated) for argument in node.expressions])
 
 
-def _division(node: exp.Div) -> exp.Expression:
+def _division(node: exp.Div) -> exp.Expr:
     """Whole numbers divide to whole numbers."""
     divisor = node.expression
     if isinstance(divisor, exp.Literal) and divisor.is_int:
@@ -283,7 +301,7 @@ def _division(node: exp.Div) -> exp.Expression:
     return node
 
 
-def _format(node: exp.Format) -> exp.Expression:
+def _format(node: exp.Format) -> exp.Expr:
     """``format('%I.%s', …)``: DuckDB's printf, which knows no names."""
     kinds = re.findall(r"%(.)", node.this.name)
     arguments = [argument.transform(_translated) for argument in node.expressions]
@@ -294,15 +312,15 @@ def _format(node: exp.Format) -> exp.Expression:
     return exp.Anonymous(this="printf", expressions=[exp.Literal.string(node.this.name.replace("%I", "%s")), *named])
 
 
-def _user(_node: exp.Expression) -> exp.Expression:
+def _user(_node: exp.Expr) -> exp.Expr:
     return exp.Literal.string("spanverdict")
 
 
-def _call(name: str, *arguments: exp.Expression) -> exp.Expression:
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
     return exp.Anonymous(this=name, expressions=[argument.transform(_translated) for argument in arguments])
 
 
-_TRANSLATIONS: dict[type[exp.Expression], Callable[..., exp.Expression]] = {
+_TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Anonymous: _function,
     exp.Div: _division,
     exp.Format: _format,

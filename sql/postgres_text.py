@@ -1,4 +1,4 @@
-"""What a text in PostgreSQL's SQL holds, told by its tokens: statements and parameters, not what looks like them in texts."""
+"""The statements and parameters of a text in PostgreSQL's SQL, told by its tokens: not what looks so inside quotes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import sqlglot
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 
 def split_statements(text: str) -> list[str]:
@@ -20,7 +20,9 @@ def split_statements(text: str) -> list[str]:
     found.append((begin, len(text)))
     # Between two semicolons there may be comments alone.
     starts = [token.start for token in tokens if token.token_type != TokenType.SEMICOLON]
-    return [text[begin:end] for begin, end in found if not tokens or any(begin <= at < end for at in starts)]
+    if not tokens:
+        return [text] if text.strip() else []
+    return [text[begin:end] for begin, end in found if any(begin <= at < end for at in starts)]
 
 
 def numbered_parameters(text: str) -> dict[int, str | None]:

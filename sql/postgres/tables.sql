@@ -61,7 +61,12 @@ SELECT
 FROM catalog.pg_roles;
 
 CREATE TABLE catalog.pg_tablespace AS
-SELECT 1663::UINTEGER AS oid, 'pg_default' AS spcname, 10 AS spcowner, NULL::VARCHAR AS spcacl, NULL::VARCHAR[] AS spcoptions;
+SELECT
+    1663::UINTEGER AS oid,
+    'pg_default' AS spcname,
+    10 AS spcowner,
+    NULL::VARCHAR AS spcacl,
+    NULL::VARCHAR[] AS spcoptions;
 
 CREATE TABLE catalog.pg_am AS
 SELECT 2::UINTEGER AS oid, 'heap' AS amname, 'heap_tableam_handler' AS amhandler, 't' AS amtype;
