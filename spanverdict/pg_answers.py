@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,17 +41,14 @@ class Answer:
         schema: the columns; None for a command that has none.
         batches: the rows.
         in_transaction: as of :class:`Command`.
+        close: lets go of what it holds; a query that still runs is stopped.
     """
 
     tag: str
     schema: pa.Schema | None = None
     batches: Iterator[pa.RecordBatch] = field(default_factory=lambda: iter(()))
     in_transaction: bool | None = None
-    held: ExitStack = field(default_factory=ExitStack)
-
-    def close(self) -> None:
-        """Let go of what it holds; a query that still runs is stopped."""
-        self.held.close()
+    close: Callable[[], None] = lambda: None
 
 
 class Answers:
@@ -111,16 +108,19 @@ class Answers:
             return self._either(statement, server.schema)
 
     def _question(self, statement: str, parameters: Mapping[str, Any], given_up: Callable[[], bool]) -> Answer:
-        with ExitStack() as stack:
-            server = stack.enter_context(self._server())
+        def begin(query: str) -> tuple[Generator[Any], pa.Schema]:
+            stream = self._stream(query, parameters, given_up)
+            return stream, next(stream)
 
-            def ask(query: str) -> AbstractContextManager[Any]:
-                return server.question(query, parameters, given_up)
-
-            batches = self._either(statement, lambda query: stack.enter_context(ask(query)))
-            held = stack.pop_all()
+        stream, schema = self._either(statement, begin)
         tag = "EXPLAIN" if statement.lstrip()[:7].upper() == "EXPLAIN" else "SELECT"
-        return Answer(tag, batches.schema, iter(batches), held=held)
+        return Answer(tag, schema, stream, close=stream.close)
+
+    def _stream(self, query: str, parameters: Mapping[str, Any], given_up: Callable[[], bool]) -> Generator[Any]:
+        """First the schema, then the batches; the query ends with the generator."""
+        with self._server() as server, server.question(query, parameters, given_up) as answer:
+            yield answer.schema
+            yield from answer
 
     @staticmethod
     def _either(statement: str, ask: Callable[[str], _Asked]) -> _Asked:

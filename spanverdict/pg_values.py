@@ -24,6 +24,11 @@ _EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
 _BASE = 10_000
 """The base of the digits of a numeric on the wire."""
 
+_SPACES = " \t\n\r\v\f"
+
+_BARE = re.compile(rb'[^\s"\\{},]+')
+"""A member of an array that needs no quotes."""
+
 _TEXT_CODE, _BINARY_CODE = 0, 1
 _NEGATIVE = 0x4000
 
@@ -213,7 +218,9 @@ def _counted(value: bytes) -> bytes:
 
 
 def _quoted(value: bytes) -> bytes:
-    return b'"' + value.replace(b"\\", b"\\").replace(b'"', b'\\"') + b'"'
+    if _BARE.fullmatch(value) and value.upper() != b"NULL":
+        return value
+    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def parameter(oid: int, format_code: int, value: bytes | None) -> Any:  # noqa: ANN401 (JSON values and times)
@@ -263,10 +270,10 @@ def _array_from_text(kind: PostgresType, text: str) -> list[Any]:
     if not body:
         return []
     for quoted, bare in re.findall(r'(?:"((?:[^"\\]|\\.)*)"|([^,"{}]+))(?:,|\Z)', body, re.DOTALL):
-        if not quoted and bare.strip().upper() == "NULL":
+        if not quoted and bare.strip(_SPACES).upper() == "NULL":
             members.append(None)
         else:
-            member = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not bare else bare.strip()
+            member = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not bare else bare.strip(_SPACES)
             members.append(parameter(kind.element, _TEXT_CODE, member.encode()))
     return members
 

@@ -26,12 +26,16 @@ def split_statements(text: str) -> list[str]:
 
 
 def numbered_parameters(text: str) -> dict[int, str | None]:
-    """The parameters ``$1`` and so on of a statement: number → the type that one is cast to by ``::``, if any."""
+    """The parameters ``$1`` and so on of a statement: number → the type that its place tells, if any.
+
+    That is the type of a cast (``$1::int``), and an array of texts in ``ANY($1)``.
+    """
     found: dict[int, str | None] = {}
     tokens = _tokens(text)
     for at, (sign, number) in enumerate(pairwise(tokens)):
         if sign.token_type == TokenType.PARAMETER and number.text.isdecimal():
-            found[int(number.text)] = found.get(int(number.text)) or _cast_type(tokens[at + 2 :])
+            told = _cast_type(tokens[at + 2 :]) or _array_type(tokens[max(at - 2, 0) : at])
+            found[int(number.text)] = found.get(int(number.text)) or told
     return found
 
 
@@ -41,6 +45,10 @@ def _cast_type(tokens: list[Token]) -> str | None:
         return None
     brackets = [token.token_type for token in tokens[2:4]] == [TokenType.L_BRACKET, TokenType.R_BRACKET]
     return tokens[1].text.lower() + ("[]" if brackets else "")
+
+
+def _array_type(tokens: list[Token]) -> str | None:
+    return "text[]" if [token.token_type for token in tokens] == [TokenType.ANY, TokenType.L_PAREN] else None
 
 
 def _tokens(text: str) -> list[Token]:
