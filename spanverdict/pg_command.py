@@ -6,6 +6,7 @@ import contextlib
 import logging
 import signal
 import sys
+from pathlib import Path
 
 import click
 
@@ -21,8 +22,12 @@ from sql.errors import StoreUnavailableError
     "--query-seconds", type=Number(0, min_open=True), default=600.0, show_default=True,
     help="How long one query may take.",
 )  # fmt: skip
+@click.option(
+    "--password-file", type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that holds a password of your own, taken beside the tokens.",
+)  # fmt: skip
 @store_options
-def pg_command(settings: Settings, listen: str, query_seconds: float) -> None:
+def pg_command(settings: Settings, listen: str, query_seconds: float, password_file: Path | None) -> None:
     """Answer BI tools in PostgreSQL's protocol: read-only, by the server of the store; until SIGTERM or Ctrl-C."""
     try:
         from spanverdict.pg_server import PgServer  # noqa: PLC0415 (its libraries are an extra)
@@ -34,12 +39,13 @@ def pg_command(settings: Settings, listen: str, query_seconds: float) -> None:
         check_address(listen)
     except ValueError as error:
         raise click.BadParameter(f"{listen!r} cannot be used: {error}.", param_hint="--listen") from error
+    password = _password(password_file) if password_file else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     # What it says of the queries that it reads is for its developers.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     address = (host(listen).strip("[]"), int(listen.rpartition(":")[2]))
     try:
-        server = PgServer(address, settings.db, credentials_of(settings.config), query_seconds)
+        server = PgServer(address, settings.db, credentials_of(settings.config), query_seconds, password)
     except OSError as error:
         raise StoreUnavailableError(f"{listen} cannot be listened on: {error.strerror or error}.") from error
     if not is_loopback(listen):
@@ -53,3 +59,14 @@ def pg_command(settings: Settings, listen: str, query_seconds: float) -> None:
     click.echo(f"Answering PostgreSQL's clients on {told}, database spanverdict, password: a token.", err=True)
     with server, contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
+
+
+def _password(file: Path) -> str:
+    try:
+        password = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise click.UsageError(f"{file} cannot be read: {reason}.") from error
+    if not password:
+        raise click.UsageError(f"{file} is empty: write a password into it.")
+    return password

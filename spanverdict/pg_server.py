@@ -60,6 +60,7 @@ class PgServer(socketserver.ThreadingTCPServer):
         store: the database file, whose server is asked.
         credentials: the tokens that open it; beside them the token in the server's file does.
         query_seconds: how long one call to the server may take.
+        password: one that opens it beside the tokens; None for no other.
         connections: how many there may be at once.
 
     Raises:
@@ -75,11 +76,13 @@ class PgServer(socketserver.ThreadingTCPServer):
         store: Path,
         credentials: Credentials,
         query_seconds: float,
+        password: str | None = None,
         connections: int = 100,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._store = store
         self._credentials = credentials
+        self._password = password
         self._answers = Answers(store, query_seconds)
         self._places = threading.Semaphore(connections)
         self._sessions: dict[tuple[int, bytes], PgSession] = {}
@@ -119,7 +122,9 @@ class PgServer(socketserver.ThreadingTCPServer):
         _LOG.error("The connection of %s ended: %r", client_address, sys.exc_info()[1])
 
     def is_known(self, password: str) -> bool:
-        """Whether a password is a token that may read."""
+        """Whether a password is the one that was set, or a token that may read."""
+        if self._password and hmac.compare_digest(self._password.encode(), password.encode()):
+            return True
         with contextlib.suppress(ForbiddenError, UnauthenticatedError):
             if self._credentials and self._credentials.find_reader(f"Bearer {password}"):
                 return True

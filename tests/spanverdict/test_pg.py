@@ -96,7 +96,7 @@ def address(store: Path) -> Iterator[int]:
             token_hash("sender"): Credential("sender", {}, feedback_only=False, pages=False),
         }
     )
-    server = PgServer(("127.0.0.1", 0), store, known, 60)
+    server = PgServer(("127.0.0.1", 0), store, known, 60, "own-password")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server.server_address[1]
@@ -287,9 +287,10 @@ def test_passwords_that_are_refused(address: int, password: str) -> None:
         psycopg.connect(dsn)
 
 
-def test_a_token_that_may_read_is_a_password(address: int) -> None:
-    """As for the pages."""
-    with psycopg.connect(f"host=127.0.0.1 port={address} user=x dbname=y password=reader") as client:
+@pytest.mark.parametrize("password", ["reader", "own-password"])
+def test_passwords_that_are_let_in(address: int, password: str) -> None:
+    """A token that may read, as for the pages, and the password that was set."""
+    with psycopg.connect(f"host=127.0.0.1 port={address} user=x dbname=y password={password}") as client:
         assert client.execute("SELECT count(*) FROM promotions").fetchone() == (1,)
 
 
@@ -347,8 +348,11 @@ def test_the_command(store: Path) -> None:
         process.stderr.close()
 
 
-def test_wrong_addresses_are_said(cli: Any) -> None:
+def test_wrong_options_are_said(cli: Any, tmp_path: Path) -> None:
     """Before anything is listened on."""
+    (tmp_path / "empty").write_text("\n")
+    assert "is empty: write a password into it" in cli("pg", "--password-file", tmp_path / "empty").output
+    assert "cannot be read: No such file" in cli("pg", "--password-file", tmp_path / "none").output
     assert "'nowhere' cannot be used" in cli("pg", "--listen", "nowhere").output
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
