@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, only_pairs
+from analytics.unit_days import UnitDays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 ARMS = ("base", "candidate")
 
@@ -91,6 +93,73 @@ def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime, *, also:
         .collect()
     )
     return only_pairs(values) if paired else values
+
+
+class MetricReader:
+    """Reads values of metrics from the same traces; what they have in common is made once."""
+
+    def __init__(self, frame: pl.DataFrame, as_of: datetime) -> None:
+        """Read from traces.
+
+        Args:
+            frame: as :func:`prepared` gives it.
+            as_of: only values that were final by then count (UTC, naive).
+        """
+        self._frame = frame
+        self._as_of = as_of
+        self._finals: dict[timedelta, tuple[pl.Series, pl.Series]] = {}
+        self._rows: dict[tuple[timedelta, bytes], _SameTraces] = {}
+        self._of_metric: dict[tuple[timedelta, str], tuple[_SameTraces, pl.Series]] = {}
+
+    def values(self, metric: Metric) -> pl.DataFrame:
+        """The final, finite values of a metric, as :func:`metric_values` gives them."""
+        if PAIR in self._frame.columns or metric.column not in self._frame.columns:
+            return metric_values(self._frame, metric, self._as_of)
+        rows, raw = self._found(metric)
+        value = (raw > 0).cast(pl.Float64) if metric.kind is MetricKind.RATE else raw
+        return rows.traces.with_columns(raw.alias("raw"), value.alias("value"))
+
+    def unit_days(self, metric: Metric) -> UnitDays:
+        """The rows of level one of these values, shared with metrics of which the same traces have one."""
+        if PAIR in self._frame.columns or metric.column not in self._frame.columns:
+            return UnitDays.of(self.values(metric))
+        return self._found(metric)[0].unit_days
+
+    def _found(self, metric: Metric) -> tuple[_SameTraces, pl.Series]:
+        asked = metric.maturity, metric.column
+        if asked not in self._of_metric:
+            look, final = self._final(metric.maturity)
+            raw = self._frame[metric.column].cast(pl.Float64)
+            known = final & raw.is_finite().fill_null(value=False)
+            every = bool(known.all())
+            key = metric.maturity, b"" if every else known.to_numpy().tobytes()
+            if key not in self._rows:
+                traces = self._frame.select(_KEPT).with_columns(look.alias("look"))
+                self._rows[key] = _SameTraces(traces if every else traces.filter(known))
+            self._of_metric[asked] = self._rows[key], raw if every else raw.filter(known)
+        return self._of_metric[asked]
+
+    def _final(self, maturity: timedelta) -> tuple[pl.Series, pl.Series]:
+        """On which day each trace's value becomes final, and which are."""
+        if maturity not in self._finals:
+            final = pl.col("end_time") + maturity
+            told = self._frame.select(look=final.dt.date(), final=final <= self._as_of)
+            self._finals[maturity] = told["look"], told["final"]
+        return self._finals[maturity]
+
+
+class _SameTraces:
+    """Traces of which several metrics have a value, and their rows of level one."""
+
+    def __init__(self, traces: pl.DataFrame) -> None:
+        self.traces = traces
+
+    @cached_property
+    def unit_days(self) -> UnitDays:
+        return UnitDays.of(self.traces)
+
+
+_KEPT = ("cohort", "stratum", "period", "arm", "unit", "trace_id", "weight")
 
 
 def freeze_pooled(metric: Metric) -> int:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
 from analytics.metrics import MetricKind
 from analytics.quantile_samples import weighted_quantile
 from analytics.report.evidence import DayValues, OverTime
 from analytics.report.values import ArmValue
+from analytics.unit_days import fixed_point
 from analytics.values import ARMS, metric_values, shown_quantile
 
 if TYPE_CHECKING:

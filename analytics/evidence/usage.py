@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
 from analytics.report.evidence import Usage
+from analytics.unit_days import fixed_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
