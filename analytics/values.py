@@ -20,6 +20,9 @@ ARMS = ("base", "candidate")
 KEEP_PROBABILITY = "keep_probability"
 """The column that tells how likely it was that a trace was kept; null is certain."""
 
+PLACE = "place"
+"""The column that holds each trace's place in the order of cohort, unit, end and trace id, where that is known."""
+
 FREEZE_BEFORE = 200
 """Pre-period base traces of a cohort from which its thresholds are frozen."""
 
@@ -41,16 +44,16 @@ def prepared(frame: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     absent = {"stratum": pl.String(), "period": pl.Int32(), KEEP_PROBABILITY: pl.Float64()}
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items() if name not in frame.columns]
     kept = pl.col(KEEP_PROBABILITY).cast(pl.Float64)
-    return (
-        frame.filter(pl.col("arm").is_in(ARMS) & (pl.col("end_time") <= as_of))
-        .with_columns(*missing)
-        .with_columns(
-            pl.col("stratum").fill_null(""),
-            pl.col("period").cast(pl.Int32).fill_null(0),
-            weight=pl.when((kept > 0) & (kept < 1)).then(1 / kept).otherwise(1.0),
-        )
-        .sort("cohort", "unit", "end_time", "trace_id")
+    compared = frame.select((pl.col("arm").is_in(ARMS) & (pl.col("end_time") <= as_of)).fill_null(value=False))
+    rows = frame if compared.to_series().all() else frame.filter(compared.to_series())
+    weighed = rows.with_columns(*missing).with_columns(
+        pl.col("stratum").fill_null(""),
+        pl.col("period").cast(pl.Int32).fill_null(0),
+        weight=pl.when((kept > 0) & (kept < 1)).then(1 / kept).otherwise(1.0),
     )
+    if PLACE not in frame.columns:
+        return weighed.sort("cohort", "unit", "end_time", "trace_id")
+    return weighed if weighed[PLACE].is_sorted() else weighed.sort(PLACE)
 
 
 def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime, *, also: Sequence[str] = ()) -> pl.DataFrame:

@@ -1,0 +1,97 @@
+"""The traces frame with numbers for texts, in the order in which sums are taken.
+
+Millions of traces say the same few words. As codes they take a quarter of the room, and are grouped and compared
+several times as fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.pairs import PAIR
+from analytics.values import ARMS, PLACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ORDERED = ("cohort", "stratum")
+_AS_THEY_ARE = frozenset({"trace_id", "unit", "arm", PAIR})
+# What became the unit.
+_SPENT = ("user_id", "conversation_id")
+_MOSTLY_DISTINCT = 0.5
+
+
+def compact(traces: pl.DataFrame) -> pl.DataFrame:
+    """The same traces with codes for texts, in their order.
+
+    Cohort, stratum and arm become an Enum, whose order is that of the texts; the unit its number in the order of the
+    texts; any other text but the trace id a Categorical. What the unit was made of is left out.
+
+    Args:
+        traces: the wide traces frame.
+    """
+    texts = [name for name, kind in traces.schema.items() if kind == pl.String and name not in _AS_THEY_ARE]
+    return traces.drop(_SPENT, strict=False).with_columns(
+        *(traces[name].cast(_enum(traces[name])) for name in _ORDERED if name in texts),
+        *(pl.col(name).cast(pl.Categorical) for name in texts if name not in (*_ORDERED, *_SPENT)),
+        pl.col("arm").cast(pl.Enum(ARMS)),
+        _numbered(traces["unit"]),
+    )
+
+
+def in_order(*frames: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
+    """Compact frames by cohort, unit, end and trace id, with the place of each trace in this order.
+
+    Args:
+        frames: as :func:`compact` made them; cohorts and strata may have been renamed since.
+    """
+    recoded = [name for name in _ORDERED if any(frame[name].dtype == pl.String for frame in frames)]
+    kinds = {name: _enum(pl.concat(frame[name].cast(pl.String) for frame in frames)) for name in recoded}
+
+    def sorted_by_unit(frame: pl.DataFrame) -> pl.DataFrame:
+        keys = ["cohort", "unit", "end_time"]
+        if not frame["trace_id"].is_sorted():
+            keys.append("trace_id")
+        places = frame.select(pl.arg_sort_by(*keys, maintain_order=True)).to_series()
+        # Otherwise the rows stand so already.
+        moved = frame if places.is_sorted() else frame[places]
+        return moved.with_row_index(PLACE)
+
+    return tuple(
+        sorted_by_unit(frame.with_columns(pl.col(name).cast(kinds[name]) for name in recoded)) for frame in frames
+    )
+
+
+def by_cohort(traces: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
+    """The rows of each cohort, by name.
+
+    Args:
+        traces: with ``cohort``; where they are sorted by it, slices of them.
+    """
+    if PLACE not in traces.columns or not traces[PLACE].is_sorted():
+        traces = traces.sort("cohort", maintain_order=True)
+    start = 0
+    runs = traces["cohort"].rle()
+    for size, name in zip(runs.struct.field("len"), runs.struct.field("value"), strict=True):
+        yield str(name), traces[start : start + size]
+        start += size
+
+
+def _enum(texts: pl.Series) -> pl.Enum:
+    """Its texts in order; "" is what stands for no stratum."""
+    return pl.Enum(pl.concat([texts.unique().drop_nulls(), pl.Series([""])]).unique().sort())
+
+
+def _numbered(units: pl.Series) -> pl.Series:
+    """Each unit's number in the order of their names."""
+    if not len(units) or units.approx_n_unique() > _MOSTLY_DISTINCT * len(units):
+        return (units.rank("dense") - 1).cast(pl.UInt32).alias(units.name)
+    coded = units.cast(pl.Categorical)
+    codes, distinct = coded.to_physical().to_numpy(), coded.unique()
+    numbers = np.zeros(int(codes.max()) + 1, dtype=np.uint32)
+    in_order = distinct.to_physical().gather(distinct.cast(pl.String).arg_sort())
+    numbers[in_order.to_numpy()] = np.arange(len(distinct), dtype=np.uint32)
+    return pl.Series(units.name, numbers[codes])
