@@ -353,7 +353,7 @@ def _metric_cells(
     metric = level.metric
     of_tested, of_above = (None, None) if running is None else running
     rate = metric.kind is MetricKind.RATE
-    counts = level.rows.frame.group_by("cohort", "arm").agg(pl.col("n").sum())
+    counts = level.rows.made("n", lambda: level.rows.sums_by_arm(level.rows.frame["n"]))
     tail = metric.kind is MetricKind.TAIL
     earlier = frozen.before.filter(pl.col("cohort").is_in(axes.cohorts))
     strata = _strata(level, axes)
@@ -363,7 +363,7 @@ def _metric_cells(
         if tail
         else None,
         first_look=_first_looks(frozen, axes),
-        counts=np.nan_to_num(axes.per_arm(counts, "n")).astype(np.intp),
+        counts=np.nan_to_num(axes.per_arm(counts, "sum")).astype(np.intp),
         values=_observed(level, axes),
         before=axes.per_cohort(earlier, "value"),
         samples=quantile_samples(level, axes, strata) if tail else (),
@@ -383,10 +383,10 @@ def _observed(level: LevelOne, axes: Axes) -> FloatArray:
     """The value that a report shows: the mean of all values as they are, or the quantile."""
     if level.metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL):
         return shown_quantiles(level, axes)
-    each = pl.col("shown", "weight").cast(pl.Int128)
-    rows = level.rows.frame.select("cohort", "arm", "weight").with_columns(level.added["shown"])
-    sums = rows.group_by("cohort", "arm").agg(each.sum())
-    means = sums.with_columns(value=pl.col("shown").cast(pl.Float64) / pl.col("weight").cast(pl.Float64))
+    shown = level.rows.sums_by_arm(level.added["shown"])
+    weight = level.rows.made("weight", lambda: level.rows.sums_by_arm(level.rows.frame["weight"]))
+    means = shown.join(weight.rename({"sum": "weight"}), on=["cohort", "arm"]).filter(pl.col("weight") > 0)
+    means = means.with_columns(value=pl.col("sum") / pl.col("weight"))
     return axes.per_arm(means, "value")
 
 

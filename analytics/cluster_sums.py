@@ -269,11 +269,7 @@ class _Layout:
     @classmethod
     def of(cls, rows: UnitDays, axes: Axes) -> _Layout:
         """The layout, which is kept with the rows."""
-        known = rows.prepared.get(axes)
-        if not isinstance(known, cls):
-            known = cls._of(rows.frame, axes)
-            rows.prepared[axes] = known
-        return known
+        return rows.made(axes, lambda: cls._of(rows.frame, axes))
 
     @classmethod
     def _of(cls, frame: pl.DataFrame, axes: Axes) -> _Layout:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 _ORDERED = ("cohort", "stratum")
 _AS_THEY_ARE = frozenset({"trace_id", "unit", "arm", PAIR})
-# What became the unit.
-_SPENT = ("user_id", "conversation_id")
+# Of these the unit, the arm and the cost were made, or they are shown nowhere.
+_SPENT = (
+    "user_id", "conversation_id", "first_model", "last_model", "priced_tokens", "unpriced_tokens", "tool_errors",
+)  # fmt: skip
 _MOSTLY_DISTINCT = 0.5
 
 
@@ -28,15 +30,18 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
     """The same traces with codes for texts, in their order.
 
     Cohort, stratum and arm become an Enum, whose order is that of the texts; the unit its number in the order of the
-    texts; any other text but the trace id a Categorical. What the unit was made of is left out.
+    texts; any other text but the trace id a Categorical. What no
+    comparison reads any more is left out.
 
     Args:
-        traces: the wide traces frame.
+        traces: the wide traces frame; its texts may be Categorical.
     """
-    texts = [name for name, kind in traces.schema.items() if kind == pl.String and name not in _AS_THEY_ARE]
-    return traces.drop(_SPENT, strict=False).with_columns(
+    kinds = (pl.String, pl.Categorical)
+    traces = traces.drop(_SPENT, strict=False)
+    texts = [name for name, kind in traces.schema.items() if kind in kinds and name not in _AS_THEY_ARE]
+    return traces.with_columns(
         *(traces[name].cast(_enum(traces[name])) for name in _ORDERED if name in texts),
-        *(pl.col(name).cast(pl.Categorical) for name in texts if name not in (*_ORDERED, *_SPENT)),
+        *(pl.col(name).cast(pl.Categorical) for name in texts if name not in _ORDERED),
         pl.col("arm").cast(pl.Enum(ARMS)),
         _numbered(traces["unit"]),
     )
@@ -52,9 +57,11 @@ def in_order(*frames: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
     kinds = {name: _enum(pl.concat(frame[name].cast(pl.String) for frame in frames)) for name in recoded}
 
     def sorted_by_unit(frame: pl.DataFrame) -> pl.DataFrame:
-        keys = ["cohort", "unit", "end_time"]
+        # One number for two keys.
+        member = pl.col("cohort").to_physical().cast(pl.UInt64) * 2**32 + pl.col("unit")
+        keys = [member, pl.col("end_time")]
         if not frame["trace_id"].is_sorted():
-            keys.append("trace_id")
+            keys.append(pl.col("trace_id"))
         places = frame.select(pl.arg_sort_by(*keys, maintain_order=True)).to_series()
         # Otherwise the rows stand so already.
         moved = frame if places.is_sorted() else frame[places]
@@ -82,12 +89,14 @@ def by_cohort(traces: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
 
 def _enum(texts: pl.Series) -> pl.Enum:
     """Its texts in order; "" is what stands for no stratum."""
-    return pl.Enum(pl.concat([texts.unique().drop_nulls(), pl.Series([""])]).unique().sort())
+    return pl.Enum(pl.concat([texts.unique().drop_nulls().cast(pl.String), pl.Series([""])]).unique().sort())
 
 
 def _numbered(units: pl.Series) -> pl.Series:
     """Each unit's number in the order of their names."""
-    if not len(units) or units.approx_n_unique() > _MOSTLY_DISTINCT * len(units):
+    if not len(units):
+        return units.cast(pl.String).cast(pl.UInt32)
+    if units.dtype == pl.String and units.approx_n_unique() > _MOSTLY_DISTINCT * len(units):
         return (units.rank("dense") - 1).cast(pl.UInt32).alias(units.name)
     coded = units.cast(pl.Categorical)
     codes, distinct = coded.to_physical().to_numpy(), coded.unique()

@@ -76,8 +76,8 @@ def _pieces(column: pl.Series) -> Iterable[memoryview | bytes]:
         if absent:
             yield memoryview(np.packbits(piece.is_null().to_numpy()))
         if piece.dtype == pl.String:
-            told = piece.fill_null("")
-            yield memoryview(np.ascontiguousarray(told.str.len_bytes().to_numpy()))
-            yield "".join(told.to_list()).encode()
+            _, lengths, texts = piece.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+            yield memoryview(lengths)
+            yield memoryview(texts)
         else:
             yield memoryview(np.ascontiguousarray(piece.fill_null(0).to_numpy()))

@@ -109,9 +109,17 @@ def level_one(
         metric,
         rows,
         pl.DataFrame([tested.alias("tested"), above.alias("above"), shown.alias("shown")]),
-        (values if kept else values.clear()).select(_VALUE_ORDER).sort(_VALUE_ORDER),
-        worst(values, metric),
+        rows.made(("values", metric.column), lambda: _sorted(values)) if kept else values.clear().select(_VALUE_ORDER),
+        rows.made(
+            ("worst", metric.column, metric.kind is MetricKind.RATE, metric.higher_is), lambda: worst(values, metric)
+        ),
     )
+
+
+def _sorted(values: pl.DataFrame) -> pl.DataFrame:
+    """The values in their order; what is alike in all rows orders none."""
+    varying = [name for name in _VALUE_ORDER if (values[name] != values[name].shift(1)).any()]
+    return values.select(_VALUE_ORDER).sort(varying or _VALUE_ORDER)
 
 
 def _added(rows: pl.DataFrame) -> pl.DataFrame:

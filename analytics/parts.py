@@ -52,4 +52,4 @@ def stacked(parts: Sequence[_Sums], columns: IndexArray) -> _Sums:
     if is_dataclass(first):
         values = ([getattr(part, each.name) for part in parts] for each in fields(first))
         return type(first)(*(stacked(each, columns) for each in values))  # type: ignore[return-value]
-    return np.ascontiguousarray(np.concatenate([part[..., columns] for part in parts], axis=-2))  # type: ignore
+    return np.ascontiguousarray(np.concatenate([part[..., columns] for part in parts], axis=-2))  # type: ignore[return-value]  # an array

@@ -7,7 +7,7 @@ one trace; only those that are more are added up.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ import polars as pl
 from analytics.pairs import PAIR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from analytics.stats.sums import IndexArray
 
@@ -24,6 +24,9 @@ ONE = 2.0**40
 
 KEYS = ("cohort", "unit", "look", "stratum", "period", PAIR, "arm")
 WEIGHTS = ("n", "weight", "weight_squared")
+
+_Made = TypeVar("_Made")
+_HALF = 32
 
 # Beyond this a value of the fixed point would not fit into 128 bits together with others.
 _LARGEST = 2.0**120
@@ -50,14 +53,14 @@ class UnitDays:
         order: which trace stands at each place in the order of the keys; None where they stand so.
         starts: where in that order each row begins; None where each trace is a row of its own.
         longest: most traces of a row.
-        prepared: what was made of these rows, by what it was made for; for those who read the rows again and again.
+        kept: what was made of these rows and is asked for again and again; by name.
     """
 
     frame: pl.DataFrame
     order: pl.Series | None = None
     starts: IndexArray | None = None
     longest: int = 1
-    prepared: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, traces: pl.DataFrame) -> UnitDays:
@@ -87,6 +90,34 @@ class UnitDays:
             sums = [rows.added(each) for each in (traces["weight"], traces["weight"] ** 2)]
         told = (each.alias(name) for each, name in zip((n, *sums), WEIGHTS, strict=True))
         return cls(rows.frame.with_columns(told), rows.order, rows.starts, rows.longest)
+
+    def made(self, name: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What is made of these rows, once for all who share them."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        return self.kept[name]  # type: ignore[no-any-return]  # it is what make gives
+
+    def sums_by_arm(self, values: pl.Series) -> pl.DataFrame:
+        """Exact sums of whole numbers over the rows of each cohort's arms: ``cohort``, ``arm`` and ``sum`` (Float64)."""
+        if values.dtype != pl.Int64:
+            rows = self.frame.select("cohort", "arm").with_columns(sum=values.cast(pl.Int128))
+            return rows.group_by("cohort", "arm").agg(pl.col("sum").sum().cast(pl.Float64))
+        groups, group = self.made("arms", self._arms)
+        whole = values.to_numpy()
+        # Halves of so few bits that their sums are exact in floating point.
+        high, low = whole >> _HALF, whole & ((1 << _HALF) - 1)
+        sums = (np.bincount(group, weights=half, minlength=groups.height) for half in (high, low))
+        told = [float((int(top) << _HALF) + int(rest)) for top, rest in zip(*sums, strict=True)]
+        return groups.with_columns(sum=pl.Series(told, dtype=pl.Float64))
+
+    def _arms(self) -> tuple[pl.DataFrame, IndexArray]:
+        """The arms of each cohort, and the number of each row's."""
+        runs = self.frame["cohort"].rle()
+        cohort = np.repeat(np.arange(len(runs)), runs.struct.field("len").to_numpy())
+        number = 2 * cohort + (self.frame["arm"] == "candidate").to_numpy()
+        arms = pl.Series("arm", ["base", "candidate"] * len(runs)).cast(self.frame.schema["arm"])
+        groups = runs.struct.field("value").alias("cohort").gather(np.repeat(np.arange(len(runs)), 2)).to_frame()
+        return groups.with_columns(arms), number
 
     def added(self, values: pl.Series) -> pl.Series:
         """The sum of the traces' values in each row, in fixed point.
