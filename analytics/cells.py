@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cluster_sums import Axes, Running, two_arm_sums
+from analytics.cluster_sums import Axes, Layout, Running, two_arm_sums
 from analytics.exemplars import by_cohort
 from analytics.level_one import LevelOne, level_one
 from analytics.metrics import Metric, MetricKind
@@ -28,7 +28,7 @@ from analytics.unit_days import ONE
 from analytics.values import ARMS, FREEZE_BEFORE, MetricReader, prepared, shown_quantile, thresholds
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 
 _COUNTED = ("cohort", "arm", "day")
@@ -182,11 +182,16 @@ def _freeze(window: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metri
     earlier = pre_period.filter(pl.col("arm") == "base")
     of_window, of_earlier = MetricReader(window, as_of), MetricReader(earlier, as_of)
 
+    shown: dict[tuple[timedelta, str, bool], pl.DataFrame] = {}
+
     def of(metric: Metric) -> FrozenMetric:
         before = of_earlier.values(metric)
+        asked = metric.maturity, metric.column, metric.kind is MetricKind.RATE
+        if asked not in shown:
+            shown[asked] = _enough(before)
         return FrozenMetric(
             None if metric.kind is MetricKind.RATE else thresholds(of_window.values(metric), before, metric),
-            _shown(before, metric),
+            _shown(shown[asked], metric),
             not before.is_empty(),
         )
 
@@ -353,7 +358,7 @@ def _metric_cells(
     metric = level.metric
     of_tested, of_above = (None, None) if running is None else running
     rate = metric.kind is MetricKind.RATE
-    counts = level.rows.made("n", lambda: level.rows.sums_by_arm(level.rows.frame["n"]))
+    layout = Layout.of(level.rows, axes)
     tail = metric.kind is MetricKind.TAIL
     earlier = frozen.before.filter(pl.col("cohort").is_in(axes.cohorts))
     strata = _strata(level, axes)
@@ -363,7 +368,7 @@ def _metric_cells(
         if tail
         else None,
         first_look=_first_looks(frozen, axes),
-        counts=np.nan_to_num(axes.per_arm(counts, "sum")).astype(np.intp),
+        counts=layout.traces_by_arm.astype(np.intp),
         values=_observed(level, axes),
         before=axes.per_cohort(earlier, "value"),
         samples=quantile_samples(level, axes, strata) if tail else (),
@@ -383,16 +388,22 @@ def _observed(level: LevelOne, axes: Axes) -> FloatArray:
     """The value that a report shows: the mean of all values as they are, or the quantile."""
     if level.metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL):
         return shown_quantiles(level, axes)
-    shown = level.rows.sums_by_arm(level.added["shown"])
-    weight = level.rows.made("weight", lambda: level.rows.sums_by_arm(level.rows.frame["weight"]))
-    means = shown.join(weight.rename({"sum": "weight"}), on=["cohort", "arm"]).filter(pl.col("weight") > 0)
-    means = means.with_columns(value=pl.col("sum") / pl.col("weight"))
-    return axes.per_arm(means, "value")
+    layout = Layout.of(level.rows, axes)
+    weight = level.rows.made((axes, "weight"), lambda: layout.sums_by_arm(level.rows.frame["weight"]))
+    shown = layout.sums_by_arm(level.added["shown"])
+    return np.divide(shown, weight, out=np.full_like(shown, np.nan), where=weight > 0)
 
 
-def _shown(before: pl.DataFrame, metric: Metric) -> pl.DataFrame:
+def _enough(before: pl.DataFrame) -> pl.DataFrame:
+    """The values before the comparison of cohorts that have enough, in order."""
+    sizes = before.group_by("cohort").len()
+    if sizes["len"].min() is not None and (sizes["len"] >= FREEZE_BEFORE).all():
+        return before.select("cohort", "value", "weight").sort("cohort", "value")
+    return before.filter(pl.len().over("cohort") >= FREEZE_BEFORE).sort("cohort", "value")
+
+
+def _shown(enough: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     """The same of the values before the comparison, ``cohort`` and ``value``, where there are enough."""
-    enough = before.filter(pl.len().over("cohort") >= FREEZE_BEFORE).sort("cohort", "value")
     if metric.kind in (MetricKind.RATE, MetricKind.MEAN):
         value = (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
         return enough.group_by("cohort", maintain_order=True).agg(value=value)
@@ -401,11 +412,16 @@ def _shown(before: pl.DataFrame, metric: Metric) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"cohort": pl.String, "value": pl.Float64}, orient="row")
 
 
+def _has_strata(rows: pl.DataFrame) -> bool:
+    """Whether any rows but those of pairs may be of different strata."""
+    return rows[PAIR].null_count() > 0 and bool((rows["stratum"] != rows["stratum"].shift(1)).any())
+
+
 def _strata(level: LevelOne, axes: Axes) -> tuple[tuple[StratumSums, ...], ...]:
     """The strata of each cohort, by name; none where a cohort has one only, or pairs."""
-    rows = level.rows.frame.with_columns(level.added["shown"]).filter(pl.col(PAIR).is_null())
-    if (rows["stratum"] == rows["stratum"].head(1)).all():
+    if not level.rows.made("strata", lambda: _has_strata(level.rows.frame)):
         return ((),) * len(axes.cohorts)
+    rows = level.rows.frame.with_columns(level.added["shown"]).filter(pl.col(PAIR).is_null())
     summed = (
         rows.select("cohort", "stratum", "arm", pl.col("weight", "shown").cast(pl.Int128))
         .group_by("cohort", "stratum", "arm")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from analytics.unit_days import UnitDays
 
 _NAMES = ("base", "candidate")
+_HALF = 32
+_LOW = (1 << _HALF) - 1
 
 _Totals = tuple["FloatArray", "FloatArray"]
 
@@ -41,10 +43,10 @@ class Axes:
 
     def rows(self, frame: pl.DataFrame) -> IndexArray:
         """Row numbers of the frame's cohorts."""
-        runs = frame["cohort"].rle()
-        names = np.array(runs.struct.field("value").to_list(), dtype=object)
-        at = np.searchsorted(np.array(self.cohorts, dtype=object), names)
-        return np.repeat(at, runs.struct.field("len").to_numpy())
+        runs = frame["cohort"].rle().struct
+        row = {name: number for number, name in enumerate(self.cohorts)}
+        at = [row[name] for name in runs.field("value").to_list()]
+        return np.repeat(np.array(at, dtype=np.intp), runs.field("len").to_numpy())
 
     def columns(self, frame: pl.DataFrame) -> IndexArray:
         """Column numbers of the frame's looks."""
@@ -96,7 +98,7 @@ def two_arm_sums(
     """
     if rows.frame.is_empty():
         return _nothing(axes, running)
-    layout = _Layout.of(rows, axes)
+    layout = Layout.of(rows, axes)
     running = Running(layout.labels, layout.weighted) if running is None else running
     value = floating(values)
     weights = layout.weights if not layout.weighted else layout.weight_sums(running.totals)
@@ -235,7 +237,7 @@ class _Weights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """The rows of level one as arrays, which all metrics with these rows share.
 
     Attributes:
@@ -267,12 +269,12 @@ class _Layout:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, rows: UnitDays, axes: Axes) -> _Layout:
+    def of(cls, rows: UnitDays, axes: Axes) -> Layout:
         """The layout, which is kept with the rows."""
         return rows.made(axes, lambda: cls._of(rows.frame, axes))
 
     @classmethod
-    def _of(cls, frame: pl.DataFrame, axes: Axes) -> _Layout:
+    def _of(cls, frame: pl.DataFrame, axes: Axes) -> Layout:
         places = axes.rows(frame) * axes.shape[1] + axes.columns(frame)
         new = frame.select(pl.col("cohort", "unit") != pl.col("cohort", "unit").shift(1))
         new_member = (new["cohort"] | new["unit"]).fill_null(value=True).to_numpy()
@@ -280,8 +282,8 @@ class _Layout:
         label = frame.select(pl.struct("stratum", "period").rank("dense").over("cohort") - 1).to_series()
         candidate = (frame["arm"] == "candidate").to_numpy()
         begins = np.flatnonzero(new_member)
-        of_units = np.add.reduceat(candidate.astype(np.intp), begins), np.diff(begins, append=len(member))
-        mixed = bool(((of_units[0] > 0) & (of_units[0] < of_units[1])).any())
+        ours, all_rows = np.add.reduceat(candidate, begins, dtype=np.intp), np.diff(begins, append=len(member))
+        mixed = bool(((ours > 0) & (ours < all_rows)).any())
         weight, traces = floating(frame["weight"]), frame["n"].cast(pl.Float64).to_numpy()
         table = _Places(member, places, axes.shape)
         return cls(
@@ -291,7 +293,7 @@ class _Layout:
             candidate=candidate,
             row_places=places,
             label=label.cast(pl.Int64).to_numpy(),
-            labels=int(label.max()) + 1,  # type: ignore[arg-type]  # a rank is a number
+            labels=int(label.max() or 0) + 1,  # type: ignore[call-overload]  # a rank is a number
             mixed=mixed,
             paired=frame[PAIR].null_count() < frame.height,
             weighted=bool((weight != traces).any()),
@@ -318,6 +320,33 @@ class _Layout:
         both = self.sides[0].product(totals[0], totals[1]) if self.mixed else nothing
         return _Weights((totals[0], totals[1]), (arms[0], arms[1]), CrossSums(nothing, nothing, nothing, both))
 
+    @cached_property
+    def _arms(self) -> IndexArray:
+        """The place of each row in the flattened array of cohorts and arms."""
+        return np.asarray(2 * (self.row_places // self.shape[1]) + self.candidate, dtype=np.intp)
+
+    def sums_by_arm(self, values: pl.Series) -> FloatArray:
+        """Exact sums of whole numbers over the rows of each cohort's arms, (cohorts, arms)."""
+        size = 2 * self.shape[0]
+        if values.dtype == pl.Int64:
+            numbers = values.to_numpy()
+            # Halves of so few bits that their sums are exact in floating point.
+            high, low = (
+                np.bincount(self._arms, weights=half, minlength=size) for half in (numbers >> _HALF, numbers & _LOW)
+            )
+            sums = [float((int(top) << _HALF) + int(rest)) for top, rest in zip(high, low, strict=True)]
+            return np.array(sums).reshape(-1, 2)
+        placed = pl.DataFrame({"arm": self._arms, "value": values.cast(pl.Int128)})
+        told = placed.group_by("arm").agg(pl.col("value").sum().cast(pl.Float64))
+        found = np.zeros(size)
+        found[told["arm"].to_numpy()] = told["value"].to_numpy()
+        return found.reshape(-1, 2)
+
+    @cached_property
+    def traces_by_arm(self) -> FloatArray:
+        """How many traces each cohort's arms have, (cohorts, arms)."""
+        return np.bincount(self._arms, weights=self.traces, minlength=2 * self.shape[0]).reshape(-1, 2)
+
     def cumulative(self, values: FloatArray, at: IndexArray | None = None) -> FloatArray:
         """Sums by cohort and through each look, given one value per row or per place."""
         places = self.row_places if at is None else at
@@ -335,7 +364,7 @@ class _Layout:
         return np.maximum(ratio(self.candidate), ratio(~self.candidate))
 
 
-def _block_sums(table: _Layout, value: FloatArray, running: Running, whole: TwoArmSums) -> tuple[BlockSums, Strata]:
+def _block_sums(table: Layout, value: FloatArray, running: Running, whole: TwoArmSums) -> tuple[BlockSums, Strata]:
     """Sums of comparisons within each day of each stratum and period.
 
     Until a cohort has a second stratum or period it is one block, as it would be if none ever came: what was seen at a

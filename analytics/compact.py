@@ -31,7 +31,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
 
     Cohort, stratum and arm become an Enum, whose order is that of the texts; the unit its number in the order of the
     texts; any other text but the trace id a Categorical. What no
-    comparison reads any more is left out.
+    comparison reads any more is left out. Whole numbers take as many bytes as they need.
 
     Args:
         traces: the wide traces frame; its texts may be Categorical.
@@ -42,6 +42,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
     return traces.with_columns(
         *(traces[name].cast(_enum(traces[name])) for name in _ORDERED if name in texts),
         *(pl.col(name).cast(pl.Categorical) for name in texts if name not in _ORDERED),
+        *(traces[name].shrink_dtype() for name, kind in traces.schema.items() if kind == pl.Int64),
         pl.col("arm").cast(pl.Enum(ARMS)),
         _numbered(traces["unit"]),
     )
@@ -65,7 +66,7 @@ def in_order(*frames: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
         places = frame.select(pl.arg_sort_by(*keys, maintain_order=True)).to_series()
         # Otherwise the rows stand so already.
         moved = frame if places.is_sorted() else frame[places]
-        return moved.with_row_index(PLACE)
+        return moved.drop(PLACE, strict=False).with_row_index(PLACE)
 
     return tuple(
         sorted_by_unit(frame.with_columns(pl.col(name).cast(kinds[name]) for name in recoded)) for frame in frames

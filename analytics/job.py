@@ -79,19 +79,21 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     read = read_traces(store, promotion, options, as_of)
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
-    traces = compact(read.traces)
+    (traces,) = in_order(compact(read.traces))
     # What the traces came as takes several times as much room.
-    read = replace(read, traces=traces)
+    read = replace(read, traces=traces.clear())
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    del traces
     read_checks = read.outcome_checks
     if promotion.dataset is not None:
         read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
-    window, pre_period = in_order(window, pre_period)
+    if together:
+        window, pre_period = in_order(window, pre_period)
     metrics = report_metrics(promotion, options, window, read.maturities)
     validity = Validity(())
     if not (promotion.is_paired and window.is_empty()):

@@ -13,7 +13,7 @@ import polars as pl
 
 from analytics.exemplars import worst
 from analytics.metrics import MetricKind
-from analytics.unit_days import KEYS, WEIGHTS, UnitDays
+from analytics.unit_days import KEYS, WEIGHTS, UnitDays, whole
 from analytics.values import tested_value
 
 if TYPE_CHECKING:
@@ -91,28 +91,42 @@ def level_one(
         rows: those of these traces, where they are known.
     """
     rows = UnitDays.of(values) if rows is None else rows
-    joined = values.select("cohort", "weight", "value")
+    limited = values.select("cohort", "weight", "value")
     if thresholds is not None:
-        joined = joined.join(thresholds.drop("look"), on="cohort", how="left", maintain_order="left")
-    weight, tail = pl.col("weight"), metric.kind is MetricKind.TAIL
-    nothing = pl.repeat(0, rows.frame.height, dtype=pl.Int64, eager=True)
-    kept = tail or metric.kind is MetricKind.QUANTILE
-    tested = rows.added(joined.select(weight * tested_value(metric)).to_series())
-    above = nothing
-    if tail:
-        beyond = (pl.col("value") > pl.col("t1")).fill_null(value=False).cast(pl.Float64)
-        above = rows.added(joined.select(weight * beyond).to_series())
-    shown = tested if metric.kind is MetricKind.RATE else nothing
+        limited = _limited(limited, thresholds.drop("look"))
+    weight = pl.col("weight")
+    kept = metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL)
+    asked = {"tested": whole(weight * tested_value(metric))}
+    if metric.kind is MetricKind.TAIL:
+        asked["above"] = whole(weight * (pl.col("value") > pl.col("t1")).fill_null(value=False).cast(pl.Float64))
     if metric.kind is MetricKind.MEAN:
-        shown = rows.added(joined.select(weight * pl.col("value")).to_series())
+        asked["shown"] = whole(weight * pl.col("value"))
+    added = {each.name: rows.added(each) for each in limited.select(**asked)}
+    nothing = pl.repeat(0, rows.frame.height, dtype=pl.Int64, eager=True)
+    if metric.kind is MetricKind.RATE:
+        added["shown"] = added["tested"]
     return LevelOne(
         metric,
         rows,
-        pl.DataFrame([tested.alias("tested"), above.alias("above"), shown.alias("shown")]),
+        pl.DataFrame({name: added.get(name, nothing) for name in _SUMS}),
         rows.made(("values", metric.column), lambda: _sorted(values)) if kept else values.clear().select(_VALUE_ORDER),
         rows.made(
             ("worst", metric.column, metric.kind is MetricKind.RATE, metric.higher_is), lambda: worst(values, metric)
         ),
+    )
+
+
+def _limited(values: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
+    """The values with the thresholds of their cohorts."""
+    if values.is_empty() or values["cohort"][0] != values["cohort"][-1]:
+        return values.join(thresholds, on="cohort", how="left", maintain_order="left")
+    # By their order all are of one cohort.
+    known = thresholds.filter(pl.col("cohort") == values["cohort"][0]).drop("cohort")
+    limits = known.row(0) if known.height else (None,) * known.width
+    return values.with_columns(
+        # As columns: of a single number the logarithm's last digit may be another.
+        pl.repeat(limit, values.height, dtype=pl.Float64, eager=True).alias(name)
+        for name, limit in zip(known.columns, limits, strict=True)
     )
 
 

@@ -26,7 +26,6 @@ KEYS = ("cohort", "unit", "look", "stratum", "period", PAIR, "arm")
 WEIGHTS = ("n", "weight", "weight_squared")
 
 _Made = TypeVar("_Made")
-_HALF = 32
 
 # Beyond this a value of the fixed point would not fit into 128 bits together with others.
 _LARGEST = 2.0**120
@@ -36,10 +35,11 @@ _SMALL = 2.0**62
 
 def fixed_point(value: pl.Expr) -> pl.Expr:
     """A value as a whole number of :data:`ONE`-ths, whose sums do not depend on the order."""
-    return _whole(value).cast(pl.Int128)
+    return whole(value).cast(pl.Int128)
 
 
-def _whole(value: pl.Expr) -> pl.Expr:
+def whole(value: pl.Expr) -> pl.Expr:
+    """The same as a floating-point number."""
     return (value.cast(pl.Float64) * ONE).round().clip(-_LARGEST, _LARGEST)
 
 
@@ -87,9 +87,10 @@ class UnitDays:
         if unweighted:
             sums = [n * int(ONE), n * int(ONE)]
         else:
-            sums = [rows.added(each) for each in (traces["weight"], traces["weight"] ** 2)]
-        told = (each.alias(name) for each, name in zip((n, *sums), WEIGHTS, strict=True))
-        return cls(rows.frame.with_columns(told), rows.order, rows.starts, rows.longest)
+            told = traces.select(whole(pl.col("weight")).alias("1"), whole(pl.col("weight") ** 2).alias("2"))
+            sums = [rows.added(told["1"]), rows.added(told["2"])]
+        named = (each.alias(name) for each, name in zip((n, *sums), WEIGHTS, strict=True))
+        return cls(rows.frame.with_columns(named), rows.order, rows.starts, rows.longest)
 
     def made(self, name: Hashable, make: Callable[[], _Made]) -> _Made:
         """What is made of these rows, once for all who share them."""
@@ -97,47 +98,25 @@ class UnitDays:
             self.kept[name] = make()
         return self.kept[name]  # type: ignore[no-any-return]  # it is what make gives
 
-    def sums_by_arm(self, values: pl.Series) -> pl.DataFrame:
-        """Exact sums of whole numbers over the rows of each cohort's arms: ``cohort``, ``arm`` and ``sum`` (Float64)."""
-        if values.dtype != pl.Int64:
-            rows = self.frame.select("cohort", "arm").with_columns(sum=values.cast(pl.Int128))
-            return rows.group_by("cohort", "arm").agg(pl.col("sum").sum().cast(pl.Float64))
-        groups, group = self.made("arms", self._arms)
-        whole = values.to_numpy()
-        # Halves of so few bits that their sums are exact in floating point.
-        high, low = whole >> _HALF, whole & ((1 << _HALF) - 1)
-        sums = (np.bincount(group, weights=half, minlength=groups.height) for half in (high, low))
-        told = [float((int(top) << _HALF) + int(rest)) for top, rest in zip(*sums, strict=True)]
-        return groups.with_columns(sum=pl.Series(told, dtype=pl.Float64))
-
-    def _arms(self) -> tuple[pl.DataFrame, IndexArray]:
-        """The arms of each cohort, and the number of each row's."""
-        runs = self.frame["cohort"].rle()
-        cohort = np.repeat(np.arange(len(runs)), runs.struct.field("len").to_numpy())
-        number = 2 * cohort + (self.frame["arm"] == "candidate").to_numpy()
-        arms = pl.Series("arm", ["base", "candidate"] * len(runs)).cast(self.frame.schema["arm"])
-        groups = runs.struct.field("value").alias("cohort").gather(np.repeat(np.arange(len(runs)), 2)).to_frame()
-        return groups.with_columns(arms), number
-
     def added(self, values: pl.Series) -> pl.Series:
         """The sum of the traces' values in each row, in fixed point.
 
         Args:
-            values: one for each trace, in the order in which the traces were given.
+            values: one for each trace, in the order in which the traces were given, as :func:`whole` makes them.
         """
-        whole = pl.select(_whole(pl.lit(values))).to_series()
-        if self.order is not None:
-            whole = whole.gather(self.order)
-        most = whole.abs().max()
-        fits = most is None or float(most) * self.longest < _SMALL  # type: ignore[arg-type]  # a number's maximum
-        whole = whole.cast(pl.Int64 if fits else pl.Int128)
-        if self.starts is None:
-            return whole
-        if fits:
-            return pl.Series(np.add.reduceat(whole.to_numpy(), self.starts), dtype=pl.Int64)
-        row = np.zeros(len(whole), dtype=np.uint32)
-        row[self.starts[1:]] = 1
-        numbered = pl.DataFrame({"row": pl.Series(np.cumsum(row, dtype=np.uint32)), "value": whole})
+        numbers = (values if self.order is None else values.gather(self.order)).to_numpy()
+        most = float(np.abs(numbers).max(initial=0.0))
+        if most * self.longest >= _SMALL:
+            return self._added_at_length(pl.Series(numbers))
+        each = numbers.astype(np.int64)
+        return pl.Series(each if self.starts is None else np.add.reduceat(each, self.starts), dtype=pl.Int64)
+
+    def _added_at_length(self, values: pl.Series) -> pl.Series:
+        """The same of what does not fit into 64 bits."""
+        rows = np.arange(len(values), dtype=np.uint32)
+        if self.starts is not None:
+            rows = np.repeat(np.arange(len(self.starts), dtype=np.uint32), np.diff(self.starts, append=len(values)))
+        numbered = pl.DataFrame({"row": pl.Series(rows), "value": values.cast(pl.Int128)})
         return numbered.group_by("row", maintain_order=True).agg(pl.col("value").sum())["value"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from analytics.metrics import Metric, MetricKind
@@ -14,6 +15,8 @@ from analytics.unit_days import UnitDays
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
+
+    from analytics.stats.sums import BoolArray
 
 ARMS = ("base", "candidate")
 
@@ -110,7 +113,7 @@ class MetricReader:
         """
         self._frame = frame
         self._as_of = as_of
-        self._finals: dict[timedelta, tuple[pl.Series, pl.Series]] = {}
+        self._finals: dict[timedelta, tuple[pl.Series, BoolArray]] = {}
         self._rows: dict[tuple[timedelta, bytes], _SameTraces] = {}
         self._of_metric: dict[tuple[timedelta, str], tuple[_SameTraces, pl.Series]] = {}
 
@@ -133,21 +136,22 @@ class MetricReader:
         if asked not in self._of_metric:
             look, final = self._final(metric.maturity)
             raw = self._frame[metric.column].cast(pl.Float64)
-            known = final & raw.is_finite().fill_null(value=False)
+            known = np.isfinite(raw.to_numpy()) & final
             every = bool(known.all())
-            key = metric.maturity, b"" if every else known.to_numpy().tobytes()
+            key = metric.maturity, b"" if every else known.tobytes()
+            chosen = pl.Series(known)
             if key not in self._rows:
-                traces = self._frame.select(_KEPT).with_columns(look.alias("look"))
-                self._rows[key] = _SameTraces(traces if every else traces.filter(known))
-            self._of_metric[asked] = self._rows[key], raw if every else raw.filter(known)
+                traces = self._frame.select(_KEPT).with_columns(look)
+                self._rows[key] = _SameTraces(traces if every else traces.filter(chosen))
+            self._of_metric[asked] = self._rows[key], raw if every else raw.filter(chosen)
         return self._of_metric[asked]
 
-    def _final(self, maturity: timedelta) -> tuple[pl.Series, pl.Series]:
+    def _final(self, maturity: timedelta) -> tuple[pl.Series, BoolArray]:
         """On which day each trace's value becomes final, and which are."""
         if maturity not in self._finals:
             final = pl.col("end_time") + maturity
             told = self._frame.select(look=final.dt.date(), final=final <= self._as_of)
-            self._finals[maturity] = told["look"], told["final"]
+            self._finals[maturity] = told["look"], told["final"].to_numpy()
         return self._finals[maturity]
 
 
