@@ -102,31 +102,30 @@ def two_arm_sums(
     running = Running(layout.labels, layout.weighted) if running is None else running
     value = floating(values)
     weights = layout.weights if not layout.weighted else layout.weight_sums(running.totals)
+    (base, candidate), cross = weights.arms, weights.cross
     if value.any():
         base_y, candidate_y = (
             side.totals(value, running.totals, f"{name} y") for name, side in zip(_NAMES, layout.sides, strict=True)
         )
-        arms = [
+        base, candidate = (
             replace(of_weights, y=side.cumulative(y[1]), yn=side.product(y, n), yy=side.product(y, y))
             for side, of_weights, n, y in zip(
                 layout.sides, weights.arms, weights.totals, (base_y, candidate_y), strict=True
             )
-        ]
-        cross = weights.cross
+        )
         if layout.mixed:
             (a_n, b_n), product = weights.totals, layout.sides[0].product
             cross = replace(
                 cross, yy=product(base_y, candidate_y), yn=product(base_y, b_n), ny=product(a_n, candidate_y)
             )
-    else:
-        arms, cross = list(weights.arms), weights.cross
     pairs = None
     if layout.paired and within_one:
         pairs = pair_sums(rows.frame, value, layout.row_places, layout.cumulative)
     blocks = strata = None
     if not layout.paired and running.labels > 1:
-        blocks, strata = _block_sums(layout, value, running, TwoArmSums(*arms, cross))
-    return TwoArmSums(*arms, cross, pairs, blocks, strata, layout.dilution() if running.weighted else None)
+        blocks, strata = _block_sums(layout, value, running, TwoArmSums(base, candidate, cross))
+    dilution = layout.dilution() if running.weighted else None
+    return TwoArmSums(base, candidate, cross, pairs, blocks, strata, dilution)
 
 
 def _nothing(axes: Axes, running: Running | None) -> TwoArmSums:
@@ -293,7 +292,7 @@ class Layout:
             candidate=candidate,
             row_places=places,
             label=label.cast(pl.Int64).to_numpy(),
-            labels=int(label.max() or 0) + 1,  # type: ignore[call-overload]  # a rank is a number
+            labels=int(label.max() or 0) + 1,  # type: ignore[arg-type]  # a rank is a number
             mixed=mixed,
             paired=frame[PAIR].null_count() < frame.height,
             weighted=bool((weight != traces).any()),
@@ -345,7 +344,8 @@ class Layout:
     @cached_property
     def traces_by_arm(self) -> FloatArray:
         """How many traces each cohort's arms have, (cohorts, arms)."""
-        return np.bincount(self._arms, weights=self.traces, minlength=2 * self.shape[0]).reshape(-1, 2)
+        counts = np.bincount(self._arms, weights=self.traces, minlength=2 * self.shape[0])
+        return np.asarray(counts, dtype=np.float64).reshape(-1, 2)
 
     def cumulative(self, values: FloatArray, at: IndexArray | None = None) -> FloatArray:
         """Sums by cohort and through each look, given one value per row or per place."""

@@ -97,7 +97,9 @@ def _numbered(units: pl.Series) -> pl.Series:
     """Each unit's number in the order of their names."""
     if not len(units):
         return units.cast(pl.String).cast(pl.UInt32)
-    if units.dtype == pl.String and units.approx_n_unique() > _MOSTLY_DISTINCT * len(units):
+    if units.dtype == pl.String and units.to_frame().select(pl.all().approx_n_unique()).item() > _MOSTLY_DISTINCT * len(
+        units
+    ):
         return (units.rank("dense") - 1).cast(pl.UInt32).alias(units.name)
     coded = units.cast(pl.Categorical)
     codes, distinct = coded.to_physical().to_numpy(), coded.unique()

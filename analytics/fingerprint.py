@@ -47,7 +47,9 @@ def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _kind(column: pl.Series) -> str:
-    return "text" if _is_coded(column) or column.dtype == pl.String else str(column.dtype)
+    if _is_coded(column) or column.dtype == pl.String:
+        return "text"
+    return "whole numbers" if column.dtype.is_integer() else str(column.dtype)
 
 
 def _is_coded(column: pl.Series) -> bool:
@@ -65,19 +67,25 @@ def _pieces(column: pl.Series) -> Iterable[memoryview | bytes]:
         texts = column.drop_nulls().unique().cast(pl.String).sort()
         yield repr(texts.to_list()).encode()
         column = column.cast(pl.Enum(texts)).to_physical()
-    elif column.dtype == pl.String:
-        pass
-    elif column.dtype == pl.Boolean:
-        column = column.cast(pl.UInt8)
     elif column.dtype.is_temporal():
         column = column.to_physical()
+    elif column.name == "unit" and column.dtype.is_integer():
+        column = _numbered(column)
     for start in range(0, len(column), _ROWS):
         piece = column[start : start + _ROWS]
         if absent:
-            yield memoryview(np.packbits(piece.is_null().to_numpy()))
+            yield piece.is_null().cast(pl.UInt8).to_numpy().data
         if piece.dtype == pl.String:
-            _, lengths, texts = piece.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
-            yield memoryview(lengths)
-            yield memoryview(texts)
+            _, lengths, texts_of = piece.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()
+            yield from (memoryview(lengths), memoryview(texts_of))
         else:
-            yield memoryview(np.ascontiguousarray(piece.fill_null(0).to_numpy()))
+            wide = piece if piece.dtype.is_float() else piece.cast(pl.Int64)
+            yield np.ascontiguousarray(wide.fill_null(0).to_numpy()).data
+
+
+def _numbered(units: pl.Series) -> pl.Series:
+    """The units' numbers among those that are there: a unit of no arm moves them all."""
+    numbers = units.to_numpy()
+    there = np.zeros(int(numbers.max()) + 1, dtype=np.bool_)
+    there[numbers] = True
+    return pl.Series(units.name, (np.cumsum(there) - 1)[numbers])

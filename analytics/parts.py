@@ -5,8 +5,8 @@ Cohorts have nothing to do with one another until all of them are judged.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -46,10 +46,16 @@ def stacked(parts: Sequence[_Sums], columns: IndexArray) -> _Sums:
         parts: alike but for the number of cohorts, which is the last axis but one of every array; None stays None.
         columns: which looks to keep.
     """
-    first: Any = parts[0]
+    return cast("_Sums", _stacked(parts, columns))
+
+
+def _stacked(parts: Sequence[Any], columns: IndexArray) -> object:
+    first = parts[0]
     if first is None:
-        return first  # type: ignore[no-any-return]  # the type of all parts
-    if is_dataclass(first):
+        return None
+    if is_dataclass(first) and not isinstance(first, type):
         values = ([getattr(part, each.name) for part in parts] for each in fields(first))
-        return type(first)(*(stacked(each, columns) for each in values))  # type: ignore[return-value]
-    return np.ascontiguousarray(np.concatenate([part[..., columns] for part in parts], axis=-2))  # type: ignore[return-value]  # an array
+        return replace(
+            first, **{each.name: _stacked(of, columns) for each, of in zip(fields(first), values, strict=True)}
+        )
+    return np.ascontiguousarray(np.concatenate([part[..., columns] for part in parts], axis=-2))
