@@ -24,6 +24,7 @@ _SPENT = (
     "user_id", "conversation_id", "first_model", "last_model", "priced_tokens", "unpriced_tokens", "tool_errors",
 )  # fmt: skip
 _MOSTLY_DISTINCT = 0.5
+_PARTS = 32
 
 
 def compact(traces: pl.DataFrame) -> pl.DataFrame:
@@ -57,20 +58,19 @@ def in_order(*frames: pl.DataFrame) -> tuple[pl.DataFrame, ...]:
     recoded = [name for name in _ORDERED if any(frame[name].dtype == pl.String for frame in frames)]
     kinds = {name: _enum(pl.concat(frame[name].cast(pl.String) for frame in frames)) for name in recoded}
 
-    def sorted_by_unit(frame: pl.DataFrame) -> pl.DataFrame:
-        # One number for two keys.
-        member = pl.col("cohort").to_physical().cast(pl.UInt64) * 2**32 + pl.col("unit")
-        keys = [member, pl.col("end_time")]
-        if not frame["trace_id"].is_sorted():
-            keys.append(pl.col("trace_id"))
-        places = frame.select(pl.arg_sort_by(*keys, maintain_order=True)).to_series()
-        # Otherwise the rows stand so already.
-        moved = frame if places.is_sorted() else frame[places]
-        return moved.drop(PLACE, strict=False).with_row_index(PLACE)
+    coded = (frame.with_columns(pl.col(name).cast(kinds[name]) for name in recoded) for frame in frames)
+    return tuple(_sorted(frame).drop(PLACE, strict=False).with_row_index(PLACE) for frame in coded)
 
-    return tuple(
-        sorted_by_unit(frame.with_columns(pl.col(name).cast(kinds[name]) for name in recoded)) for frame in frames
+
+def _sorted(frame: pl.DataFrame) -> pl.DataFrame:
+    keys = ["unit", "end_time"] if frame["trace_id"].is_sorted() else ["unit", "end_time", "trace_id"]
+    # Rows are moved within a few cohorts at a time, which takes half as long as from end to end.
+    code = pl.col("cohort").to_physical().cast(pl.Int64)
+    parts = frame.with_columns(part=code * _PARTS // (code.max() + 1)).partition_by(
+        "part", maintain_order=True, as_dict=True, include_key=False
     )
+    ordered = [parts.pop(part).sort("cohort", *keys, maintain_order=True) for part in sorted(parts)]
+    return pl.concat(ordered, rechunk=True) if ordered else frame
 
 
 def by_cohort(traces: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:

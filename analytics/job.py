@@ -79,9 +79,10 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
     read = read_traces(store, promotion, options, as_of)
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
-    (traces,) = in_order(compact(read.traces))
+    traces = compact(read.traces)
     # What the traces came as takes several times as much room.
     read = replace(read, traces=traces.clear())
+    (traces,) = in_order(traces)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())

@@ -14,7 +14,7 @@ import polars as pl
 from analytics.exemplars import worst
 from analytics.metrics import MetricKind
 from analytics.unit_days import KEYS, WEIGHTS, UnitDays, whole
-from analytics.values import tested_value
+from analytics.values import ARMS, tested_value
 
 if TYPE_CHECKING:
     from analytics.metrics import Metric
@@ -131,9 +131,14 @@ def _limited(values: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sorted(values: pl.DataFrame) -> pl.DataFrame:
-    """The values in their order; what is alike in all rows orders none."""
-    varying = [name for name in _VALUE_ORDER if (values[name] != values[name].shift(1)).any()]
-    return values.select(_VALUE_ORDER).sort(varying or _VALUE_ORDER)
+    """The values in their order."""
+    rows = values.select(_VALUE_ORDER)
+    alike = all((rows[name] == rows[name].head(1)).all() for name in ("cohort", "stratum", "weight"))
+    if not alike or rows.is_empty():
+        return rows.sort(_VALUE_ORDER)
+    # They come in the order of units.
+    arms = (rows.filter(pl.col("arm") == arm) for arm in ARMS)
+    return pl.concat([of_arm.sort("value", maintain_order=True) for of_arm in arms])
 
 
 def _added(rows: pl.DataFrame) -> pl.DataFrame:

@@ -84,7 +84,9 @@ def _by_day(rows: pl.DataFrame, metric: Metric, as_of: datetime) -> _Days:
 
 
 def _quantiles(values: pl.DataFrame, probability: float) -> _Days:
-    ordered = values.sort(*_KEYS, "value", "unit", "stratum", "weight")
+    # Which of two alike comes first matters where they weigh differently.
+    ties = ("unit", "stratum", "weight") if (values["weight"] != 1.0).any() else ()
+    ordered = values.sort(*_KEYS, "value", *ties)
     sizes = ordered.group_by(_KEYS, maintain_order=True).len()
     found: _Days = {}
     start = 0
