@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cluster_sums import Axes, Layout, Running, two_arm_sums
+from analytics.cluster_sums import Running, two_arm_sums
 from analytics.exemplars import by_cohort
+from analytics.frozen import Frozen, FrozenMetric, freeze_rows
+from analytics.layout import Axes, Layout
 from analytics.level_one import LevelOne, level_one
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, one_row_per_arm
 from analytics.parts import cohort_parts, stacked
-from analytics.quantile_samples import quantile_samples, shown_quantiles, weighted_quantile
+from analytics.quantile_samples import quantile_samples, shown_quantiles
 from analytics.stats.quantile import QuantileSample
 from analytics.stats.sums import FloatArray, IndexArray, TwoArmSums
 from analytics.unit_days import ONE
-from analytics.values import ARMS, FREEZE_BEFORE, MetricReader, prepared, shown_quantile, thresholds
+from analytics.values import ARMS, MetricReader, prepared
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
 
 _COUNTED = ("cohort", "arm", "day")
@@ -103,34 +105,6 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class FrozenMetric:
-    """What is fixed of one metric before its traces are added up.
-
-    Attributes:
-        thresholds: as :func:`analytics.values.thresholds` gives them.
-        before: ``cohort`` and ``value``: the base arm's in the pre-period, where there are traces enough.
-        seen: whether any trace before the comparison had a value.
-    """
-
-    thresholds: pl.DataFrame | None
-    before: pl.DataFrame
-    seen: bool
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What is fixed before traces are added up.
-
-    Attributes:
-        by_metric: metric name → what is fixed of it.
-        expected: cohort → the base arm's traces a day before the comparison.
-    """
-
-    by_metric: Mapping[str, FrozenMetric]
-    expected: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class PartialCells:
     """Traces added up, of all the data or of a part; parts that share no trace merge by ``+`` to the very same whole.
 
@@ -164,7 +138,7 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
     """
     ended = prepared(traces, as_of)
     rows = _compared(ended, metrics, as_of)
-    frozen = _freeze(rows, prepared(pre_period, as_of), metrics, as_of)
+    frozen = freeze_rows(rows, prepared(pre_period, as_of), metrics, as_of)
     parts = [(ended, rows)] if PAIR in rows.columns else [(part, part) for part in cohort_parts(ended)]
     if len(parts) < 2:  # noqa: PLR2004 (one part is the whole)
         return finished(_added_up(ended, rows, frozen, metrics, as_of), frozen, metrics, as_of=as_of)
@@ -175,31 +149,7 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
 def freeze(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Metric], *, as_of: datetime) -> Frozen:
     """Fix what has to be before traces are added up; the arguments are those of :func:`cells`."""
     metrics = tuple(metrics)
-    return _freeze(compared_rows(traces, metrics, as_of), prepared(pre_period, as_of), metrics, as_of)
-
-
-def _freeze(window: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> Frozen:
-    earlier = pre_period.filter(pl.col("arm") == "base")
-    of_window, of_earlier = MetricReader(window, as_of), MetricReader(earlier, as_of)
-
-    shown: dict[tuple[timedelta, str, bool], pl.DataFrame] = {}
-
-    def of(metric: Metric) -> FrozenMetric:
-        before = of_earlier.values(metric)
-        asked = metric.maturity, metric.column, metric.kind is MetricKind.RATE
-        if asked not in shown:
-            shown[asked] = _enough(before)
-        return FrozenMetric(
-            None if metric.kind is MetricKind.RATE else thresholds(of_window.values(metric), before, metric),
-            _shown(shown[asked], metric),
-            not before.is_empty(),
-        )
-
-    days = earlier["end_time"].dt.date().n_unique()
-    return Frozen(
-        {metric.name: of(metric) for metric in metrics},
-        {str(cohort): count / days for cohort, count in earlier.group_by("cohort").len().sort("cohort").rows()},
-    )
+    return freeze_rows(compared_rows(traces, metrics, as_of), prepared(pre_period, as_of), metrics, as_of)
 
 
 def partial_cells(traces: pl.DataFrame, frozen: Frozen, metrics: Iterable[Metric], *, as_of: datetime) -> PartialCells:
@@ -392,24 +342,6 @@ def _observed(level: LevelOne, axes: Axes) -> FloatArray:
     weight = level.rows.made((axes, "weight"), lambda: layout.sums_by_arm(level.rows.frame["weight"]))
     shown = layout.sums_by_arm(level.added["shown"])
     return np.divide(shown, weight, out=np.full_like(shown, np.nan), where=weight > 0)
-
-
-def _enough(before: pl.DataFrame) -> pl.DataFrame:
-    """The values before the comparison of cohorts that have enough, in order."""
-    sizes = before.group_by("cohort").len()
-    if sizes["len"].min() is not None and (sizes["len"] >= FREEZE_BEFORE).all():
-        return before.select("cohort", "value", "weight").sort("cohort", "value")
-    return before.filter(pl.len().over("cohort") >= FREEZE_BEFORE).sort("cohort", "value")
-
-
-def _shown(enough: pl.DataFrame, metric: Metric) -> pl.DataFrame:
-    """The same of the values before the comparison, ``cohort`` and ``value``, where there are enough."""
-    if metric.kind in (MetricKind.RATE, MetricKind.MEAN):
-        value = (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
-        return enough.group_by("cohort", maintain_order=True).agg(value=value)
-    by_cohort = enough.group_by("cohort", maintain_order=True)
-    rows = [(cohort, weighted_quantile(of, shown_quantile(metric))) for (cohort,), of in by_cohort]
-    return pl.DataFrame(rows, schema={"cohort": pl.String, "value": pl.Float64}, orient="row")
 
 
 def _has_strata(rows: pl.DataFrame) -> bool:

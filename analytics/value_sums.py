@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cluster_sums import Axes, two_arm_sums
+from analytics.cluster_sums import two_arm_sums
+from analytics.layout import Axes
 from analytics.pairs import PAIR
 from analytics.unit_days import ONE, UnitDays
 
