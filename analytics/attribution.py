@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from analytics.exemplars import EXEMPLARS
-from analytics.level_one import ONE, fixed_point
 from analytics.metrics import MetricKind
 from analytics.regressed_cell import Cell
 from analytics.report import formatting
@@ -23,6 +22,7 @@ from analytics.report.model import Attribution, CohortResult, StepDifference, Ve
 from analytics.report.text import name as fit
 from analytics.strata_parts import Parts, strata_parts
 from analytics.symptoms import ADDITIVE, Symptom, Tested, symptoms, tail_in_words, tested
+from analytics.unit_days import ONE, fixed_point
 from analytics.values import ARMS, tail_share
 
 if TYPE_CHECKING:

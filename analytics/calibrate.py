@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cells import Cells, Frozen, PartialCells, cells, finished, freeze, partial_cells
+from analytics.cells import Cells, PartialCells, cells, finished, freeze, partial_cells
+from analytics.frozen import Frozen
 from analytics.job import report_metrics
 from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metric_tests import MetricTest, margins

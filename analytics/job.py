@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
 
 import polars as pl
 
@@ -14,10 +12,12 @@ from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
 from analytics.calibrations import find_calibration
 from analytics.cells import cells
+from analytics.compact import compact, in_order
 from analytics.datasets import find_items
 from analytics.deleted_days import deleted_checks
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evidence import gather_evidence
+from analytics.fingerprint import fingerprint
 from analytics.held_out import (
     compared,
     item_check,
@@ -79,16 +79,22 @@ def run_report(
     read = replace(read, outcome_checks=(*read.outcome_checks, *deleted))
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
-    traces = read.traces
+    traces = compact(read.traces)
+    # What the traces came as takes several times as much room.
+    read = replace(read, traces=traces.clear())
+    (traces,) = in_order(traces)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    del traces
     read_checks = read.outcome_checks
     if promotion.dataset is not None:
         read_checks = (*read_checks, item_check(window, find_items(store, promotion.dataset), promotion))
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
+    if together:
+        window, pre_period = in_order(window, pre_period)
     metrics = report_metrics(promotion, options, window, read.maturities)
     validity = Validity(())
     if not (promotion.is_paired and window.is_empty()):
@@ -112,7 +118,8 @@ def _report_by_time(
     promotion: Promotion, options: JobOptions, read: ReadTraces, *, as_of: datetime, now: datetime
 ) -> Report:
     """Compare the time before the change with that after it."""
-    found = periods(read.traces, promotion)
+    (traces,) = in_order(compact(read.traces))
+    found = periods(traces, promotion)
     metrics = report_metrics(promotion, options, found.compared, read.maturities)
     context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
     validity = examine(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
@@ -206,7 +213,7 @@ def _report(
         generated_at=now,
         as_of=as_of,
         data_watermark=newest if isinstance(newest, datetime) else None,
-        fingerprint=_fingerprint((promotion, options, as_of, found_checks), window, pre_period),
+        fingerprint=fingerprint((promotion, options, as_of, found_checks), (window, pre_period)),
         alpha=options.alpha,
         overall=overall(cohorts),
         checks=found_checks,
@@ -214,13 +221,3 @@ def _report(
         watch_list=judgement.watch_list,
         shared=shared,
     )
-
-
-def _fingerprint(given: tuple[object, ...], window: pl.DataFrame, pre_period: pl.DataFrame) -> str:
-    """A hash of everything that the verdicts rest on: what was given, the traces, the release that judged them."""
-    digest = hashlib.sha256(repr((given, version("spanverdict"))).encode())
-    for frame in (window, pre_period):
-        # Values as text: Arrow's buffers of a filtered frame also hold what was filtered out.
-        digest.update(repr(frame.schema).encode())
-        digest.update(frame.write_csv().encode())
-    return digest.hexdigest()

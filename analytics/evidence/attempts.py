@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
 from analytics.report.evidence import Attempts
 from analytics.trace_chains import CHAIN_SUMS
+from analytics.unit_days import fixed_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
