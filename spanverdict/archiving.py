@@ -30,7 +30,7 @@ KEPT = timedelta(hours=1)
 MERGE_AFTER = timedelta(days=1)
 """How old the file of a day is before a few late rows have it written anew."""
 
-_ADDED = pa.schema(
+LISTED = pa.schema(
     [
         ("table_name", pa.string()),
         ("day", pa.date32()),
@@ -48,6 +48,7 @@ _ADDED = pa.schema(
         ("archived_at", pa.timestamp("us")),
     ]
 )
+"""What the write ``archived_files`` takes."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def archive(store: Access, path: Path, days: list[ClosedDay]) -> Iterator[Archiv
     with archive_lock(path):
         files = ArchiveFiles(archive_directory(path))
         files.clear_drafts()
-        _remove_leftovers(store, files.folder)
+        remove_leftovers(store, files.folder)
         for day in days:
             if day.waits_for is None:
                 yield ArchivedDay(day, _archive_day(store, files, day))
@@ -159,7 +160,7 @@ def _archive_day(store: Access, files: ArchiveFiles, day: ClosedDay) -> WrittenF
         "archived_at": utc_now(),
     }  # fmt: skip
     # A file that is not listed after all is removed by a later run: the server may list it yet, though it did not say.
-    store.write({"archived_files": pa.Table.from_pylist([listed], _ADDED)})
+    store.write({"archived_files": pa.Table.from_pylist([listed], LISTED)})
     return written
 
 
@@ -192,12 +193,12 @@ def forget(store: Access, path: Path, lost: Sequence[str]) -> int:
                     f"{on_disk} is there and as long as it was; only a file that is lost can be forgotten."
                 )
         gone = [{key: found[file][key] for key in ("table_name", "day", "replaces")} for file in dict.fromkeys(lost)]
-        store.write({"archived_files": pa.Table.from_pylist(gone, _ADDED)})
+        store.write({"archived_files": pa.Table.from_pylist(gone, LISTED)})
         return sum(found[row["replaces"]]["rows"] for row in gone)
 
 
-def _remove_leftovers(store: Access, folder: Path) -> None:
-    """Remove what no view lists, once no query of before can be reading it and no server be about to list it."""
+def remove_leftovers(store: Access, folder: Path) -> None:
+    """Remove files that no view lists, once no query of before can be reading it and no server be about to list it."""
     listing = store.read(statements.read("archive_listing")).to_pylist()
     replaced = {row["file"]: row["replaced_at"] for row in listing}
     now = utc_now()

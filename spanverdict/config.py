@@ -32,6 +32,7 @@ from spanverdict.config_sections import (
 from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.guard_config import GuardConfig, check_guards
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig
+from spanverdict.retention_config import RetentionConfig
 from spanverdict.routes_config import RoutesConfig
 from spanverdict.schedule_config import ScheduleConfig, check_schedules
 
@@ -85,6 +86,7 @@ class Config(BaseSettings):
     alerts: Annotated[tuple[AlertConfig, ...], AfterValidator(check_channels)] = ()
     guard: Annotated[tuple[GuardConfig, ...], AfterValidator(check_guards)] = ()
     routes: RoutesConfig = RoutesConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @classmethod
     def settings_customise_sources(

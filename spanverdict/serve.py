@@ -28,6 +28,7 @@ from spanverdict.listeners import Receivers, credentials_of, host, warn_of_expos
 from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
+from spanverdict.prune_task import PruneTask
 from spanverdict.report_pages import ReportPages
 from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.schedule_task import ScheduledReports
@@ -160,6 +161,8 @@ def _tasks(config: Config, store: Store) -> tuple[list[Task], list[Task]]:
         heavy.append(ScheduledReports(config, store))
     if config.archive.enabled:
         heavy.append(ArchiveTask(config.archive, store))
+    if config.retention.deletes:
+        heavy.append(PruneTask())
     return deliveries, heavy
 
 

@@ -56,6 +56,34 @@ def make_views(connection: duckdb.DuckDBPyConnection, store: Path) -> None:
         connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {both}")
 
 
+def follow_name(connection: duckdb.DuckDBPyConnection, store: Path) -> bool:
+    """Make the views anew where they name another folder than the store's: it was renamed, with its archive.
+
+    Args:
+        connection: the store, opened for writing.
+        store: its path.
+
+    Returns:
+        Whether they were made. Where a file is not there they stay, and each query says what is missing.
+    """
+    here = f"{archive_directory(store).name}/"
+    (named,) = connection.execute(
+        "SELECT count(*) FROM archived_files, duckdb_views() AS known WHERE known.view_name = 'archived_' || table_name"
+        " AND NOT contains(known.sql, ? || file)",
+        [here],
+    ).fetchall()[0]
+    if not named:
+        return False
+    connection.begin()
+    try:
+        make_views(connection, store)
+    except duckdb.IOException:
+        connection.rollback()
+        return False
+    connection.commit()
+    return True
+
+
 def _archived(connection: duckdb.DuckDBPyConnection, store: Path, table: ArchivedTable) -> str:
     listed = _files(connection, table)
     if not listed:
