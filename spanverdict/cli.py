@@ -25,6 +25,7 @@ _SUMMARIES = {
     "import": "Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.",
     "mcp": "Serve reports, traces and read-only SQL to a coding agent, over the Model Context Protocol (stdio).",
     "mirror": "Mirror results: requests that a gateway sent to a second model as well.",
+    "pg": "Answer BI tools in PostgreSQL's protocol: read-only, by the server of the store; until SIGTERM or Ctrl-C.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",
     "promotion": "Candidate releases under comparison.",
     "prune": "Delete what is older than [retention] allows, or more than fits; beside a server, this runs once a day.",

@@ -18,7 +18,7 @@ from pyarrow import flight
 
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
 from sql.flight_answers import Chunks, expect, interruptible, plain
-from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement, statement_ticket
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement, described, statement_ticket
 from sql.journal import pending
 
 TIMEOUT_SECONDS = 600
@@ -168,6 +168,16 @@ class RemoteStore:
         ticket = statement_ticket(query, parameters)
         with self._translated(QueryError):
             return interruptible(lambda: self._client.do_get(ticket, self._options).read_all())
+
+    def schema(self, query: str) -> pa.Schema:
+        """The columns that a query would return, without running it; its parameters count as NULL.
+
+        Raises:
+            QueryError: the server refuses the query, or it cannot be bound.
+            StoreUnavailableError: the server does not answer.
+        """
+        with self._translated(QueryError):
+            return described(self._client, query, self._options)
 
     @contextlib.contextmanager
     def question(

@@ -21,7 +21,7 @@ from sql.clock import utc_now
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
-from sql.read_only import check_parameters, check_read_only, first_line
+from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
 from sql.store_copy import keep_before
 from sql.store_file import open_file, opening_message
 from sql.store_hold import Hold
@@ -166,6 +166,8 @@ class Store:
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
             )
+        # The store's times are UTC without an offset: now()::TIMESTAMP and current_date are, too, wherever it runs.
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -345,14 +347,28 @@ class Store:
         with self._read_cursor(query, given=rows) as cursor:
             return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
 
-    def schema(self, query: str) -> pa.Schema:
+    def schema(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Schema:
         """The columns that a query would return, without running it.
+
+        Args:
+            query: a single SELECT (or EXPLAIN) statement.
+            parameters: values of its parameters; those without one count as NULL.
 
         Raises:
             QueryError: the statement is refused or does not bind.
         """
         with self._read_cursor(query) as cursor:
-            return cursor.sql(query).limit(0).to_arrow_table().schema
+            given = dict.fromkeys(parameter_names(cursor, query)) | dict(parameters or {})
+            return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
+
+    def parameter_names(self, query: str) -> list[str]:
+        """The parameters of a query in their order: numbers as text where it counts them, else names.
+
+        Raises:
+            QueryError: the statement is refused.
+        """
+        with self._read_cursor(query) as cursor:
+            return parameter_names(cursor, query)
 
     @contextlib.contextmanager
     def _read_cursor(
