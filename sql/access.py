@@ -142,10 +142,13 @@ class RemoteStore:
         address: host:port of Flight SQL.
         token: the server's token.
         timeout: seconds that one call may take.
+
+    Attributes:
+        address: where it is.
     """
 
     def __init__(self, address: str, token: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._address = address
+        self.address = address
         self._timeout = timeout
         self._client = flight.FlightClient(f"grpc://{address}")
         self._headers = [(b"authorization", f"Bearer {token}".encode())]
@@ -311,11 +314,11 @@ class RemoteStore:
             yield
         except flight.FlightUnavailableError as error:
             raise StoreUnavailableError(
-                f"The server at {self._address} does not answer; if it was killed, start it again."
+                f"The server at {self.address} does not answer; if it was killed, start it again."
             ) from error
         except flight.FlightTimedOutError as error:
             raise StoreUnavailableError(
-                f"The server at {self._address} took longer than {self._timeout:g} s to answer."
+                f"The server at {self.address} took longer than {self._timeout:g} s to answer."
             ) from error
         except (flight.FlightError, pa.ArrowException) as error:
             said = plain(str(error))
