@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from analytics.metrics import Metric
     from analytics.stats.sums import BoolArray, FloatArray
-    from analytics.steps import Steps, StepSource
+    from analytics.steps import Steps, StepsOf
 
 MOST_CELLS = 50
 """Most regressed cells of a report that are looked into, those with the most evidence first."""
@@ -50,7 +50,7 @@ _MOST_LOG_E = 700.0
 def with_attribution(
     cohorts: tuple[CohortResult, ...],
     window: pl.DataFrame,
-    steps: StepSource | None,
+    steps: StepsOf | None,
     metrics: Sequence[Metric],
     *,
     as_of: datetime,

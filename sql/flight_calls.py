@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from pyarrow import flight
 
 from sql import flight_messages as messages
@@ -21,6 +22,11 @@ FLUSH = "Flush"
 EXPORT = "Export"
 """The action that takes OTLP export requests; what its body and its answer are is agreed between the two ends."""
 
+HOLD = "hold"
+"""The path of the exchange during which nobody writes to the store: from when the server answers HELD until the client
+ends its side or is gone. Only where the server answers LET_GO then did it hold throughout."""
+
+HELD, LET_GO = b"held", b"let go"
 
 CANCEL = "Cancel"
 """The action that stops the question of a name; its body is the name."""
@@ -42,15 +48,23 @@ class Statement:
     question: bool = False
     name: str | None = None
 
-    def ticket(self) -> flight.Ticket:
-        """The ticket that asks it."""
+    def handle(self) -> bytes:
+        """What stands for it, in a ticket and as a prepared statement; nothing is kept by the server."""
         given = {name: _portable(value) for name, value in self.parameters.items()}
         told = {"query": self.query, "parameters": given, "question": self.question, "name": self.name}
-        return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=json.dumps(told).encode()))
+        return json.dumps(told).encode()
+
+    def bound(self, parameters: Mapping[str, Any]) -> Statement:
+        """The same with these values of its parameters."""
+        return replace(self, parameters=parameters)
+
+    def ticket(self) -> flight.Ticket:
+        """The ticket that asks it."""
+        return flight.Ticket(messages.pack("TicketStatementQuery", statement_handle=self.handle()))
 
     @classmethod
     def read(cls, handle: bytes) -> Statement:
-        """What a ticket's handle asks.
+        """What a handle asks.
 
         Raises:
             ValueError: it was not made here; the message says so.
@@ -76,6 +90,12 @@ class Statement:
 def statement_ticket(query: str, parameters: Mapping[str, Any] | None = None) -> flight.Ticket:
     """The ticket of a query of our own jobs, with bound parameters."""
     return Statement(query, parameters or {}).ticket()
+
+
+def described(client: flight.FlightClient, query: str, options: flight.FlightCallOptions) -> pa.Schema:
+    """The columns of a query's answer, as the server tells them when it is prepared."""
+    descriptor = flight.FlightDescriptor.for_command(messages.pack("CommandStatementQuery", query=query))
+    return client.get_schema(descriptor, options).schema
 
 
 def _portable(value: Any) -> Any:  # noqa: ANN401 (parameters are JSON values and times)

@@ -1,4 +1,4 @@
-"""What Flight SQL clients ask about the store itself: its tables and their columns, and what the server can do.
+"""What Flight SQL clients ask about the store itself: its tables, columns and types, and what the server can do.
 
 Source: Apache Arrow, format/FlightSql.proto, the schemas in the comments of each command and the enum SqlInfo.
 """
@@ -61,6 +61,30 @@ _FOREIGN_KEYS = pa.schema(
     ]
 )
 
+_TYPES = pa.schema(
+    [
+        pa.field("type_name", _TEXT, nullable=False),
+        pa.field("data_type", pa.int32(), nullable=False),
+        pa.field("column_size", pa.int32()),
+        pa.field("literal_prefix", _TEXT),
+        pa.field("literal_suffix", _TEXT),
+        pa.field("create_params", pa.list_(pa.field("create_params", _TEXT, nullable=False))),
+        pa.field("nullable", pa.int32(), nullable=False),
+        pa.field("case_sensitive", pa.bool_(), nullable=False),
+        pa.field("searchable", pa.int32(), nullable=False),
+        pa.field("unsigned_attribute", pa.bool_()),
+        pa.field("fixed_prec_scale", pa.bool_(), nullable=False),
+        pa.field("auto_increment", pa.bool_()),
+        pa.field("local_type_name", _TEXT),
+        pa.field("minimum_scale", pa.int32()),
+        pa.field("maximum_scale", pa.int32()),
+        pa.field("sql_data_type", pa.int32(), nullable=False),
+        pa.field("datetime_subcode", pa.int32()),
+        pa.field("num_prec_radix", pa.int32()),
+        pa.field("interval_precision", pa.int32()),
+    ]
+)
+
 _VALUE = pa.dense_union(
     [
         pa.field("string_value", _TEXT),
@@ -97,6 +121,30 @@ _INFO: dict[int, str | bool | int] = {
     506: True,  # every table may be read
     507: _NULLS_AT_END,
 }
+
+
+_NULLABLE = 1
+_SEARCHABLE = 3
+_DATETIME = 9
+"""The verbose code of dates and times, whose concise codes are below."""
+
+_TYPES_OF_COLUMNS: tuple[tuple[str, int, int | None, int | None], ...] = (
+    # The name in DuckDB, the code of enum XdbcDataType, the digits or characters, their radix.
+    ("BOOLEAN", -7, 1, None),
+    ("TINYINT", -6, 3, 10),
+    ("SMALLINT", 5, 5, 10),
+    ("INTEGER", 4, 10, 10),
+    ("BIGINT", -5, 19, 10),
+    ("HUGEINT", 2, 38, 10),
+    ("DECIMAL", 3, 38, 10),
+    ("FLOAT", 7, 24, 2),
+    ("DOUBLE", 8, 53, 2),
+    ("VARCHAR", 12, None, None),
+    ("BLOB", -3, None, None),
+    ("DATE", 91, 10, None),
+    ("TIME", 92, 15, None),
+    ("TIMESTAMP", 93, 26, None),
+)
 
 
 def schema_of(name: str, command: Any) -> pa.Schema | None:  # noqa: ANN401 (a message made at run time)
@@ -155,6 +203,31 @@ def _none(_store: Store, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: AN
     return []
 
 
+def _types(_store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+    for name, code, size, radix in sorted(_TYPES_OF_COLUMNS, key=lambda row: row[1]):
+        if command.HasField("data_type") and command.data_type != code:
+            continue
+        quoted = "'" if radix is None and name != "BOOLEAN" else None
+        timed = name in {"DATE", "TIME", "TIMESTAMP"}
+        yield {
+            "type_name": name,
+            "data_type": code,
+            "column_size": size,
+            "literal_prefix": quoted,
+            "literal_suffix": quoted,
+            "nullable": _NULLABLE,
+            "case_sensitive": name == "VARCHAR",
+            "searchable": _SEARCHABLE,
+            "unsigned_attribute": False if radix else None,
+            "fixed_prec_scale": False,
+            "auto_increment": False if radix else None,
+            "local_type_name": name,
+            "sql_data_type": _DATETIME if timed else code,
+            "datetime_subcode": code - 90 if timed else None,
+            "num_prec_radix": radix,
+        }
+
+
 def _sql_info(_store: Store, command: Any) -> pa.Table:  # noqa: ANN401
     return _info_table([code for code in _INFO if not command.info or code in command.info])
 
@@ -201,4 +274,5 @@ _ANSWERS: dict[str, tuple[pa.Schema, Callable[[Store, Any], Iterable[dict[str, A
     "CommandGetImportedKeys": (_FOREIGN_KEYS, _none),
     "CommandGetCrossReference": (_FOREIGN_KEYS, _none),
     "CommandGetSqlInfo": (_SQL_INFO, _sql_info),
+    "CommandGetXdbcTypeInfo": (_TYPES, _types),
 }

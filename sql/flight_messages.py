@@ -13,6 +13,7 @@ _PACKAGE = "arrow.flight.protocol.sql"
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
 _BOOL = descriptor_pb2.FieldDescriptorProto.TYPE_BOOL
+_INT32 = descriptor_pb2.FieldDescriptorProto.TYPE_INT32
 _UINT32 = descriptor_pb2.FieldDescriptorProto.TYPE_UINT32
 
 _CATALOG_AND_SCHEMA = (("catalog", 1, _STRING), ("db_schema_filter_pattern", 2, _STRING))
@@ -54,6 +55,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, descriptor_pb2.FieldDescriptorProto.T
         *(("fk_" + name, number + 3, kind) for name, number, kind in _ONE_TABLE),
     ),
     "CommandGetSqlInfo": (("info", 1, _UINT32),),
+    "CommandGetXdbcTypeInfo": (("data_type", 1, _INT32),),
 }
 """Fields of each message: name, number, type. In proto2, alike on the wire, absent is told from empty."""
 
@@ -74,6 +76,14 @@ def _classes() -> dict[str, type[Message]]:
 
 
 _CLASSES = _classes()
+
+
+def bound_handle(handle: bytes) -> bytes:
+    """What DoPut answers to bound parameters: the handle that stands for the query with them.
+
+    The answer is a bare DoPutPreparedStatementResult, whose only field is a prepared statement's handle.
+    """
+    return _CLASSES["ActionClosePreparedStatementRequest"](prepared_statement_handle=handle).SerializeToString()
 
 
 def pack(name: str, **fields: object) -> bytes:

@@ -11,20 +11,22 @@ import hmac
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import flight
 
-from sql import flight_catalog, statements
+from sql import archive_writes, flight_catalog, statements
 from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
-from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
+from sql.flight_parameters import parameter_values
 from sql.priority import put_behind_ingest
 from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 
-REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
+REMOTE_WRITES = (statements.WRITES - {"spans", "evaluations", "ingest_loads"}) | archive_writes.WRITES
 """Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
 
 
@@ -46,7 +48,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         store: the open store.
         address: host:port; port 0 takes a free one (see ``port``).
         token: what callers must present.
-        flush: waits until what was acknowledged before is in the store.
+        flush: waits until what was acknowledged before is in the store; False if it is not.
         export: takes the body of an EXPORT and gives its answer, or raises StoreError; None where nothing is taken.
         limits: of the questions of people and their programs.
     """
@@ -76,12 +78,12 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         if schema := flight_catalog.schema_of(name, command):
             return _info(schema, descriptor, flight.Ticket(descriptor.command))
         if name == "CommandStatementQuery":
-            query = command.query
+            asked = Statement(command.query, question=True)
         elif name == "CommandPreparedStatementQuery":
-            query = command.prepared_statement_handle.decode("utf-8", "replace")
+            asked = _prepared(command.prepared_statement_handle)
         else:
             raise flight.FlightServerError(f"{name} is not a query.")
-        return _info(self._schema(query), descriptor, Statement(query, question=True).ticket())
+        return _info(self._schema(asked), descriptor, asked.ticket())
 
     def get_schema(self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor) -> flight.SchemaResult:
         """The columns of what get_flight_info would give a ticket for."""
@@ -123,12 +125,13 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         name, request = _unpack(action.body.to_pybytes())
         if name != "ActionCreatePreparedStatementRequest":
             raise flight.FlightServerError(f"{name} does not create a prepared statement.")
-        query = request.query
+        asked = Statement(request.query, question=True)
         yield flight.Result(
             messages.pack(
                 "ActionCreatePreparedStatementResult",
-                prepared_statement_handle=query.encode(),
-                dataset_schema=self._schema(query).serialize().to_pybytes(),
+                prepared_statement_handle=asked.handle(),
+                dataset_schema=self._schema(asked).serialize().to_pybytes(),
+                parameter_schema=self._parameters(asked).serialize().to_pybytes(),
             )
         )
 
@@ -149,7 +152,13 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         reader: flight.MetadataRecordBatchReader,
         writer: flight.FlightMetadataWriter,
     ) -> None:
-        """A named write of the command line: descriptor path ``write/NAME``; answers with the rows stored."""
+        """A named write of the command line, descriptor path ``write/NAME``, or the parameters of a prepared query.
+
+        The first answers with the rows stored, the second with the handle of the query with these parameters.
+        """
+        if descriptor.command:
+            writer.write(messages.bound_handle(self._bound(descriptor.command, reader)))
+            return
         path = [part.decode() for part in descriptor.path or ()]
         if len(path) != 2 or path[0] != "write" or path[1] not in REMOTE_WRITES:  # noqa: PLR2004 (write/NAME)
             raise flight.FlightServerError("Only the writes of the command line are accepted.")
@@ -166,8 +175,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         reader: flight.MetadataRecordBatchReader,
         writer: flight.MetadataRecordBatchWriter,
     ) -> None:
-        """A named check of the command line: descriptor path ``check/NAME/PARAMETERS``, these a JSON object."""
+        """A named check of the command line: descriptor path ``check/NAME/PARAMETERS``, these a JSON object; HOLD."""
         path = [part.decode() for part in descriptor.path or ()]
+        if path == [HOLD]:
+            self._hold(reader, writer)
+            return
         if len(path) != 3 or path[0] != "check" or path[1] not in statements.CHECKS:  # noqa: PLR2004 (as above)
             raise flight.FlightServerError("Only the checks of the command line are accepted.")
         try:
@@ -177,10 +189,42 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         writer.begin(answer.schema)
         writer.write_table(answer)
 
-    def _schema(self, query: str) -> pa.Schema:
+    def _hold(self, reader: flight.MetadataRecordBatchReader, writer: flight.MetadataRecordBatchWriter) -> None:
+        """Let nobody write to the store until the client ends its side or is gone."""
+        if self._flush() is False:
+            raise flight.FlightServerError("What was acknowledged is not all in the store yet; try again.")
         try:
-            return self._store.schema(query)
+            with self._store.held():
+                writer.write_metadata(HELD)
+                with contextlib.suppress(StopIteration):
+                    reader.read_chunk()
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        writer.write_metadata(LET_GO)
+
+    def _schema(self, asked: Statement) -> pa.Schema:
+        try:
+            return self._store.schema(asked.query, asked.parameters)
         except QueryError as error:
+            raise flight.FlightServerError(str(error)) from None
+
+    def _parameters(self, asked: Statement) -> pa.Schema:
+        """The parameters of a query. DuckDB does not tell their types; it takes a text for any of them."""
+        try:
+            return pa.schema([pa.field(name, pa.string()) for name in self._store.parameter_names(asked.query)])
+        except QueryError as error:
+            raise flight.FlightServerError(str(error)) from None
+
+    def _bound(self, command: bytes, reader: flight.MetadataRecordBatchReader) -> bytes:
+        """The handle of a prepared query with the parameters that a client sends for it."""
+        name, request = _unpack(command)
+        if name != "CommandPreparedStatementQuery":
+            raise flight.FlightServerError(f"{name} is not accepted: this server is read-only.")
+        asked = _prepared(request.prepared_statement_handle)
+        try:
+            names = self._store.parameter_names(asked.query)
+            return asked.bound(parameter_values(names, reader.read_all())).handle()
+        except (QueryError, ValueError) as error:
             raise flight.FlightServerError(str(error)) from None
 
     def _batches(self, asked: Statement, is_cancelled: Callable[[], bool]) -> Iterator[Any]:
@@ -210,6 +254,14 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
 def _info(schema: pa.Schema, descriptor: flight.FlightDescriptor, ticket: flight.Ticket) -> flight.FlightInfo:
     return flight.FlightInfo(schema, descriptor, [flight.FlightEndpoint(ticket, [])], -1, -1)
+
+
+def _prepared(handle: bytes) -> Statement:
+    """What a prepared statement asks: somebody's question, whatever its handle says."""
+    try:
+        return replace(Statement.read(handle), question=True)
+    except ValueError as error:
+        raise flight.FlightServerError(str(error)) from None
 
 
 def _unpack(data: bytes) -> tuple[str, Any]:

@@ -11,10 +11,12 @@ from collections.abc import Collection
 
 import duckdb
 
+from sql.archived_tables import file_in, lost_file_sentence
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
 from sql.refused_calls import check_calls
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?!ANALYZE\b)(?=[A-Z])", re.IGNORECASE)
+_WITH_AND_WITHOUT_ZONE = re.compile(r"Cannot compare values of type .*TIMESTAMP WITH TIME ZONE")
 
 
 def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -49,6 +51,16 @@ def check_parameters(connection: duckdb.DuckDBPyConnection, query: str, given: C
         raise QueryError(f"The query has no parameter ${name}; its parameters are: {known}.")
 
 
+def parameter_names(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """The parameters of a query: numbers in their order (of ``?`` and ``$1``), then names in alphabetical order.
+
+    Raises:
+        QueryError: the text is not one statement.
+    """
+    found = set(_only_statement(connection, query).named_parameters)
+    return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+
+
 def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     try:
         parsed = connection.extract_statements(query)
@@ -73,9 +85,13 @@ def first_line(error: Exception) -> str:
 
 
 def unanswered(error: Exception) -> QueryError:
-    """Why a query has no answer, as a sentence; where memory did not suffice, with the mend."""
+    """Why a query has no answer, as a sentence; where memory did not suffice or a file is lost, with the mend."""
     said = first_line(error)
+    if isinstance(error, duckdb.IOException | duckdb.InvalidInputException) and (file := file_in(said)):
+        return QueryError(lost_file_sentence(file, said))
     if isinstance(error, duckdb.OutOfMemoryException):
         mend = "raise server.memory_limit of `spanverdict serve` and ask while it runs"
         return QueryMemoryError(f"{MEMORY_SENTENCE}: {mend}. ({said})")
+    if _WITH_AND_WITHOUT_ZONE.search(said):
+        return QueryError(f"{said}: the store's times are UTC without an offset; write now()::TIMESTAMP.")
     return QueryError(said)

@@ -181,11 +181,22 @@ def development_only() -> list[str]:
     return sorted(ours - theirs - {*PACKAGES, "sample_traces", "..", "_distutils_hack"})
 
 
+OF_EXTRAS = (
+    "spanverdict.mcp_server",
+    "spanverdict.pg_answers",
+    "spanverdict.pg_server",
+    "spanverdict.pg_session",
+    "sql.postgres_dialect",
+    "sql.postgres_text",
+)
+"""Modules that need an extra; whoever lacks it is told by their commands."""
+
 IMPORT_ALL = """
 import importlib, importlib.abc, json, pkgutil, sys
 from pathlib import Path
 
-hidden, site, packages = set(json.loads(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
+hidden, site, packages = set(json.loads(sys.argv[1])), Path(json.loads(sys.argv[2])), json.loads(sys.argv[3])
+extras = set(json.loads(sys.argv[4]))
 
 class Hide(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -195,7 +206,7 @@ class Hide(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Hide())
 for package in packages:
     for module in pkgutil.walk_packages([str(site / package)], f"{package}."):
-        if module.name not in {"spanverdict.__main__", "spanverdict.mcp_server"}:  # this one is of the extra mcp
+        if module.name != "spanverdict.__main__" and module.name not in extras:
             importlib.import_module(module.name)
     assert Path(sys.modules[package].__file__).is_relative_to(site), sys.modules[package].__file__
 
@@ -217,7 +228,7 @@ def test_the_installed_wheel_works_without_development_tools(built: Built, tmp_p
     assert {"pytest", "hypothesis", "openai", "opentelemetry.sdk"} <= set(hidden)
     assert not {"duckdb", "grpc", "polars", "opentelemetry.proto"} & set(hidden)
     done = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL, json.dumps(hidden), str(built.site), json.dumps(PACKAGES)],
+        [sys.executable, "-c", IMPORT_ALL, *map(json.dumps, (hidden, str(built.site), PACKAGES, OF_EXTRAS))],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(built.site)}, capture_output=True, text=True, check=False,
         timeout=120,
     )  # fmt: skip
