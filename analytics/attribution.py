@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from analytics.exemplars import EXEMPLARS
-from analytics.level_one import ONE, fixed_point
 from analytics.metrics import MetricKind
 from analytics.regressed_cell import Cell
 from analytics.report import formatting
@@ -23,6 +22,7 @@ from analytics.report.model import Attribution, CohortResult, StepDifference, Ve
 from analytics.report.text import name as fit
 from analytics.strata_parts import Parts, strata_parts
 from analytics.symptoms import ADDITIVE, Symptom, Tested, symptoms, tail_in_words, tested
+from analytics.unit_days import ONE, fixed_point
 from analytics.values import ARMS, tail_share
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from analytics.metrics import Metric
     from analytics.stats.sums import BoolArray, FloatArray
-    from analytics.steps import Steps, StepSource
+    from analytics.steps import Steps, StepsOf
 
 MOST_CELLS = 50
 """Most regressed cells of a report that are looked into, those with the most evidence first."""
@@ -50,7 +50,7 @@ _MOST_LOG_E = 700.0
 def with_attribution(
     cohorts: tuple[CohortResult, ...],
     window: pl.DataFrame,
-    steps: StepSource | None,
+    steps: StepsOf | None,
     metrics: Sequence[Metric],
     *,
     as_of: datetime,

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cells import Cells, Frozen, PartialCells, cells, finished, freeze, partial_cells
-from analytics.job import read_traces, report_metrics
+from analytics.cells import Cells, PartialCells, cells, finished, freeze, partial_cells
+from analytics.frozen import Frozen
+from analytics.job import report_metrics
 from analytics.job_options import JobOptions, JobOptionsError
 from analytics.metric_tests import MetricTest, margins
 from analytics.metrics import Metric, MetricKind
@@ -27,6 +28,7 @@ from analytics.placebo import BY_USER, Traffic, base_traffic, injected
 from analytics.promotions import CONCURRENT, Promotion, find_promotion
 from analytics.report.calibration import Calibration, CalibrationCell, CalibrationRow
 from analytics.report.model import Verdict
+from analytics.report_input import read_traces
 from analytics.stats.family import NEVER, Tested
 from analytics.stats.horizon import Horizon
 from analytics.stats.wilson import wilson_upper

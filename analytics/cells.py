@@ -7,7 +7,7 @@ become level-one sums, which merge to those of the whole; from them come the sum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cluster_sums import Axes, two_arm_sums
+from analytics.cluster_sums import Running, two_arm_sums
 from analytics.exemplars import by_cohort
-from analytics.level_one import ONE, LevelOne, level_one
+from analytics.frozen import Frozen, FrozenMetric, freeze_rows
+from analytics.layout import Axes, Layout
+from analytics.level_one import LevelOne, level_one
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, one_row_per_arm
-from analytics.quantile_samples import quantile_samples, shown_quantiles, weighted_quantile
+from analytics.parts import cohort_parts, stacked
+from analytics.quantile_samples import quantile_samples, shown_quantiles
 from analytics.stats.quantile import QuantileSample
 from analytics.stats.sums import FloatArray, IndexArray, TwoArmSums
-from analytics.values import ARMS, FREEZE_BEFORE, metric_values, prepared, shown_quantile, thresholds
+from analytics.unit_days import ONE
+from analytics.values import ARMS, MetricReader, prepared
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -101,34 +105,6 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class FrozenMetric:
-    """What is fixed of one metric before its traces are added up.
-
-    Attributes:
-        thresholds: as :func:`analytics.values.thresholds` gives them.
-        before: ``cohort`` and ``value``: the base arm's in the pre-period, where there are traces enough.
-        seen: whether any trace before the comparison had a value.
-    """
-
-    thresholds: pl.DataFrame | None
-    before: pl.DataFrame
-    seen: bool
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What is fixed before traces are added up.
-
-    Attributes:
-        by_metric: metric name → what is fixed of it.
-        expected: cohort → the base arm's traces a day before the comparison.
-    """
-
-    by_metric: Mapping[str, FrozenMetric]
-    expected: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class PartialCells:
     """Traces added up, of all the data or of a part; parts that share no trace merge by ``+`` to the very same whole.
 
@@ -160,43 +136,43 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
         metrics: what to aggregate.
         as_of: only values that were final by then count (UTC, naive).
     """
-    frozen = freeze(traces, pre_period, metrics, as_of=as_of)
-    return finished(partial_cells(traces, frozen, metrics, as_of=as_of), frozen, metrics, as_of=as_of)
+    ended = prepared(traces, as_of)
+    rows = _compared(ended, metrics, as_of)
+    frozen = freeze_rows(rows, prepared(pre_period, as_of), metrics, as_of)
+    parts = [(ended, rows)] if PAIR in rows.columns else [(part, part) for part in cohort_parts(ended)]
+    if len(parts) < 2:  # noqa: PLR2004 (one part is the whole)
+        return finished(_added_up(ended, rows, frozen, metrics, as_of), frozen, metrics, as_of=as_of)
+    partials = (_added_up(*part, frozen, metrics, as_of) for part in parts)
+    return _finished(partials, frozen, metrics, _Whole.of(rows, metrics, as_of), as_of)
 
 
 def freeze(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: Iterable[Metric], *, as_of: datetime) -> Frozen:
     """Fix what has to be before traces are added up; the arguments are those of :func:`cells`."""
     metrics = tuple(metrics)
-    window = compared_rows(traces, metrics, as_of)
-    earlier = prepared(pre_period, as_of).filter(pl.col("arm") == "base")
-
-    def of(metric: Metric) -> FrozenMetric:
-        before = metric_values(earlier, metric, as_of)
-        values = metric_values(window, metric, as_of)
-        return FrozenMetric(
-            thresholds(values, before, metric),
-            _shown(before, metric),
-            not before.is_empty(),
-        )
-
-    days = earlier["end_time"].dt.date().n_unique()
-    return Frozen(
-        {metric.name: of(metric) for metric in metrics},
-        {cohort: count / days for cohort, count in earlier.group_by("cohort").len().sort("cohort").rows()},
-    )
+    return freeze_rows(compared_rows(traces, metrics, as_of), prepared(pre_period, as_of), metrics, as_of)
 
 
 def partial_cells(traces: pl.DataFrame, frozen: Frozen, metrics: Iterable[Metric], *, as_of: datetime) -> PartialCells:
     """Add up the traces of the comparison window, or of any part of it; a pair must not be torn apart."""
     metrics = tuple(metrics)
-    ended = prepared(traces, as_of).with_columns(day=pl.col("end_time").dt.date())
-    counted = ended.group_by(_COUNTED).agg(n=pl.len().cast(pl.Int64)).sort(_COUNTED)
-    window = compared_rows(traces, metrics, as_of)
+    ended = prepared(traces, as_of)
+    return _added_up(ended, _compared(ended, metrics, as_of), frozen, metrics, as_of)
+
+
+def _added_up(
+    ended: pl.DataFrame, rows: pl.DataFrame, frozen: Frozen, metrics: tuple[Metric, ...], as_of: datetime
+) -> PartialCells:
+    counted = (
+        ended.group_by("cohort", "arm", pl.col("end_time").dt.date().alias("day"))
+        .agg(n=pl.len().cast(pl.Int64))
+        .sort(_COUNTED)
+    )
+    reader = MetricReader(rows, as_of)
     return PartialCells(
         counted,
         {
             metric.name: level_one(
-                metric_values(window, metric, as_of), frozen.by_metric[metric.name].thresholds, metric
+                reader.values(metric), frozen.by_metric[metric.name].thresholds, metric, reader.unit_days(metric)
             )
             for metric in metrics
         },
@@ -205,57 +181,156 @@ def partial_cells(traces: pl.DataFrame, frozen: Frozen, metrics: Iterable[Metric
 
 def finished(partial: PartialCells, frozen: Frozen, metrics: Iterable[Metric], *, as_of: datetime) -> Cells:
     """The cells of traces that were added up."""
-    cohorts = tuple(partial.traces["cohort"].unique().sort())
-    days = {day for level in partial.levels.values() for day in level.sums["look"].unique()}
-    axes = Axes(cohorts, tuple(sorted(days)) or (as_of.date(),))
+    return _finished([partial], frozen, tuple(metrics), None, as_of)
+
+
+def _finished(
+    partials: Iterable[PartialCells],
+    frozen: Frozen,
+    metrics: tuple[Metric, ...],
+    whole: _Whole | None,
+    as_of: datetime,
+) -> Cells:
+    """The cells of parts that have no cohort in common and come in the order of their cohorts; of one without whole."""
+    pieces: dict[str, list[MetricCells]] = {metric.name: [] for metric in metrics}
+    running = {metric.name: None if whole is None else whole.running(metric) for metric in metrics}
+    cohorts: list[str] = []
+    counted, days = [], set[date]()
+    every: tuple[date, ...] = () if whole is None else whole.looks
+    for partial in partials:
+        found = {day for level in partial.levels.values() for day in level.rows.frame["look"].unique()}
+        days |= found
+        every = every or tuple(sorted(found)) or (as_of.date(),)
+        axes = Axes(tuple(partial.traces["cohort"].unique().sort()), every)
+        cohorts += axes.cohorts
+        counted.append(partial.traces)
+        for name, levels in pieces.items():
+            levels.append(_metric_cells(partial.levels[name], frozen.by_metric[name], axes, running[name]))
+    axes = Axes(tuple(cohorts), tuple(sorted(days)) or (as_of.date(),))
+    columns = np.flatnonzero([look in days for look in every]) if days else np.zeros(1, dtype=np.intp)
     totals = {cohort: dict.fromkeys(ARMS, 0) for cohort in cohorts}
     expected = dict(frozen.expected)
     began: dict[str, date | None] = dict.fromkeys(frozen.expected)
-    for cohort, arm, day, count in partial.traces.sort("cohort", "day").select(*_COUNTED, "n").rows():
+    for cohort, arm, day, count in pl.concat(counted).sort("cohort", "day").select(*_COUNTED, "n").rows():
         totals[cohort][arm] += count
         if began.setdefault(cohort, day) == day:
             expected[cohort] = expected.get(cohort, 0.0) + count
     by_metric = {
-        metric.name: _metric_cells(partial.levels[metric.name], frozen.by_metric[metric.name], axes)
-        for metric in metrics
+        name: _joined(levels, columns, _first_looks(frozen.by_metric[name], axes)) for name, levels in pieces.items()
     }
-    return Cells(cohorts, axes.looks, totals, by_metric, expected, began)
+    return Cells(axes.cohorts, axes.looks, totals, by_metric, expected, began)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What has to be known of the whole before its parts are summed.
+
+    Attributes:
+        looks: the days on which a metric may have become final.
+        labels: metric name → the largest number of strata and periods of a cohort.
+        weighted: the metrics that have a weighted trace.
+    """
+
+    looks: tuple[date, ...]
+    labels: Mapping[str, int]
+    weighted: frozenset[str]
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> _Whole:
+        looks = set[date]()
+        for maturity in {metric.maturity for metric in metrics}:
+            final = rows.select(final=pl.col("end_time") + maturity).filter(pl.col("final") <= as_of)
+            looks |= set(final["final"].dt.date().unique())
+        labels = dict.fromkeys((metric.name for metric in metrics), 1)
+        weighted = set[str]()
+        divided = any((rows[name] != rows[name][0]).any() for name in ("stratum", "period"))
+        if divided or (rows["weight"] != 1.0).any():
+            known = {
+                metric.name: (pl.col("end_time") + metric.maturity <= as_of)
+                & pl.col(metric.column).cast(pl.Float64).is_finite().fill_null(value=False)
+                for metric in metrics
+                if metric.column in rows.columns
+            }
+            told = rows.group_by("cohort", "stratum", "period").agg(
+                *(each.any().alias(name) for name, each in known.items()),
+                *((each & (pl.col("weight") != 1.0)).any().alias(f"weighted {name}") for name, each in known.items()),
+            )
+            weighted = {name for name in known if told[f"weighted {name}"].any()}
+            most = told.group_by("cohort").agg(pl.col(list(known)).sum()).select(pl.col(list(known)).max())
+            labels |= {name: max(1, most[name][0]) for name in known}
+        return cls(tuple(sorted(looks)) or (as_of.date(),), labels, frozenset(weighted))
+
+    def running(self, metric: Metric) -> tuple[Running, Running]:
+        """For the tested values and for the upper threshold."""
+        each = self.labels[metric.name], metric.name in self.weighted
+        return Running(*each), Running(*each)
+
+
+def _joined(pieces: Sequence[MetricCells], columns: IndexArray, first_look: IndexArray) -> MetricCells:
+    """One metric's cells of all parts, on the looks on which anything became final."""
+    began = [piece.began for piece in pieces if piece.began is not None]
+    return MetricCells(
+        sums=stacked([piece.sums for piece in pieces], columns),
+        exceedance=stacked([piece.exceedance for piece in pieces], columns),
+        first_look=first_look,
+        counts=np.concatenate([piece.counts for piece in pieces]),
+        values=np.concatenate([piece.values for piece in pieces]),
+        before=np.concatenate([piece.before for piece in pieces]),
+        samples=tuple(sample for piece in pieces for sample in piece.samples),
+        strata=tuple(strata for piece in pieces for strata in piece.strata),
+        began=min(began, default=None),
+        known=any(piece.known for piece in pieces),
+        exemplars={cohort: traces for piece in pieces for cohort, traces in piece.exemplars.items()},
+    )
+
+
+def _first_looks(frozen: FrozenMetric, axes: Axes) -> IndexArray:
+    """The look from which on each cohort's thresholds are known; the number of looks if never."""
+    looks = np.full(len(axes.cohorts), 0 if frozen.thresholds is None else len(axes.looks))
+    if frozen.thresholds is not None:
+        known = frozen.thresholds.filter(pl.col("cohort").is_in(axes.cohorts))
+        looks[axes.rows(known)] = axes.columns(known.with_columns(pl.col("look").fill_null(axes.looks[0])))
+    return looks
 
 
 def compared_rows(traces: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> pl.DataFrame:
     """What cells add up, as :func:`analytics.values.prepared` gives it: traces, or of pairs one row per arm."""
-    window = prepared(traces, as_of)
-    return prepared(one_row_per_arm(window, metrics), as_of) if PAIR in window.columns else window
+    return _compared(prepared(traces, as_of), metrics, as_of)
 
 
-def _metric_cells(level: LevelOne, frozen: FrozenMetric, axes: Axes) -> MetricCells:
+def _compared(ended: pl.DataFrame, metrics: tuple[Metric, ...], as_of: datetime) -> pl.DataFrame:
+    return prepared(one_row_per_arm(ended, metrics), as_of) if PAIR in ended.columns else ended
+
+
+def _metric_cells(
+    level: LevelOne, frozen: FrozenMetric, axes: Axes, running: tuple[Running, Running] | None
+) -> MetricCells:
     metric = level.metric
-    known_looks = np.full(len(axes.cohorts), 0 if frozen.thresholds is None else len(axes.looks))
-    if frozen.thresholds is not None:
-        known = frozen.thresholds.filter(pl.col("cohort").is_in(axes.cohorts))
-        known_looks[axes.rows(known)] = axes.columns(known.with_columns(pl.col("look").fill_null(axes.looks[0])))
+    of_tested, of_above = (None, None) if running is None else running
     rate = metric.kind is MetricKind.RATE
-    counts = level.sums.group_by("cohort", "arm").agg(pl.col("n").sum())
+    layout = Layout.of(level.rows, axes)
     tail = metric.kind is MetricKind.TAIL
     earlier = frozen.before.filter(pl.col("cohort").is_in(axes.cohorts))
     strata = _strata(level, axes)
     return MetricCells(
-        sums=two_arm_sums(level.sums, "tested", axes, within_one=rate),
-        exceedance=two_arm_sums(level.sums, "above", axes, within_one=True) if tail else None,
-        first_look=known_looks,
-        counts=np.nan_to_num(axes.per_arm(counts, "n")).astype(np.intp),
+        sums=two_arm_sums(level.rows, level.added["tested"], axes, within_one=rate, running=of_tested),
+        exceedance=two_arm_sums(level.rows, level.added["above"], axes, within_one=True, running=of_above)
+        if tail
+        else None,
+        first_look=_first_looks(frozen, axes),
+        counts=layout.traces_by_arm.astype(np.intp),
         values=_observed(level, axes),
         before=axes.per_cohort(earlier, "value"),
         samples=quantile_samples(level, axes, strata) if tail else (),
         strata=strata,
         began=None if frozen.seen else _began(level),
-        known=frozen.seen or not level.sums.is_empty(),
+        known=frozen.seen or not level.rows.frame.is_empty(),
         exemplars=by_cohort(level.exemplars),
     )
 
 
 def _began(level: LevelOne) -> date | None:
-    first = level.sums["look"].min()
+    first = level.rows.frame["look"].min()
     return first - level.metric.maturity if isinstance(first, date) else None
 
 
@@ -263,26 +338,24 @@ def _observed(level: LevelOne, axes: Axes) -> FloatArray:
     """The value that a report shows: the mean of all values as they are, or the quantile."""
     if level.metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL):
         return shown_quantiles(level, axes)
-    sums = level.sums.group_by("cohort", "arm").agg(pl.col("shown", "weight").sum())
-    means = sums.with_columns(value=pl.col("shown").cast(pl.Float64) / pl.col("weight").cast(pl.Float64))
-    return axes.per_arm(means, "value")
+    layout = Layout.of(level.rows, axes)
+    weight = level.rows.made((axes, "weight"), lambda: layout.sums_by_arm(level.rows.frame["weight"]))
+    shown = layout.sums_by_arm(level.added["shown"])
+    return np.divide(shown, weight, out=np.full_like(shown, np.nan), where=weight > 0)
 
 
-def _shown(before: pl.DataFrame, metric: Metric) -> pl.DataFrame:
-    """The same of the values before the comparison, ``cohort`` and ``value``, where there are enough."""
-    enough = before.filter(pl.len().over("cohort") >= FREEZE_BEFORE).sort("cohort", "value")
-    if metric.kind in (MetricKind.RATE, MetricKind.MEAN):
-        value = (pl.col("value") * pl.col("weight")).sum() / pl.col("weight").sum()
-        return enough.group_by("cohort", maintain_order=True).agg(value=value)
-    by_cohort = enough.group_by("cohort", maintain_order=True)
-    rows = [(cohort, weighted_quantile(of, shown_quantile(metric))) for (cohort,), of in by_cohort]
-    return pl.DataFrame(rows, schema={"cohort": pl.String, "value": pl.Float64}, orient="row")
+def _has_strata(rows: pl.DataFrame) -> bool:
+    """Whether any rows but those of pairs may be of different strata."""
+    return rows[PAIR].null_count() > 0 and bool((rows["stratum"] != rows["stratum"].shift(1)).any())
 
 
 def _strata(level: LevelOne, axes: Axes) -> tuple[tuple[StratumSums, ...], ...]:
     """The strata of each cohort, by name; none where a cohort has one only, or pairs."""
+    if not level.rows.made("strata", lambda: _has_strata(level.rows.frame)):
+        return ((),) * len(axes.cohorts)
+    rows = level.rows.frame.with_columns(level.added["shown"]).filter(pl.col(PAIR).is_null())
     summed = (
-        level.sums.filter(pl.col(PAIR).is_null())
+        rows.select("cohort", "stratum", "arm", pl.col("weight", "shown").cast(pl.Int128))
         .group_by("cohort", "stratum", "arm")
         .agg(pl.col("weight", "shown").sum().cast(pl.Float64) / ONE)
         .sort("cohort", "stratum", "arm")

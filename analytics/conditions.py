@@ -6,7 +6,7 @@ stand beside the traces as columns for the checks and for weights.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from analytics.validity.mix_shift import MOST_TRACES, MOST_VALUES, PASSED_OVER
 from sql import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from analytics.condition_attributes import ConditionAttributes
@@ -39,7 +40,7 @@ _MOST_TOOLS = 64
 
 
 def read_conditions(
-    store: Access, promotion: Promotion, attributes: ConditionAttributes, *, since: datetime, until: datetime
+    store: Access, promotion: Promotion, attributes: ConditionAttributes, part: Mapping[str, Any]
 ) -> pl.DataFrame:
     """Read :data:`CONDITION_COLUMNS` by ``trace_id``, of traces that say any.
 
@@ -49,17 +50,15 @@ def read_conditions(
         store: where spans are.
         promotion: what is compared.
         attributes: what the configuration names.
-        since: when what is read begins (UTC, naive).
-        until: when it ends (UTC, naive).
+        part: of which traces, as :attr:`analytics.trace_parts.TracePart.parameters` says.
     """
 
     def path(attribute: str | None) -> str | None:
         return None if attribute is None else json_pointer(attribute)
 
     given = {
-        "since": since,
-        "until": until,
-        "conditions_since": since if promotion.design == BEFORE_AFTER else promotion.at,
+        **part,
+        "conditions_since": part["since"] if promotion.design == BEFORE_AFTER else promotion.at,
         "tool_path": path(attributes.tool_schema),
         "instruction_path": path(attributes.system_prompt),
         "retrieval_path": path(attributes.retrieval_version),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.level_one import ONE
 from analytics.metrics import MetricKind
 from analytics.stats.contrast import RATE_SCALES, RATIO_SCALES
 from analytics.stats.evidence import EXCESS_SCALES, MINIMUM_EVENTS
+from analytics.unit_days import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Collection

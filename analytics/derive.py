@@ -82,6 +82,8 @@ CALL_COLUMNS = (
 )
 """The columns of the table of calls, without the time of the derivation."""
 
+EVER = datetime(1970, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -102,7 +104,10 @@ class Step:
 
 @dataclass(frozen=True)
 class _Window:
-    """What a step looks at: arrivals after one moment up to another, and marked traces up to an id."""
+    """What a step looks at: arrivals after one moment up to another, and marked traces up to an id.
+
+    Of the archive it looks at what began since a moment.
+    """
 
     number: int
     spans_after: datetime
@@ -113,6 +118,7 @@ class _Window:
     marked_through: datetime | None
     spans_left: int
     traces_left: int
+    archived_since: datetime
 
     @property
     def is_empty(self) -> bool:
@@ -183,6 +189,7 @@ def _window(store: Access) -> _Window:
         marked_through=found["marked_through"],
         spans_left=found["spans_left"],
         traces_left=found["traces_left"],
+        archived_since=found["archived_since"] or EVER,
     )
 
 
@@ -202,13 +209,14 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
             "evaluations_after": window.evaluations_after,
             "evaluations_through": window.evaluations_through,
             "stale_through": window.stale_through,
+            "archived_since": window.archived_since,
             "validators": validators,
         },
     )
     parts = list(_parts(found)) or [[]]
     written = 0
     for number, trace_ids in enumerate(parts):
-        calls = _calls_of(store, options, trace_ids, validators)
+        calls = _calls_of(store, options, trace_ids, validators, window.archived_since)
         is_last = number == len(parts) - 1
         # A row for each trace, also where it has no call left: its earlier calls go.
         looked_at = pl.Series("trace_id", trace_ids or [None], pl.String).to_frame()
@@ -244,10 +252,12 @@ def _parts(traces: pa.Table) -> Iterator[list[str]]:
         yield part
 
 
-def _calls_of(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
+def _calls_of(
+    store: Access, options: JobOptions, trace_ids: list[str], validators: list[str], archived_since: datetime
+) -> pl.DataFrame:
     """The calls of some traces; one whose calls cannot be derived is left out and told: it holds up no other."""
     try:
-        return _derived(store, options, trace_ids, validators)
+        return _derived(store, options, trace_ids, validators, archived_since)
     except (StoreError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
@@ -257,15 +267,20 @@ def _calls_of(store: Access, options: JobOptions, trace_ids: list[str], validato
         if len(trace_ids) == 1:
             # Its type and not its words, which may quote what was sent.
             _LOG.error("The calls of trace %s cannot be derived (%s).", trace_ids[0], type(error).__name__)
-            return _derived(store, options, [], validators)
+            return _derived(store, options, [], validators, archived_since)
     middle = len(trace_ids) // 2
-    return pl.concat([_calls_of(store, options, part, validators) for part in (trace_ids[:middle], trace_ids[middle:])])
+    halves = (trace_ids[:middle], trace_ids[middle:])
+    return pl.concat([_calls_of(store, options, half, validators, archived_since) for half in halves])
 
 
-def _derived(store: Access, options: JobOptions, trace_ids: list[str], validators: list[str]) -> pl.DataFrame:
+def _derived(
+    store: Access, options: JobOptions, trace_ids: list[str], validators: list[str], archived_since: datetime
+) -> pl.DataFrame:
     """The calls of some traces, in the columns of the table."""
     given: dict[str, Any] = {"trace_ids": trace_ids}
-    spans = ordered(_frame(store, "derive_spans", given | {"chain_paths": chain_paths(options)}))
+    spans = ordered(
+        _frame(store, "derive_spans", given | {"chain_paths": chain_paths(options), "archived_since": archived_since})
+    )
     evaluations = _frame(store, "derive_evaluations", given | {"validators": validators})
     tree = SpanTree.of(spans)
     derived = derived_calls(

@@ -20,7 +20,7 @@ from analytics.pairs import PAIR
 from analytics.report.model import Check, CheckStatus
 from analytics.span_tree import NO_PARENT, SpanTree
 from analytics.targets import match_targets
-from analytics.traces import NO_COHORT
+from analytics.trace_rows import NO_COHORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
-from typing import Any
 
 import polars as pl
 
@@ -15,47 +12,47 @@ from analytics.attribution import with_attribution
 from analytics.before_after import NOT_ASKED, Periods, design_check, judge_periods, periods
 from analytics.calibrations import find_calibration
 from analytics.cells import cells
-from analytics.conditions import read_conditions, read_requests, with_conditions
+from analytics.compact import compact, in_order
 from analytics.datasets import find_items
+from analytics.deleted_days import deleted_checks
 from analytics.evaluator_checks import EvaluatorContext
-from analytics.evaluators import with_passed
 from analytics.evidence import gather_evidence
+from analytics.fingerprint import fingerprint
 from analytics.held_out import (
-    as_pairs,
     compared,
     item_check,
-    item_parameters,
-    items_of_resources,
-    items_of_spans,
-    separate_runs,
 )
-from analytics.job_options import JobOptions, JobOptionsError, chain_paths, json_pointer
+from analytics.job_options import JobOptions, JobOptionsError
 from analytics.label_maturity import maturity_checks, with_maturity
-from analytics.maturity import Maturity, MaturityRules
+from analytics.maturity import Maturity
 from analytics.metrics import Metric, metrics_for
 from analytics.mirrored import read_mirrored
 from analytics.missing_scores import ScoreLoss, within_bounds
 from analytics.novelty import novelty_checks
-from analytics.outcome_names import by_kind
+from analytics.part_files import PartFiles
 from analytics.periods import with_periods
 from analytics.pooling import pooled
-from analytics.promotions import BEFORE_AFTER, MIRRORED, PRE_PERIOD, Promotion, find_promotion
+from analytics.promotions import BEFORE_AFTER, MIRRORED, Promotion, find_promotion
 from analytics.report.findings import check_order
 from analytics.report.model import Check, Report
+from analytics.report_input import ReadTraces, read_traces
 from analytics.shared_versions import compare_shared
 from analytics.stats.horizon import Horizon
-from analytics.steps import StepSource
-from analytics.targets import match_targets
-from analytics.trace_slices import read_by_traces
-from analytics.traces import trace_frame
-from analytics.unmatched import unmatched_checks
+from analytics.steps import StepsOf
 from analytics.validity import Validity, examine
 from analytics.verdict import BETWEEN_ARMS, Judgement, between_arms_until, judge, overall
-from sql import statements
 from sql.access import Access
 
 
-def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime, now: datetime) -> Report:
+def run_report(
+    store: Access,
+    name: str,
+    options: JobOptions,
+    *,
+    as_of: datetime,
+    now: datetime,
+    files: PartFiles | None = None,
+) -> Report:
     """Compare the two arms of a promotion, by cohort.
 
     Args:
@@ -64,6 +61,7 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         options: prices, rules and margins.
         as_of: the moment the world is looked at (UTC, naive).
         now: what to write as the time of making (UTC, naive).
+        files: where the rows of traces are kept from one report to the next; None: nowhere.
 
     Raises:
         NoPromotionError: there is no such promotion.
@@ -76,19 +74,27 @@ def run_report(store: Access, name: str, options: JobOptions, *, as_of: datetime
         metrics = report_metrics(promotion, options, window, {})
         report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
         return _explained(report, window, None, metrics)
-    read = read_traces(store, promotion, options, as_of)
+    read = read_traces(store, promotion, options, as_of, files)
+    deleted = deleted_checks(store, promotion, read.traces.columns, as_of=as_of)
+    read = replace(read, outcome_checks=(*read.outcome_checks, *deleted))
     if promotion.design == BEFORE_AFTER:
         return _report_by_time(promotion, options, read, as_of=as_of, now=now)
-    traces = read.traces
+    traces = compact(read.traces)
+    # What the traces came as takes several times as much room.
+    read = replace(read, traces=traces.clear())
+    (traces,) = in_order(traces)
     begun = pl.col("start_time") >= promotion.at
     open_still = pl.lit(value=True) if promotion.ended_at is None else pl.col("start_time") < promotion.ended_at
     window = traces.filter(begun & open_still & pl.col("arm").is_not_null())
     pre_period = traces.filter(~begun & (pl.col("arm") == "base"))
+    del traces
     read_checks = read.outcome_checks
     if promotion.dataset is not None:
-        read_checks = (item_check(window, find_items(store, promotion.dataset), promotion),)
+        read_checks = (*read_checks, item_check(window, find_items(store, promotion.dataset), promotion))
         window = compared(window)
     window, pre_period, together = pooled(with_periods(window, promotion), pre_period, options.pooling)
+    if together:
+        window, pre_period = in_order(window, pre_period)
     metrics = report_metrics(promotion, options, window, read.maturities)
     validity = Validity(())
     if not (promotion.is_paired and window.is_empty()):
@@ -112,7 +118,8 @@ def _report_by_time(
     promotion: Promotion, options: JobOptions, read: ReadTraces, *, as_of: datetime, now: datetime
 ) -> Report:
     """Compare the time before the change with that after it."""
-    found = periods(read.traces, promotion)
+    (traces,) = in_order(compact(read.traces))
+    found = periods(traces, promotion)
     metrics = report_metrics(promotion, options, found.compared, read.maturities)
     context = EvaluatorContext(None, options.evaluator_rules, read.maturities, as_of)
     validity = examine(found.compared, promotion=promotion, evaluations=read.evaluations, context=context)
@@ -135,12 +142,12 @@ def _report_by_time(
 
 
 def _explained(
-    report: Report, window: pl.DataFrame, steps: StepSource | None, metrics: tuple[Metric, ...], *, by_day: bool = False
+    report: Report, window: pl.DataFrame, steps: StepsOf | None, metrics: tuple[Metric, ...], *, by_day: bool = False
 ) -> Report:
     """Add where regressions begin, and what is shown beside the verdicts."""
     as_of = report.as_of
     cohorts = with_attribution(report.cohorts, window, steps, metrics, as_of=as_of, by_day=by_day)
-    return replace(report, cohorts=cohorts, evidence=gather_evidence(cohorts, window, steps, metrics, as_of=as_of))
+    return replace(report, cohorts=cohorts, evidence=gather_evidence(cohorts, window, metrics, as_of=as_of))
 
 
 def report_metrics(
@@ -206,7 +213,7 @@ def _report(
         generated_at=now,
         as_of=as_of,
         data_watermark=newest if isinstance(newest, datetime) else None,
-        fingerprint=_fingerprint((promotion, options, as_of, found_checks), window, pre_period),
+        fingerprint=fingerprint((promotion, options, as_of, found_checks), (window, pre_period)),
         alpha=options.alpha,
         overall=overall(cohorts),
         checks=found_checks,
@@ -214,103 +221,3 @@ def _report(
         watch_list=judgement.watch_list,
         shared=shared,
     )
-
-
-@dataclass(frozen=True)
-class ReadTraces:
-    """What a report is made of.
-
-    Attributes:
-        evaluations: those that stand, with ``trace_id`` resolved and ``passed``, once per trace.
-        traces: the wide traces frame with the pre-period.
-        maturities: how long each outcome and evaluator is waited for, by column.
-        outcome_checks: whether feedback finds its traces.
-        steps: what the traces' steps can be found from.
-        requests: what root spans say of requests; None where that is not asked.
-    """
-
-    evaluations: pl.DataFrame
-    traces: pl.DataFrame
-    maturities: Mapping[str, Maturity]
-    outcome_checks: tuple[Check, ...]
-    steps: StepSource
-    requests: pl.DataFrame | None = None
-
-
-def read_traces(store: Access, promotion: Promotion, options: JobOptions, as_of: datetime) -> ReadTraces:
-    """Read what a report needs."""
-    parameters: dict[str, Any] = {
-        "since": promotion.at if promotion.is_paired else promotion.at - PRE_PERIOD,
-        "until": as_of,
-        "simulated": options.simulated,
-        "cohort_path": None if promotion.cohort_by is None else json_pointer(promotion.cohort_by),
-        "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
-        "chain_paths": chain_paths(options),
-        "strata_paths": [json_pointer(name) for name in promotion.stratify_by],
-    }
-    window = {name: parameters[name] for name in ("since", "until")}
-    resources, judgements, told = (
-        _frame(store, statements.read(f"report_{name}"), given)
-        for name, given in (
-            ("resources", {}),
-            ("evaluations", window | {"key_path": parameters["key_path"]}),
-            ("feedback", window),
-        )
-    )
-    conditions = read_conditions(store, promotion, options.conditions, **window)
-    evaluations, feedback = by_kind(judgements, told, options.names)
-    question = statements.read("report_spans")
-    items = said = None
-    if promotion.dataset is not None:
-        items = find_items(store, promotion.dataset)
-        of_resources = items_of_resources(resources, options.item_attributes, items)
-        looked_for = item_parameters(options.item_attributes, of_resources)
-        named = _frame(store, statements.read("item_spans"), {**window, **looked_for})
-        said = items_of_spans(named, of_resources, items)
-        # Runs are few beside production's traces.
-        question = f"SELECT * FROM ({question}) WHERE trace_id IN (SELECT unnest($runs::VARCHAR[]))"
-        parameters["runs"] = said["trace_id"].unique().to_list()
-    spans = read_by_traces(store, question, parameters)
-    runs = None if said is None else separate_runs(spans, evaluations, feedback, said)
-    if runs is not None:
-        spans, evaluations, feedback = runs.spans, runs.evaluations, runs.feedback
-    framed = trace_frame(
-        spans,
-        resources,
-        evaluations,
-        feedback,
-        promotion=promotion,
-        prices=options.prices,
-        as_of=as_of,
-        maturity=MaturityRules(options.overrides, options.outcomes, options.evaluator_rules, options.names),
-        feedback_key=options.feedback_key,
-        evaluator_rules=options.evaluator_rules,
-        validation_evaluators=options.validation_evaluators,
-        chain_rules=options.chain_rules,
-    )
-    traces = with_conditions(framed.traces, conditions)
-    stands = pl.col("replaced_at").is_null()
-    # A result may name a span, a response or a conversation alone; the checks join by trace.
-    judged = with_passed(evaluations.filter(stands), options.evaluator_rules)
-    matched = match_targets(judged, spans).with_columns(trace_id="matched_trace_id")
-    if items is not None and runs is not None:
-        return ReadTraces(matched, as_pairs(traces, runs, items), framed.maturities, (), framed.steps)
-    outcome_checks = unmatched_checks(
-        feedback.filter(stands), spans, promotion=promotion, as_of=as_of, feedback_key=options.feedback_key
-    )
-    requests = read_requests(store, promotion, options.conditions, until=as_of)
-    return ReadTraces(matched, traces, framed.maturities, tuple(outcome_checks), framed.steps, requests)
-
-
-def _frame(store: Access, question: str, parameters: Mapping[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(store.read(question, parameters)))
-
-
-def _fingerprint(given: tuple[object, ...], window: pl.DataFrame, pre_period: pl.DataFrame) -> str:
-    """A hash of everything that the verdicts rest on: what was given, the traces, the release that judged them."""
-    digest = hashlib.sha256(repr((given, version("spanverdict"))).encode())
-    for frame in (window, pre_period):
-        # Values as text: Arrow's buffers of a filtered frame also hold what was filtered out.
-        digest.update(repr(frame.schema).encode())
-        digest.update(frame.write_csv().encode())
-    return digest.hexdigest()

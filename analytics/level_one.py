@@ -13,20 +13,13 @@ import polars as pl
 
 from analytics.exemplars import worst
 from analytics.metrics import MetricKind
-from analytics.pairs import PAIR
-from analytics.values import tested_value
+from analytics.unit_days import KEYS, WEIGHTS, UnitDays, whole
+from analytics.values import ARMS, tested_value
 
 if TYPE_CHECKING:
     from analytics.metrics import Metric
 
-ONE = 2.0**40
-"""What one of a metric's unit is in fixed point."""
-
-# Beyond this a value of the fixed point would not fit into 128 bits together with others.
-_LARGEST = 2.0**120
-
-_KEYS = ("cohort", "unit", "look", "stratum", "period", PAIR, "arm")
-_SUMS = ("n", "weight", "weight_squared", "tested", "above", "shown")
+_SUMS = ("tested", "above", "shown")
 _VALUE_ORDER = ("cohort", "arm", "value", "unit", "stratum", "weight")
 
 
@@ -36,23 +29,32 @@ class LevelOne:
 
     Attributes:
         metric: the metric.
-        sums: a row per ``cohort, unit, look, stratum, period, pair, arm``, sorted by them: ``n`` traces, and in fixed
-            point ``weight``, ``weight_squared``, ``tested`` (the tested values), ``above`` (the upper threshold) and
-            ``shown`` (the values as they are), each trace times its weight.
+        rows: which unit had traces when.
+        added: for each of the rows, in fixed point, ``tested`` (the tested values), ``above`` (the upper threshold; 0
+            but for tails) and ``shown`` (the values as they are; 0 for quantiles), each trace times its weight.
         values: of a quantile, every value: ``cohort, arm, value, unit, stratum, weight``, sorted; else no row.
         exemplars: ``cohort, arm, trace_id, raw`` of the worst traces.
     """
 
     metric: Metric
-    sums: pl.DataFrame
+    rows: UnitDays
+    added: pl.DataFrame
     values: pl.DataFrame
     exemplars: pl.DataFrame
 
+    @property
+    def sums(self) -> pl.DataFrame:
+        """A row per :data:`analytics.unit_days.KEYS`, sorted by them: ``n`` traces, and the sums in fixed point."""
+        sums = [pl.col(*WEIGHTS[1:], *_SUMS).cast(pl.Int128)]
+        return self.rows.frame.hstack(self.added).with_columns(sums)
+
     def __add__(self, other: LevelOne) -> LevelOne:
         """Both together; they must be of the same metric with the same thresholds, and no trace may be in both."""
+        sums = _added(pl.concat([self.sums, other.sums]))
         return LevelOne(
             self.metric,
-            _added(pl.concat([self.sums, other.sums])),
+            UnitDays(sums.select(*KEYS, *WEIGHTS)),
+            sums.select(_SUMS),
             pl.concat([self.values, other.values]).sort(_VALUE_ORDER),
             worst(pl.concat([self.exemplars, other.exemplars]), self.metric),
         )
@@ -71,49 +73,74 @@ class LevelOne:
         # A unit in one arm has one row of a key, so the order of the sums stays.
         return replace(
             self,
-            sums=relabelled(self.sums),
+            rows=UnitDays(relabelled(self.rows.frame)),
             values=relabelled(self.values).sort(_VALUE_ORDER) if values else self.values.clear(),
             exemplars=self.exemplars.clear(),
         )
 
 
-def level_one(values: pl.DataFrame, thresholds: pl.DataFrame | None, metric: Metric) -> LevelOne:
+def level_one(
+    values: pl.DataFrame, thresholds: pl.DataFrame | None, metric: Metric, rows: UnitDays | None = None
+) -> LevelOne:
     """Add up the traces of one metric.
 
     Args:
         values: as :func:`analytics.values.metric_values` gives them.
         thresholds: as :func:`analytics.values.thresholds` gives them; None for a rate.
         metric: the metric.
+        rows: those of these traces, where they are known.
     """
-    joined = values
+    rows = UnitDays.of(values) if rows is None else rows
+    limited = values.select("cohort", "weight", "value")
     if thresholds is not None:
-        joined = values.join(thresholds.drop("look"), on="cohort", how="left", maintain_order="left")
-    pair = pl.col(PAIR).cast(pl.String) if PAIR in values.columns else pl.lit(None, dtype=pl.String)
-    above = (pl.col("value") > pl.col("t1")).fill_null(value=False) if metric.kind is MetricKind.TAIL else pl.lit(0.0)
+        limited = _limited(limited, thresholds.drop("look"))
     weight = pl.col("weight")
-    sums = joined.select(
-        *(name for name in _KEYS if name != PAIR),
-        pair.alias(PAIR),
-        n=pl.lit(1, dtype=pl.Int64),
-        weight=fixed_point(weight),
-        weight_squared=fixed_point(weight**2),
-        tested=fixed_point(weight * tested_value(metric)),
-        above=fixed_point(weight * above.cast(pl.Float64)),
-        shown=fixed_point(weight * pl.col("value")),
-    )
     kept = metric.kind in (MetricKind.QUANTILE, MetricKind.TAIL)
+    asked = {"tested": whole(weight * tested_value(metric))}
+    if metric.kind is MetricKind.TAIL:
+        asked["above"] = whole(weight * (pl.col("value") > pl.col("t1")).fill_null(value=False).cast(pl.Float64))
+    if metric.kind is MetricKind.MEAN:
+        asked["shown"] = whole(weight * pl.col("value"))
+    added = {each.name: rows.added(each) for each in limited.select(**asked)}
+    nothing = pl.repeat(0, rows.frame.height, dtype=pl.Int64, eager=True)
+    if metric.kind is MetricKind.RATE:
+        added["shown"] = added["tested"]
     return LevelOne(
         metric,
-        _added(sums),
-        (values if kept else values.clear()).select(_VALUE_ORDER).sort(_VALUE_ORDER),
-        worst(values, metric),
+        rows,
+        pl.DataFrame({name: added.get(name, nothing) for name in _SUMS}),
+        rows.made(("values", metric.column), lambda: _sorted(values)) if kept else values.clear().select(_VALUE_ORDER),
+        rows.made(
+            ("worst", metric.column, metric.kind is MetricKind.RATE, metric.higher_is), lambda: worst(values, metric)
+        ),
     )
 
 
-def fixed_point(value: pl.Expr) -> pl.Expr:
-    """A value as a whole number of :data:`ONE`-ths, whose sums do not depend on the order."""
-    return (value.cast(pl.Float64) * ONE).round().clip(-_LARGEST, _LARGEST).cast(pl.Int128)
+def _limited(values: pl.DataFrame, thresholds: pl.DataFrame) -> pl.DataFrame:
+    """The values with the thresholds of their cohorts."""
+    if values.is_empty() or values["cohort"][0] != values["cohort"][-1]:
+        return values.join(thresholds, on="cohort", how="left", maintain_order="left")
+    # By their order all are of one cohort.
+    known = thresholds.filter(pl.col("cohort") == values["cohort"][0]).drop("cohort")
+    limits = known.row(0) if known.height else (None,) * known.width
+    return values.with_columns(
+        # As columns: of a single number the logarithm's last digit may be another.
+        pl.repeat(limit, values.height, dtype=pl.Float64, eager=True).alias(name)
+        for name, limit in zip(known.columns, limits, strict=True)
+    )
+
+
+def _sorted(values: pl.DataFrame) -> pl.DataFrame:
+    """The values in their order."""
+    rows = values.select(_VALUE_ORDER)
+    alike = all((rows[name] == rows[name].head(1)).all() for name in ("cohort", "stratum", "weight"))
+    if not alike or rows.is_empty():
+        return rows.sort(_VALUE_ORDER)
+    # They come in the order of units.
+    arms = (rows.filter(pl.col("arm") == arm) for arm in ARMS)
+    return pl.concat([of_arm.sort("value", maintain_order=True) for of_arm in arms])
 
 
 def _added(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.group_by(_KEYS).agg(pl.col(_SUMS).sum()).sort(_KEYS).select(*_KEYS, *_SUMS)
+    sums = (*WEIGHTS, *_SUMS)
+    return rows.group_by(KEYS).agg(pl.col(sums).sum()).sort(KEYS).select(*KEYS, *sums)

@@ -17,7 +17,7 @@ from analytics.pairs import PAIR
 from analytics.pricing import PRICE_COLUMNS, PriceBook
 from analytics.promotions import Promotion
 from analytics.report.model import Check, CheckStatus
-from analytics.traces import NO_COHORT
+from analytics.trace_rows import NO_COHORT
 from sql import statements
 from sql.access import Access
 

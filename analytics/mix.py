@@ -60,9 +60,12 @@ def compare_mix(traces: pl.DataFrame, column: str, level: float = CHANCE_LEVEL) 
     Returns:
         The difference.
     """
-    rows = traces.select("arm", "unit", pl.col(column).cast(pl.String).alias("value"))
-    base_total = rows.filter(pl.col("arm") == "base").height
+    rows = traces.select("arm", "unit", pl.col(column).alias("value"))
+    base_total = int((rows["arm"] == "base").sum())
     candidate_total = rows.height - base_total
+    if rows["value"].n_unique() == 1:
+        only = rows["value"].head(1).cast(pl.String).item()
+        return MixDifference(0.0, significant=False, disjoint=False, shares=(Share(only, 1.0, 1.0),))
     sizes = rows.group_by("arm", "unit").len("n")
     sum_nn = float(sizes.select((pl.col("n").cast(pl.Float64) ** 2).sum()).item())
     values = (
@@ -77,6 +80,7 @@ def compare_mix(traces: pl.DataFrame, column: str, level: float = CHANCE_LEVEL) 
             (pl.col("y").cast(pl.Float64) * pl.col("n")).sum().alias("sum_yn"),
         )
         .with_columns(
+            pl.col("value").cast(pl.String),
             (pl.col("base") / base_total).alias("base_share"),
             (pl.col("candidate") / candidate_total).alias("candidate_share"),
             ((pl.col("base") + pl.col("candidate")) / rows.height).alias("pooled"),

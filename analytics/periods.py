@@ -47,6 +47,7 @@ def with_periods(traces: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
         traces.with_columns(stated=stated)
         .group_by("cohort", "stated", day.alias("day"))
         .agg(n=pl.len(), candidate=(pl.col("arm") == "candidate").sum())
+        .with_columns(pl.col("cohort").cast(pl.String))
         .sort("cohort", "stated", "day")
     )
     steps = pl.DataFrame(
@@ -58,12 +59,15 @@ def with_periods(traces: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
         schema={"cohort": pl.String, "step": pl.Date},
         orient="row",
     )
+    if steps.is_empty():
+        return traces.with_columns(period=stated)
     of_day = (
         daily.select("cohort", "day")
         .unique()
         .join(steps, on="cohort", how="left")
         .group_by("cohort", "day")
         .agg(seen=(pl.col("step") <= pl.col("day")).sum().cast(pl.Int32))
+        .with_columns(pl.col("cohort").cast(traces.schema["cohort"]))
     )
     return (
         traces.with_columns(day=day)

@@ -72,7 +72,8 @@ def pooled(window: pl.DataFrame, pre_period: pl.DataFrame, rules: PoolingRules) 
         inside = pl.col("cohort").is_in(list(renamed))
         stratum = pl.concat_str(["cohort", "stratum"], separator=_BETWEEN, ignore_nulls=True)
         return frame.with_columns(
-            stratum=pl.when(inside).then(stratum).otherwise("stratum"), cohort=pl.col("cohort").replace(renamed)
+            stratum=pl.when(inside).then(stratum).otherwise(pl.col("stratum").cast(pl.String)),
+            cohort=pl.col("cohort").cast(pl.String).replace(renamed),
         )
 
     found = {parent: tuple(sorted(of)) for parent, of in sorted(members.items()) if len(of) > 1}

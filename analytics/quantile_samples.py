@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from analytics.cells import StratumSums
-    from analytics.cluster_sums import Axes
+    from analytics.layout import Axes
     from analytics.level_one import LevelOne
     from analytics.stats.sums import BoolArray, FloatArray
 

@@ -9,7 +9,7 @@ step, such as the requests that a tool makes, belongs to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,8 @@ from analytics.targets import match_targets
 from analytics.waiting import waited_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.span_tree import Mask
 
 PLANNER, RETRIEVAL, TOOL, ANSWER, REPAIR, OTHER = "planner", "retrieval", "tool", "answer", "repair", "other"
@@ -49,6 +51,14 @@ _SAYS_DOCUMENTS = 0.5
 _KEYS = ["trace_id", "span_id"]
 
 
+class StepsOf(Protocol):
+    """Whatever can find the steps of traces."""
+
+    def of(self, trace_ids: pl.Series) -> Steps:
+        """The steps of some traces."""
+        ...
+
+
 @dataclass(frozen=True)
 class StepSource:
     """What steps are made from, kept until it is known which traces are asked about.
@@ -64,6 +74,16 @@ class StepSource:
     calls: pl.DataFrame
     not_counted: pl.DataFrame
     judged: pl.DataFrame
+
+    @classmethod
+    def joined(cls, parts: Sequence[StepSource], judged: pl.DataFrame) -> StepSource:
+        """What several parts of the traces have, at least one, kept to what steps are made from."""
+        return cls(
+            pl.concat([part.spans for part in parts]),
+            pl.concat([part.calls.select(*_KEYS, *_CALL_COLUMNS) for part in parts]),
+            pl.concat([part.not_counted for part in parts]),
+            judged,
+        )
 
     def of(self, trace_ids: pl.Series) -> Steps:
         """The steps of some traces."""

@@ -7,13 +7,15 @@ megabytes. Of a part of the traces a vector has that many rows fewer.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import polars as pl
 
 from sql.access import Access
 from sql.errors import QueryMemoryError
+
+Answer = TypeVar("Answer")
 
 SLICES = (1, 4, 16, 64)
 """Into how many parts traces are divided, one after the other, until memory suffices."""
@@ -32,12 +34,21 @@ def read_by_traces(store: Access, question: str, parameters: Mapping[str, Any]) 
         QueryMemoryError: memory does not suffice for the smallest parts either.
         QueryError: the store could not answer.
     """
+    return pl.concat(
+        by_slices(lambda slice_: pl.DataFrame(pl.from_arrow(store.read(question, {**parameters, **slice_}))))
+    )
+
+
+def by_slices(ask: Callable[[Mapping[str, int]], Answer]) -> list[Answer]:
+    """Ask once, and where memory does not suffice of 4, 16 and 64 parts of the traces.
+
+    Args:
+        ask: given the parameters ``slices`` and ``slice``.
+
+    Raises:
+        QueryMemoryError: memory does not suffice for the smallest parts either.
+    """
     for slices in SLICES[:-1]:
         with contextlib.suppress(QueryMemoryError):
-            return _in_parts(store, question, parameters, slices)
-    return _in_parts(store, question, parameters, SLICES[-1])
-
-
-def _in_parts(store: Access, question: str, parameters: Mapping[str, Any], slices: int) -> pl.DataFrame:
-    answers = (store.read(question, {**parameters, "slices": slices, "slice": part}) for part in range(slices))
-    return pl.concat(pl.DataFrame(pl.from_arrow(answer)) for answer in answers)
+            return [ask({"slices": slices, "slice": part}) for part in range(slices)]
+    return [ask({"slices": SLICES[-1], "slice": part}) for part in range(SLICES[-1])]

@@ -2,28 +2,23 @@
 
 A trace is judged as its user met it: latency and error are the root span's where there is one; tokens, cost
 and attempts are those of all its model calls, each counted once; its arm is the model that was asked first
-(intention to treat), whatever rescued it later.
+(intention to treat), whatever rescued it later. What its own spans say is made first (:mod:`analytics.trace_rows`), of
+any part of the traces; what was said of it afterwards is put beside it here.
 """
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from analytics.calls import CALL_COLUMNS
-from analytics.chains import COUNT_COLUMNS, chain_counts
 from analytics.defaults import VALIDATION_EVALUATORS
-from analytics.derived_calls import derived_calls, ordered, with_work
 from analytics.evaluators import EvaluatorRule, with_passed
 from analytics.maturity import Maturity, MaturityRules, maturities
 from analytics.outcomes import failed_evaluations, outcomes_by_trace, spoken_words
-from analytics.span_tree import SpanTree
 from analytics.steps import STEP_COLUMNS, StepSource
-from analytics.strata import with_strata
-from analytics.trace_calls import TOKENS, listed, models, usage, versioned
+from analytics.trace_rows import TraceRows, trace_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -32,26 +27,6 @@ if TYPE_CHECKING:
     from analytics.pricing import PriceBook
     from analytics.promotions import Promotion
 
-# What trace_frame reads of the spans table; cohort_value and key_value are the span's own attributes that the
-# promotion and the configuration name, as text, null where absent.
-SPAN_COLUMNS = (
-    *CALL_COLUMNS,
-    "service_tier",
-    "server_address",
-    "scope_version",
-    "conversation_id",
-    "user_id",
-    "prompt_name",
-    "prompt_version",
-    "tool_name",
-    "agent_name",
-    "documents",
-    "dropped_attributes_count",
-    "resource_id",
-    "cohort_value",
-    "key_value",
-)
-RESOURCE_COLUMNS = ("resource_id", "attributes")
 EVALUATION_COLUMNS = (
     "evaluation_id",
     "event_time",
@@ -83,8 +58,6 @@ FEEDBACK_COLUMNS = (
     "received_at",
     "replaced_at",
 )
-NO_COHORT = "(none)"
-NANOSECONDS_PER_MS = 1_000_000
 
 
 class TraceFrame(NamedTuple):
@@ -116,214 +89,100 @@ def trace_frame(
     validation_evaluators: Collection[str] = VALIDATION_EVALUATORS,
     chain_rules: Sequence[ChainRule] = (),
 ) -> TraceFrame:
-    """Make the wide traces frame.
+    """Make the wide traces frame of spans that are all at hand.
 
     Args:
-        spans: :data:`SPAN_COLUMNS`, all spans of each trace; with ``stratum_values`` where the promotion has strata.
-        resources: :data:`RESOURCE_COLUMNS`; ``attributes`` is a JSON object as text.
+        spans: as for :func:`analytics.trace_rows.trace_rows`.
+        resources: the same.
         evaluations: :data:`EVALUATION_COLUMNS`, also what was replaced since; what names are evaluators is decided.
         feedback: :data:`FEEDBACK_COLUMNS`, the same.
-        promotion: names the two models and the cohort attribute.
-        prices: what calls cost.
+        promotion: as for :func:`analytics.trace_rows.trace_rows`.
+        prices: the same.
         as_of: the moment the world is looked at (UTC): traces that had ended, outcomes that had happened.
         maturity: what the configuration says of how long outcomes and evaluators are waited for.
-        feedback_key: the attribute that feedback's ``key`` is matched with; None: no feedback is matched by
-            key.
+        feedback_key: the attribute that feedback's ``key`` is matched with; None: no feedback is matched by key.
         evaluator_rules: how to read scores, by evaluator name.
-        validation_evaluators: evaluators of a call's output whose failure makes the next call a schema
-            repair.
+        validation_evaluators: evaluators of a call's output whose failure makes the next call a schema repair.
         chain_rules: the user's own rules for attempt chains.
 
     Returns:
-        One row per trace, sorted by trace id; times in UTC, latency in ms, cost in USD:
-        ``trace_id, start_time, end_time, latency_ms, cohort, stratum, arm, unit, user_id, conversation_id, services,
-        prompt_version, instrumentation, token_rules, first_model, last_model, llm_calls, input_tokens,
-        output_tokens, cache_read_tokens, reasoning_tokens, cost_usd, priced_tokens, unpriced_tokens,
-        unpriced_calls, unpriced_models, error, tool_errors, retries, schema_repairs, fallbacks, missing_root,
-        orphaned_spans, dropped_attributes``, one ``evaluation:<name>`` per evaluator seen and one
-        ``outcome:<name>`` per kind of feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or not
-        yet final). With it the maturities of these columns, and what the traces' steps can be found from.
+        The frame as :func:`with_outcomes` makes it, its maturities, and what the traces' steps can be found from.
     """
     as_of = as_of if as_of.tzinfo is None else as_of.astimezone(UTC).replace(tzinfo=None)
-    now = pl.lit(as_of, dtype=pl.Datetime("ns"))
-    spans = _with_resource_values(_told(spans, promotion), resources, promotion.cohort_by, feedback_key)
-    tree = SpanTree.of(spans)
-    spans = with_work(spans, tree)
-    traces = _times(spans).filter(pl.col("end_time") <= now)
-    ended = pl.col("trace_id").is_in(traces["trace_id"].implode())
-    judged = with_passed(evaluations.filter(pl.col("event_time") <= now), evaluator_rules)
-    known = judged.filter(pl.col("replaced_at").is_null())
-    given = feedback.filter(pl.col("event_time") <= now)
-
-    derived = derived_calls(
+    judged = judged_by(evaluations, evaluator_rules, as_of)
+    rows = trace_rows(
         spans,
-        tree,
-        known,
+        resources,
+        judged.filter(pl.col("replaced_at").is_null()),
+        promotion=promotion,
         prices=prices,
+        feedback_key=feedback_key,
         validation_evaluators=validation_evaluators,
         chain_rules=chain_rules,
     )
-    calls = derived.calls.filter(ended)
-    spans = spans.filter(ended)
-
-    parts = (
-        _descriptions(spans),
-        models(calls, promotion),
-        usage(calls),
-        chain_counts(calls.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))),
+    traces, settled = with_outcomes(
+        rows.traces, rows.spans, judged, feedback, at=promotion.at, as_of=as_of, maturity=maturity
     )
-    for part in parts:
-        traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
-    traces = with_strata(traces, spans.filter("work"), resources, promotion.stratify_by)
-    settled = maturities(spoken_words(judged, given), spans, traces, at=promotion.at, rules=maturity)
+    ended = pl.col("trace_id").is_in(traces["trace_id"].implode())
+    return TraceFrame(traces, settled, step_source(rows, ended, judged))
+
+
+def judged_by(evaluations: pl.DataFrame, rules: Mapping[str, EvaluatorRule] | None, as_of: datetime) -> pl.DataFrame:
+    """The evaluations that had been made by a moment (UTC, naive), with ``passed``."""
+    return with_passed(evaluations.filter(pl.col("event_time") <= _moment(as_of)), rules)
+
+
+def with_outcomes(
+    rows: pl.DataFrame,
+    targets: pl.DataFrame,
+    judged: pl.DataFrame,
+    feedback: pl.DataFrame,
+    *,
+    at: datetime,
+    as_of: datetime,
+    maturity: MaturityRules,
+) -> tuple[pl.DataFrame, dict[str, Maturity]]:
+    """Put beside traces what was said of them.
+
+    Args:
+        rows: ``traces`` of :class:`analytics.trace_rows.TraceRows`; those that had not ended are left out.
+        targets: what ``match_targets`` reads of these traces' spans.
+        judged: as :func:`judged_by` makes them, also what was replaced since.
+        feedback: :data:`FEEDBACK_COLUMNS`, the same.
+        at: when the promotion began (UTC, naive).
+        as_of: the moment the world is looked at (UTC, naive).
+        maturity: what the configuration says of how long outcomes and evaluators are waited for.
+
+    Returns:
+        The rows by trace id, with one ``evaluation:<name>`` per evaluator seen and one ``outcome:<name>`` per kind of
+        feedback seen (Float64: 1.0 the bad thing, 0.0 not, null unknown or not yet final), and the maturities of these
+        columns.
+    """
+    now = _moment(as_of)
+    traces = rows.filter(pl.col("end_time") <= now)
+    targets = targets.join(traces.select("trace_id"), on="trace_id", how="semi")
+    given = feedback.filter(pl.col("event_time") <= now)
+    settled = maturities(spoken_words(judged, given), targets, traces, at=at, rules=maturity)
     for part in (
-        failed_evaluations(known, spans),
-        outcomes_by_trace(given, spans, traces, as_of=as_of, maturity=settled),
+        failed_evaluations(judged.filter(pl.col("replaced_at").is_null()), targets),
+        outcomes_by_trace(given, targets, traces, as_of=as_of, maturity=settled),
     ):
         traces = traces.join(part, on="trace_id", how="left", maintain_order="left")
-    unrescued = pl.col("unrescued").fill_null(value=False)
-    own = [name for name in traces.columns if name.startswith(("evaluation:", "outcome:"))]
-    wide = (
-        traces.with_columns(
-            pl.col("cohort").fill_null(NO_COHORT),
-            pl.col("llm_calls", "priced_tokens", "unpriced_tokens", "unpriced_calls", *COUNT_COLUMNS).fill_null(0),
-            unit=pl.coalesce("user_id", "conversation_id", "trace_id"),
-            error=pl.col("root_failed") | (~pl.col("root_succeeded") & unrescued),
-        )
-        .select(*_FRAME_COLUMNS, *own)
-        .sort("trace_id")
-    )
-    of_steps = spans.filter("work").select("trace_id", "span_id", "parent_span_id", "service_name", *STEP_COLUMNS)
-    steps = StepSource(of_steps, calls, derived.not_counted, known)
-    return TraceFrame(wide, settled, steps)
+    return traces, settled
 
 
-_FRAME_COLUMNS = (
-    "trace_id",
-    "start_time",
-    "end_time",
-    "latency_ms",
-    "cohort",
-    "stratum",
-    "arm",
-    "unit",
-    "user_id",
-    "conversation_id",
-    "services",
-    "prompt_version",
-    "instrumentation",
-    "token_rules",
-    "first_model",
-    "last_model",
-    "llm_calls",
-    *TOKENS,
-    "cost_usd",
-    "priced_tokens",
-    "unpriced_tokens",
-    "unpriced_calls",
-    "unpriced_models",
-    "error",
-    "tool_errors",
-    "retries",
-    "schema_repairs",
-    "fallbacks",
-    "missing_root",
-    "orphaned_spans",
-    "dropped_attributes",
-)
+def step_source(rows: TraceRows, chosen: pl.Expr, judged: pl.DataFrame) -> StepSource:
+    """What the steps of chosen traces can be found from.
 
-
-def _told(spans: pl.DataFrame, promotion: Promotion) -> pl.DataFrame:
-    """The spans in order, each once, where an empty text says nothing."""
-    empty_is_absent = pl.col("user_id", "conversation_id", "cohort_value", "key_value")
-    named = [*SPAN_COLUMNS, "stratum_values"] if promotion.stratify_by else SPAN_COLUMNS
-    return ordered(spans.select(named).with_columns(empty_is_absent.replace("", None)))
-
-
-def _with_resource_values(
-    spans: pl.DataFrame, resources: pl.DataFrame, cohort_by: str | None, feedback_key: str | None
-) -> pl.DataFrame:
-    """Add what the resource says of the cohort, and let it stand in for a key that the span does not have."""
-    attributes = [json.loads(text) for text in resources["attributes"].to_list()]
-    values = pl.DataFrame(
-        {
-            "resource_id": resources["resource_id"],
-            "resource_cohort": [_text(one.get(cohort_by)) if cohort_by else None for one in attributes],
-            "resource_key": [_text(one.get(feedback_key)) if feedback_key else None for one in attributes],
-        },
-        schema={"resource_id": pl.String, "resource_cohort": pl.String, "resource_key": pl.String},
-    ).unique("resource_id", keep="first", maintain_order=True)
-    return (
-        spans.join(values, on="resource_id", how="left", maintain_order="left")
-        .with_columns(key_value=pl.coalesce("key_value", "resource_key"))
-        .drop("resource_key")
-    )
-
-
-def _text(value: object) -> str | None:
-    """An attribute's value as the span attributes' text has it."""
-    if value is None or value == "":
-        return None
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _times(spans: pl.DataFrame) -> pl.DataFrame:
-    """When each trace began and ended, what its user waited, and how its root fared.
-
-    Without a root (a span without parent) the spans whose parent is missing stand in: one that failed makes
-    the trace failed.
+    Args:
+        rows: the traces with their spans and calls.
+        chosen: which of them, by ``trace_id``.
+        judged: as for :func:`with_outcomes`.
     """
-    work = spans.filter("work")
-    failed = pl.col("status_code") == "ERROR"
-    whole = work.group_by("trace_id").agg(
-        pl.col("start_time").min(),
-        pl.col("end_time").max(),
-        top_failed=(pl.col("is_top") & failed).any(),
-    )
-    root = (
-        work.filter(pl.col("parent_span_id").is_null())
-        .unique("trace_id", keep="first", maintain_order=True)
-        .select(
-            "trace_id",
-            root_time=pl.col("end_time") - pl.col("start_time"),
-            root_status="status_code",
-        )
-    )
-    lasted = pl.coalesce("root_time", pl.col("end_time") - pl.col("start_time")).dt.total_nanoseconds()
-    return (
-        whole.join(root, on="trace_id", how="left")
-        .select(
-            "trace_id",
-            "start_time",
-            "end_time",
-            # A negative duration is a broken clock, not a latency.
-            latency_ms=pl.when(lasted >= 0).then((lasted / NANOSECONDS_PER_MS).round(6)),
-            missing_root=pl.col("root_status").is_null(),
-            root_failed=pl.coalesce(pl.col("root_status") == "ERROR", "top_failed"),
-            root_succeeded=pl.col("root_status").eq("OK").fill_null(value=False),
-        )
-        .sort("trace_id")
-    )
+    spans, calls, not_counted = (frame.filter(chosen) for frame in (rows.spans, rows.calls, rows.not_counted))
+    of_steps = spans.filter("work").select("trace_id", "span_id", "parent_span_id", "service_name", *STEP_COLUMNS)
+    return StepSource(of_steps, calls, not_counted, judged.filter(pl.col("replaced_at").is_null()))
 
 
-def _descriptions(spans: pl.DataFrame) -> pl.DataFrame:
-    """What a trace's own spans say of cohort, user, services, release: the root first, then the earliest."""
-    work = spans.filter("work")
-    stated = ("cohort_value", "resource_cohort", "user_id", "conversation_id")
-    spoken = (
-        work.sort(pl.col("parent_span_id").is_null(), descending=True, maintain_order=True)
-        .group_by("trace_id")
-        .agg(
-            pl.col(stated).first(ignore_nulls=True),
-            tool_errors=(pl.col("gen_ai_span_kind").eq("TOOL") & pl.col("status_code").eq("ERROR"))
-            .sum()
-            .cast(pl.Int64),
-            orphaned_spans=(pl.col("is_top") & pl.col("parent_span_id").is_not_null()).sum().cast(pl.Int64),
-            dropped_attributes=pl.col("dropped_attributes_count").cast(pl.Int64).sum(),
-        )
-        .with_columns(cohort=pl.coalesce("cohort_value", "resource_cohort"))
-        .drop("cohort_value", "resource_cohort")
-    )
-    services = listed(work, "services", pl.col("service_name"))
-    prompts = listed(work, "prompt_version", versioned("prompt_name", "prompt_version"))
-    return spoken.join(services, on="trace_id", how="left").join(prompts, on="trace_id", how="left")
+def _moment(as_of: datetime) -> pl.Expr:
+    return pl.lit(as_of, dtype=pl.Datetime("ns"))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.cluster_sums import Axes, two_arm_sums
-from analytics.level_one import ONE
+from analytics.cluster_sums import two_arm_sums
+from analytics.layout import Axes
 from analytics.pairs import PAIR
+from analytics.unit_days import ONE, UnitDays
 
 if TYPE_CHECKING:
     from analytics.stats.sums import BoolArray, FloatArray, TwoArmSums
@@ -32,13 +33,13 @@ def value_sums(traces: pl.DataFrame, values: FloatArray, known: BoolArray, *, wi
     cell, place = np.nonzero(known)
     rows = traces.select("arm", "unit", "look", "stratum", "period", "weight")[place]
     weight = rows["weight"].to_numpy()
-    level_one = rows.with_columns(
+    frame = rows.with_columns(
         pl.lit(None, dtype=pl.String).alias(PAIR),
         cohort=pl.Series(names, dtype=pl.String).gather(cell),
         stratum=pl.col("stratum") if within_strata else pl.lit(""),
         n=pl.lit(1, dtype=pl.Int64),
         weight=pl.Series(weight * ONE),
         weight_squared=pl.Series(weight**2 * ONE),
-        tested=pl.Series(weight * values[cell, place] * ONE),
     )
-    return two_arm_sums(level_one, "tested", Axes(names, looks), within_one=False)
+    tested = pl.Series(weight * values[cell, place] * ONE)
+    return two_arm_sums(UnitDays(frame), tested, Axes(names, looks), within_one=False)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, only_pairs
+from analytics.unit_days import UnitDays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
+
+    from analytics.stats.sums import BoolArray
 
 ARMS = ("base", "candidate")
 
 KEEP_PROBABILITY = "keep_probability"
 """The column that tells how likely it was that a trace was kept; null is certain."""
+
+PLACE = "place"
+"""The column that holds each trace's place in the order of cohort, unit, end and trace id, where that is known."""
 
 FREEZE_BEFORE = 200
 """Pre-period base traces of a cohort from which its thresholds are frozen."""
@@ -39,16 +47,16 @@ def prepared(frame: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     absent = {"stratum": pl.String(), "period": pl.Int32(), KEEP_PROBABILITY: pl.Float64()}
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in absent.items() if name not in frame.columns]
     kept = pl.col(KEEP_PROBABILITY).cast(pl.Float64)
-    return (
-        frame.filter(pl.col("arm").is_in(ARMS) & (pl.col("end_time") <= as_of))
-        .with_columns(*missing)
-        .with_columns(
-            pl.col("stratum").fill_null(""),
-            pl.col("period").cast(pl.Int32).fill_null(0),
-            weight=pl.when((kept > 0) & (kept < 1)).then(1 / kept).otherwise(1.0),
-        )
-        .sort("cohort", "unit", "end_time", "trace_id")
+    compared = frame.select((pl.col("arm").is_in(ARMS) & (pl.col("end_time") <= as_of)).fill_null(value=False))
+    rows = frame if compared.to_series().all() else frame.filter(compared.to_series())
+    weighed = rows.with_columns(*missing).with_columns(
+        pl.col("stratum").fill_null(""),
+        pl.col("period").cast(pl.Int32).fill_null(0),
+        weight=pl.when((kept > 0) & (kept < 1)).then(1 / kept).otherwise(1.0),
     )
+    if PLACE not in frame.columns:
+        return weighed.sort("cohort", "unit", "end_time", "trace_id")
+    return weighed if weighed[PLACE].is_sorted() else weighed.sort(PLACE)
 
 
 def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime, *, also: Sequence[str] = ()) -> pl.DataFrame:
@@ -91,6 +99,74 @@ def metric_values(frame: pl.DataFrame, metric: Metric, as_of: datetime, *, also:
         .collect()
     )
     return only_pairs(values) if paired else values
+
+
+class MetricReader:
+    """Reads values of metrics from the same traces; what they have in common is made once."""
+
+    def __init__(self, frame: pl.DataFrame, as_of: datetime) -> None:
+        """Read from traces.
+
+        Args:
+            frame: as :func:`prepared` gives it.
+            as_of: only values that were final by then count (UTC, naive).
+        """
+        self._frame = frame
+        self._as_of = as_of
+        self._finals: dict[timedelta, tuple[pl.Series, BoolArray]] = {}
+        self._rows: dict[tuple[timedelta, bytes], _SameTraces] = {}
+        self._of_metric: dict[tuple[timedelta, str], tuple[_SameTraces, pl.Series]] = {}
+
+    def values(self, metric: Metric) -> pl.DataFrame:
+        """The final, finite values of a metric, as :func:`metric_values` gives them."""
+        if PAIR in self._frame.columns or metric.column not in self._frame.columns:
+            return metric_values(self._frame, metric, self._as_of)
+        rows, raw = self._found(metric)
+        value = (raw > 0).cast(pl.Float64) if metric.kind is MetricKind.RATE else raw
+        return rows.traces.with_columns(raw.alias("raw"), value.alias("value"))
+
+    def unit_days(self, metric: Metric) -> UnitDays:
+        """The rows of level one of these values, shared with metrics of which the same traces have one."""
+        if PAIR in self._frame.columns or metric.column not in self._frame.columns:
+            return UnitDays.of(self.values(metric))
+        return self._found(metric)[0].unit_days
+
+    def _found(self, metric: Metric) -> tuple[_SameTraces, pl.Series]:
+        asked = metric.maturity, metric.column
+        if asked not in self._of_metric:
+            look, final = self._final(metric.maturity)
+            raw = self._frame[metric.column].cast(pl.Float64)
+            known = np.isfinite(raw.to_numpy()) & final
+            every = bool(known.all())
+            key = metric.maturity, b"" if every else known.tobytes()
+            chosen = pl.Series(known)
+            if key not in self._rows:
+                traces = self._frame.select(_KEPT).with_columns(look)
+                self._rows[key] = _SameTraces(traces if every else traces.filter(chosen))
+            self._of_metric[asked] = self._rows[key], raw if every else raw.filter(chosen)
+        return self._of_metric[asked]
+
+    def _final(self, maturity: timedelta) -> tuple[pl.Series, BoolArray]:
+        """On which day each trace's value becomes final, and which are."""
+        if maturity not in self._finals:
+            final = pl.col("end_time") + maturity
+            told = self._frame.select(look=final.dt.date(), final=final <= self._as_of)
+            self._finals[maturity] = told["look"], told["final"].to_numpy()
+        return self._finals[maturity]
+
+
+class _SameTraces:
+    """Traces of which several metrics have a value, and their rows of level one."""
+
+    def __init__(self, traces: pl.DataFrame) -> None:
+        self.traces = traces
+
+    @cached_property
+    def unit_days(self) -> UnitDays:
+        return UnitDays.of(self.traces)
+
+
+_KEPT = ("cohort", "stratum", "period", "arm", "unit", "trace_id", "weight")
 
 
 def freeze_pooled(metric: Metric) -> int:

@@ -264,7 +264,7 @@ class ContentPolicy:
         rows = objects & texts & (too_long | (actions >= _HASH))
         if not rows.any():
             return values, actions
-        reduced = [_members_read(key, text) for text in values.strings.filter(pa.array(rows)).to_pylist()]
+        reduced = [members_read(key, text) for text in values.strings.filter(pa.array(rows)).to_pylist()]
         for what, which in (("truncated", rows & too_long), ("dropped", rows & ~too_long)):
             if which.any():
                 counts[what] += int(which.sum())
@@ -282,7 +282,7 @@ def _attribute_lists(owners: Sequence[Mapping[str, str]]) -> AttributeLists:
     )
 
 
-def _members_read(key: str, text: str) -> str:
+def members_read(key: str, text: str) -> str:
     """The members of an object that columns are read from, and the numbers and switches of an object of settings."""
     try:
         members = json.loads(text)

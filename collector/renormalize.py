@@ -15,6 +15,7 @@ import pyarrow as pa
 from collector.normalize import NORMALIZER_VERSION, NormalizerInput, canonical_columns
 from sql import statements
 from sql.access import Access
+from sql.errors import StoreError, StoreUnavailableError
 
 _LOG = logging.getLogger("spanverdict.derive")
 
@@ -46,7 +47,10 @@ def renormalize(store: Access, progress: Callable[[int, int], object] = lambda _
     while True:
         window = store.read(statements.read("renormalize_window"), {"first": first, **given}).to_pylist()[0]
         if window["through"] is None:
-            return total
+            if not _thaw(store):
+                return total
+            first = 0
+            continue
         first = window["first"]
         rows = store.read(
             statements.read("renormalize_spans"),
@@ -55,6 +59,23 @@ def renormalize(store: Access, progress: Callable[[int, int], object] = lambda _
         _write(store, rows)
         total += rows.num_rows
         progress(rows.num_rows, window["spans_left"])
+
+
+def _thaw(store: Access) -> bool:
+    """Bring the oldest archived day that an older version wrote back among the live ones; False if none can be.
+
+    The next run that archives moves it out again.
+    """
+    for file in store.read(statements.read("renormalize_files"), {"version": NORMALIZER_VERSION})["file"].to_pylist():
+        try:
+            store.write({"thawed_files": pa.table({"file": [file]})})
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            _LOG.warning("An archived day cannot be normalised anew: %s", error)
+        else:
+            return True
+    return False
 
 
 def _write(store: Access, rows: pa.Table) -> None:

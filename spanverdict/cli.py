@@ -8,8 +8,11 @@ from spanverdict.lazy_group import LazyGroup
 
 _SUMMARIES = {
     "alerts": "Alerts: what changed and who was told; send what waits, test a channel.",
+    "archive": "Move closed days into Parquet files beside the store, which the same views go on reading.",
+    "backup": "Copy the store and its archive into a new folder, also while the server runs and takes spans.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
+    "compact": "Write the store's file anew, without free blocks and what deleted rows left there; no server may run.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
     "demo": "A promotion incident, end to end: collector, sample traces over OTLP, verdicts, reports.",
     "derive": "Bring calls, attempt chains, costs and the traces of outcomes up to date, and what an older version "
@@ -25,8 +28,10 @@ _SUMMARIES = {
     "pg": "Answer BI tools in PostgreSQL's protocol: read-only, by the server of the store; until SIGTERM or Ctrl-C.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",
     "promotion": "Candidate releases under comparison.",
+    "prune": "Delete what is older than [retention] allows, or more than fits; beside a server, this runs once a day.",
     "report": "Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0.",
     "reports": "Reports that were made: listed, shown again, compared; and the JSON Schema of them.",
+    "restore": "Make a store of a backup, where there is none yet; every file is checked first.",
     "routes": "Turn a report's decisions into routes: which cohort goes to which model, as a file that a gateway "
     "loads.",
     "serve": "Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C.",

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from spanverdict.alert_config import AlertConfig, check_channels
 from spanverdict.config_sections import (
+    ArchiveConfig,
     ChainsConfig,
     CohortsConfig,
     ContentConfig,
@@ -31,6 +32,7 @@ from spanverdict.config_sections import (
 from spanverdict.evaluate_config import EvaluateConfig, check_names
 from spanverdict.guard_config import GuardConfig, check_guards
 from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, PriceConfig
+from spanverdict.retention_config import RetentionConfig
 from spanverdict.routes_config import RoutesConfig
 from spanverdict.schedule_config import ScheduleConfig, check_schedules
 
@@ -65,6 +67,7 @@ class Config(BaseSettings):
     db: Path = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     content: ContentConfig = ContentConfig()
     tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()
@@ -83,6 +86,7 @@ class Config(BaseSettings):
     alerts: Annotated[tuple[AlertConfig, ...], AfterValidator(check_channels)] = ()
     guard: Annotated[tuple[GuardConfig, ...], AfterValidator(check_guards)] = ()
     routes: RoutesConfig = RoutesConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @classmethod
     def settings_customise_sources(

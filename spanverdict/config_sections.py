@@ -108,6 +108,14 @@ class IngestConfig(Section):
     reserve_mib: Annotated[int, Field(ge=0)] = 128
 
 
+class ArchiveConfig(Section):
+    """``[archive]``: when days leave the database for files."""
+
+    enabled: bool = True
+    after_days: NotNegative = 2.0
+    least_rows: Annotated[int, Field(gt=0)] = 1000
+
+
 ContentAction = Literal["keep", "truncate", "hash", "drop"]
 
 

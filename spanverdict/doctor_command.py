@@ -16,6 +16,7 @@ from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
 from spanverdict.output import printable
 from spanverdict.schedule_checks import examine_schedules
+from spanverdict.upkeep_checks import examine_files, examine_upkeep
 from sql.access import RemoteStore, ServerFile, connect, open_store, server_file
 from sql.clock import utc_now
 from sql.errors import StoreError
@@ -71,8 +72,11 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             mend = "start `spanverdict serve`, or name another with --db."
             yield Finding(Status.FAIL, "store", f"There is no store at {store}.", mend)
             return
+        yield from examine_files(store, serving=ServerFile.read(store) is not None)
         with open_store(store) as opened:
             yield Finding(Status.OK, "store", f"{store} can be read.")
+            # A file of the archive that is lost keeps the rest from being looked at.
+            yield from examine_upkeep(config, store, opened, utc_now())
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
             yield from examine_schedules(opened, config.schedule, utc_now())

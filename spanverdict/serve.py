@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from collector.ingest import Counters
 from spanverdict.alert_tasks import DeliveryTask, alert_tasks
+from spanverdict.archive_task import ArchiveTask
 from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
@@ -27,6 +28,7 @@ from spanverdict.listeners import Receivers, credentials_of, host, warn_of_expos
 from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
+from spanverdict.prune_task import PruneTask
 from spanverdict.report_pages import ReportPages
 from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.schedule_task import ScheduledReports
@@ -157,6 +159,10 @@ def _tasks(config: Config, store: Store) -> tuple[list[Task], list[Task]]:
     heavy = [task for task in tasks if not isinstance(task, DeliveryTask)]
     if config.schedule and config.server.run_schedules:
         heavy.append(ScheduledReports(config, store))
+    if config.archive.enabled:
+        heavy.append(ArchiveTask(config.archive, store))
+    if config.retention.deletes:
+        heavy.append(PruneTask())
     return deliveries, heavy
 
 

@@ -8,7 +8,6 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,8 @@ import pyarrow as pa
 from pyarrow import flight
 
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
-from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement, described, statement_ticket
+from sql.flight_answers import Chunks, expect, interruptible, plain
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement, described, statement_ticket
 from sql.journal import pending
 
 TIMEOUT_SECONDS = 600
@@ -70,6 +70,10 @@ class Access(Reader, Protocol):
         given_up: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[Batches]:
         """Answer somebody's question as a stream, for as long as it is wanted."""
+        ...
+
+    def held(self) -> AbstractContextManager[None]:
+        """Let nobody write meanwhile, so that the files can be copied."""
         ...
 
 
@@ -144,9 +148,8 @@ class RemoteStore:
         self._address = address
         self._timeout = timeout
         self._client = flight.FlightClient(f"grpc://{address}")
-        self._options = flight.FlightCallOptions(
-            headers=[(b"authorization", f"Bearer {token}".encode())], timeout=timeout
-        )
+        self._headers = [(b"authorization", f"Bearer {token}".encode())]
+        self._options = flight.FlightCallOptions(headers=self._headers, timeout=timeout)
 
     def close(self) -> None:
         """End the connection."""
@@ -161,7 +164,7 @@ class RemoteStore:
         """
         ticket = statement_ticket(query, parameters)
         with self._translated(QueryError):
-            return _interruptible(lambda: self._client.do_get(ticket, self._options).read_all())
+            return interruptible(lambda: self._client.do_get(ticket, self._options).read_all())
 
     def schema(self, query: str) -> pa.Schema:
         """The columns that a query would return, without running it; its parameters count as NULL.
@@ -205,7 +208,7 @@ class RemoteStore:
         ticket = Statement(query, parameters or {}, question=True, name=name).ticket()
         try:
             with self._translated(QueryError):
-                yield _Chunks(self._client.do_get(ticket, self._options))
+                yield Chunks(self._client.do_get(ticket, self._options))
         finally:
             done.set()
 
@@ -269,7 +272,26 @@ class RemoteStore:
                 return reader.read_all()
 
         with self._translated(QueryError):
-            return _interruptible(ask)
+            return interruptible(ask)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody write to the store meanwhile, so that its files can be copied.
+
+        Raises:
+            StoreError: it could not be held for so long.
+            StoreUnavailableError: the server does not answer.
+        """
+        # The server has a limit of its own.
+        options = flight.FlightCallOptions(headers=self._headers)
+        with self._translated(StoreError):
+            writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(HOLD), options)
+            with writer:
+                writer.begin(pa.schema([]))
+                expect(reader, HELD)
+                yield
+                writer.done_writing()
+                expect(reader, LET_GO)
 
     def export(self, body: bytes) -> bytes:
         """Hand export requests to the server; when it answers they are stored, each as the answer says.
@@ -296,41 +318,8 @@ class RemoteStore:
                 f"The server at {self._address} took longer than {self._timeout:g} s to answer."
             ) from error
         except (flight.FlightError, pa.ArrowException) as error:
-            said = _plain(str(error))
+            said = plain(str(error))
             raise (QueryMemoryError if said.startswith(MEMORY_SENTENCE) else failure)(said) from error
-
-
-class _Chunks:
-    """A stream of Flight as batches; its own conversion to a reader would lose what kind of error ends it."""
-
-    def __init__(self, stream: flight.FlightStreamReader) -> None:
-        self._stream = stream
-        self.schema: pa.Schema = stream.schema
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return (chunk.data for chunk in self._stream)
-
-
-def _interruptible(ask: Callable[[], pa.Table]) -> pa.Table:
-    """Wait for an answer so that Ctrl-C ends the wait; the connection ends with the process, and the query with it."""
-    answer: Future[pa.Table] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(ask())
-        except BaseException as error:  # noqa: BLE001 (handed to the waiting thread)
-            answer.set_exception(error)
-
-    threading.Thread(target=run, name="flight-answer", daemon=True).start()
-    return answer.result()
-
-
-def _plain(text: str) -> str:
-    """The server's sentence without what gRPC and Arrow put around it."""
-    text = text.partition(". Detail:")[0]
-    for prefix in ("Flight error: ", "Flight returned internal error, with message: "):
-        text = text.removeprefix(prefix)
-    return text.strip()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,11 @@ FLUSH = "Flush"
 EXPORT = "Export"
 """The action that takes OTLP export requests; what its body and its answer are is agreed between the two ends."""
 
+HOLD = "hold"
+"""The path of the exchange during which nobody writes to the store: from when the server answers HELD until the client
+ends its side or is gone. Only where the server answers LET_GO then did it hold throughout."""
+
+HELD, LET_GO = b"held", b"let go"
 
 CANCEL = "Cancel"
 """The action that stops the question of a name; its body is the name."""

@@ -17,16 +17,16 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from sql import flight_catalog, statements
+from sql import archive_writes, flight_catalog, statements
 from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
-from sql.flight_calls import CANCEL, EXPORT, FLUSH, Statement
+from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
 from sql.flight_parameters import parameter_values
 from sql.priority import put_behind_ingest
 from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 
-REMOTE_WRITES = statements.WRITES - {"spans", "evaluations", "ingest_loads"}
+REMOTE_WRITES = (statements.WRITES - {"spans", "evaluations", "ingest_loads"}) | archive_writes.WRITES
 """Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
 
 
@@ -48,7 +48,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         store: the open store.
         address: host:port; port 0 takes a free one (see ``port``).
         token: what callers must present.
-        flush: waits until what was acknowledged before is in the store.
+        flush: waits until what was acknowledged before is in the store; False if it is not.
         export: takes the body of an EXPORT and gives its answer, or raises StoreError; None where nothing is taken.
         limits: of the questions of people and their programs.
     """
@@ -175,8 +175,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
         reader: flight.MetadataRecordBatchReader,
         writer: flight.MetadataRecordBatchWriter,
     ) -> None:
-        """A named check of the command line: descriptor path ``check/NAME/PARAMETERS``, these a JSON object."""
+        """A named check of the command line: descriptor path ``check/NAME/PARAMETERS``, these a JSON object; HOLD."""
         path = [part.decode() for part in descriptor.path or ()]
+        if path == [HOLD]:
+            self._hold(reader, writer)
+            return
         if len(path) != 3 or path[0] != "check" or path[1] not in statements.CHECKS:  # noqa: PLR2004 (as above)
             raise flight.FlightServerError("Only the checks of the command line are accepted.")
         try:
@@ -185,6 +188,19 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
             raise flight.FlightServerError(str(error)) from None
         writer.begin(answer.schema)
         writer.write_table(answer)
+
+    def _hold(self, reader: flight.MetadataRecordBatchReader, writer: flight.MetadataRecordBatchWriter) -> None:
+        """Let nobody write to the store until the client ends its side or is gone."""
+        if self._flush() is False:
+            raise flight.FlightServerError("What was acknowledged is not all in the store yet; try again.")
+        try:
+            with self._store.held():
+                writer.write_metadata(HELD)
+                with contextlib.suppress(StopIteration):
+                    reader.read_chunk()
+        except StoreError as error:
+            raise flight.FlightServerError(str(error)) from None
+        writer.write_metadata(LET_GO)
 
     def _schema(self, asked: Statement) -> pa.Schema:
         try:

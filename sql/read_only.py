@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import duckdb
 
+from sql.archived_tables import file_in, lost_file_sentence
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
 from sql.refused_calls import check_calls
 
@@ -84,8 +85,10 @@ def first_line(error: Exception) -> str:
 
 
 def unanswered(error: Exception) -> QueryError:
-    """Why a query has no answer, as a sentence; where memory did not suffice, with the mend."""
+    """Why a query has no answer, as a sentence; where memory did not suffice or a file is lost, with the mend."""
     said = first_line(error)
+    if isinstance(error, duckdb.IOException | duckdb.InvalidInputException) and (file := file_in(said)):
+        return QueryError(lost_file_sentence(file, said))
     if isinstance(error, duckdb.OutOfMemoryException):
         mend = "raise server.memory_limit of `spanverdict serve` and ask while it runs"
         return QueryMemoryError(f"{MEMORY_SENTENCE}: {mend}. ({said})")

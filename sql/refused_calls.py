@@ -1,4 +1,4 @@
-"""What a SELECT may not call: functions with effects, ones that hide a query or tell settings, ones without bounds.
+"""What a SELECT may not call: functions with effects, that hide a query, read files or tell settings, without bounds.
 
 DuckDB's tokenizer tells names from texts and comments, so that neither quotes nor comments hide a call.
 """
@@ -52,6 +52,12 @@ _PRIVATE = frozenset(
 )
 """Functions and views that tell of the process and the machine, not of what is stored."""
 
+_OF_FILES = re.compile(r"glob|sniff_csv|(?:read|parquet)_\w+")
+"""They read files. The database lets nothing in but the archive's, which its views read, and nobody else has to."""
+
+_IN_ARCHIVE = ".archive/"
+"""What the path of a file in an archive cannot do without; a path may stand for a table: FROM 's.archive/a.parquet'."""
+
 _COUNT_FROM_THE_END = {"repeat": 1, "lpad": 2, "rpad": 2, "bar": 1}
 """Functions that make a text or list as long as they are told, and where its length stands among the arguments."""
 
@@ -65,6 +71,8 @@ _WIDE = re.compile(r"\d{4}|\*|\{[^}]*\{")
 
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _WORD_OR_BRACKET = re.compile(r'"(?:[^"]|"")*"|[\w.]+|[()\[\]{},]')
+
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|([0-7]{1,3}))")
 
 _IDENTIFIERS = frozenset({duckdb.token_type.identifier, duckdb.token_type.keyword})
 
@@ -96,12 +104,13 @@ def check_calls(query: str) -> None:
         told = name or token.text.strip("'").lower()
         if told in _PRIVATE:
             raise QueryError(f"{told} tells of the server's process and machine and is not answered.")
+        if _IN_ARCHIVE in _unescaped(token.text):
+            raise QueryError(
+                "The archive's files are not read by name; the views spans and log_records hold their rows."
+            )
         if name is None or index + 1 == len(tokens) or tokens[index + 1].text != "(":
             continue
-        if name in _EFFECTS:
-            raise QueryError(f"The function {name} has effects and is not answered.")
-        if name in _HIDING:
-            raise QueryError(f"The function {name} takes a text for a query and is not answered; write it out.")
+        _check_name(name)
         if name in _COUNT_FROM_THE_END:
             lengths.append(_length(name, _arguments(tokens, index + 2)))
         if name in _FORMATTING:
@@ -111,6 +120,22 @@ def check_calls(query: str) -> None:
             f"repeat, lpad, rpad and bar may make texts of {LONGEST_REPETITION:,} characters, all of a query together,"
             " and none in a recursive one."
         )
+
+
+def _check_name(name: str) -> None:
+    if name in _EFFECTS:
+        raise QueryError(f"The function {name} has effects and is not answered.")
+    if _OF_FILES.fullmatch(name):
+        raise QueryError(f"The function {name} reads files and is not answered; ask the tables and views.")
+    if name in _HIDING:
+        raise QueryError(f"The function {name} takes a text for a query and is not answered; write it out.")
+
+
+def _unescaped(text: str) -> str:
+    """A text with what its numbered escapes stand for."""
+    return _ESCAPE.sub(
+        lambda found: chr(int(found[1] or found[2], 16) if found[1] or found[2] else int(found[3], 8)), text
+    )
 
 
 def _tokens(query: str) -> Iterator[_Token]:

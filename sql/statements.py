@@ -59,6 +59,16 @@ WRITES = frozenset(
         "restored_evaluations",
         "restored_feedback",
         "restored_progress",
+        "backups",
+        "pruned_days",
+        "pruned_spans",
+        "pruned_log_records",
+        "pruned_outcomes",
+        "pruned_derived",
+        "pruned_reports",
+        "pruned_span_content",
+        "pruned_log_content",
+        "forgotten_files",
     }
 )
 """The named writes; each takes one Arrow table called ``incoming``."""

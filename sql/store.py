@@ -6,7 +6,6 @@ Why it is opened the way it is (versions, checkpoints, no index): docs/architect
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +15,16 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from sql import statements
+from sql import archive_writes, statements
+from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
-from sql.priority import behind_ingest
+from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
+from sql.store_copy import keep_before
+from sql.store_file import open_file, opening_message
+from sql.store_hold import Hold
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
@@ -32,10 +35,6 @@ its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so
 
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
-
-_USUALLY_NEW = {"spans": "known_spans", "evaluations": "known_evaluations", "feedback": "known_feedback"}
-"""Writes that rarely find a row stored already, and the query that tells: an insert costs two thirds of a MERGE, and a
-third or less of a write that replaces."""
 
 _FATAL = (
     duckdb.IOException,
@@ -68,6 +67,7 @@ class Store:
         self.query_seconds = query_seconds
         self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
+        self._hold: Hold | None = None
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
         if not read_only:
@@ -79,19 +79,20 @@ class Store:
         self._open()
 
     def _open(self) -> None:
-        try:
-            with _owner_only(), behind_ingest():
-                self._connection = duckdb.connect(str(self.path), read_only=self._read_only, config=self._config)
-        except duckdb.Error as error:
-            raise StoreUnavailableError(_opening_message(self.path, error)) from error
+        self._connection = self._connected()
         try:
             self._prepare(read_only=self._read_only)
         except duckdb.Error as error:
             self._connection.close()
-            raise StoreUnavailableError(_opening_message(self.path, error)) from error
+            raise StoreUnavailableError(opening_message(self.path, error)) from error
         except BaseException:
             self._connection.close()
             raise
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = open_file(self.path, self._config, read_only=self._read_only)
+        let_in(connection, self.path)
+        return connection
 
     def reopen(self) -> None:
         """Open the file anew after it could not be written; queries that run are stopped.
@@ -119,7 +120,7 @@ class Store:
                 self._connection.close()
             except duckdb.Error as error:
                 if time.monotonic() >= deadline:
-                    raise StoreUnavailableError(_opening_message(self.path, error)) from error
+                    raise StoreUnavailableError(opening_message(self.path, error)) from error
                 time.sleep(WATCH_SECONDS / 10)
             else:
                 return
@@ -149,7 +150,18 @@ class Store:
                 " update spanverdict."
             )
         if not read_only:
-            self._migrate([(version, text) for version, text in known if version > at])
+            kept = self._keep_before(newest) if 0 < at < newest else None
+            try:
+                self._migrate([(version, text) for version, text in known if version > at])
+            except duckdb.Error as error:
+                if kept is None:
+                    raise
+                raise StoreUnavailableError(
+                    f"{self.path} could not be brought from schema {at} to {newest}: {first_line(error).rstrip('.')}."
+                    f" It is as it was, and a copy from before is {kept}."
+                ) from error
+            if at < newest or follow_name(self._connection, self.path):
+                self._checkpoint()
         elif at < newest:
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
@@ -158,6 +170,20 @@ class Store:
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
+
+    def _keep_before(self, newest: int) -> Path:
+        """Keep the store as it is before it is brought to the newest schema.
+
+        Raises:
+            StoreUnavailableError: it cannot be copied; it stays as it is.
+        """
+        # What its log holds is then in the file, and the copy is one file.
+        self._connection.execute("CHECKPOINT")
+        kept = keep_before(self.path, newest)
+        # The copying let go of the lock (sql/store_copy.py).
+        self._connection.close()
+        self._connection = self._connected()
+        return kept
 
     def _version(self) -> int:
         tables = self._connection.execute(
@@ -182,12 +208,10 @@ class Store:
             connection.execute(text)
             connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", [version, utc_now()])
         if pending:
+            make_views(connection, self.path)
             for name in statements.VIEWS:
                 connection.execute(statements.view(name))
         connection.commit()
-        if pending:
-            # Replaying DDL together with later writes from the log has open bugs (duckdb#22124): leave none in it.
-            connection.execute("CHECKPOINT")
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes (sql/writes) in one transaction; when this returns, the rows are on disk.
@@ -210,18 +234,16 @@ class Store:
                 try:
                     cursor.begin()
                     for name, rows in tables.items():
-                        if rows.num_rows == 0:
-                            continue
-                        cursor.register("incoming", rows)
-                        stored[name] = _write(cursor, name)
-                        cursor.unregister("incoming")
+                        stored[name] = write_rows(cursor, name, rows, self.path)
                     cursor.commit()
-                except duckdb.Error:
+                except (duckdb.Error, RowsRefusedError):
                     with contextlib.suppress(duckdb.Error):
                         cursor.rollback()
                     raise
                 finally:
                     cursor.close()
+                if archive_writes.WRITES & tables.keys():
+                    self._checkpoint()
             except _FATAL as error:
                 raise StoreFailedError(
                     f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
@@ -231,6 +253,33 @@ class Store:
             except duckdb.Error as error:
                 raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
         return stored
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody write meanwhile, so that the files can be copied; what the log holds is in the file first.
+
+        The files are copied by another process, or the store is closed afterwards (sql/store_copy.py says why).
+
+        Raises:
+            StoreError: it could not be held for so long.
+        """
+        self._write_lock.acquire()
+        self._hold = hold = Hold(self._write_lock)
+        try:
+            cursor = self._connection.cursor()
+            # Where it does not succeed, the log is copied beside the file.
+            with contextlib.suppress(duckdb.Error):
+                cursor.execute("CHECKPOINT")
+            cursor.close()
+            yield
+            hold.check()
+        finally:
+            hold.end()
+
+    def _checkpoint(self) -> None:
+        """Leave no DDL in the write-ahead log (duckdb#22124); where a query is in the way, the next checkpoint does."""
+        with contextlib.suppress(duckdb.TransactionException):
+            self._connection.execute("CHECKPOINT")
 
     def read(
         self,
@@ -350,45 +399,10 @@ class Store:
             cursor.close()
 
     def interrupt_readers(self) -> None:
-        """Stop every query that runs."""
+        """Stop every query that runs, and hold still for nobody."""
+        if self._hold:
+            self._hold.end("the server stops")
         for cursor in list(self._reading):
             # One that the store has closed meanwhile has stopped.
             with contextlib.suppress(duckdb.Error):
                 cursor.interrupt()
-
-
-def _write(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Write the rows registered as ``incoming``; returns how many were stored."""
-    text = statements.write(name)
-    if name in _USUALLY_NEW:
-        known = cursor.execute(statements.read(_USUALLY_NEW[name])).fetchone()
-        if known and not known[0]:
-            text = statements.insert(name)
-    # All of it: a result with rows left would still be under way at the commit.
-    changed = cursor.execute(text).fetchall()
-    return int(changed[0][0]) if changed else 0
-
-
-@contextlib.contextmanager
-def _owner_only() -> Iterator[None]:
-    """Files made meanwhile are for their owner alone: the store holds what users said."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def _opening_message(path: Path, error: duckdb.Error) -> str:
-    text = str(error)
-    if "Could not set lock" in text:
-        holder = text.partition("held in ")[2].partition(" by ")[0].split(". See")[0]
-        by = f" ({holder})" if holder else ""
-        return f"{path} is held by another process{by}; stop it or name another store with --db."
-    if "replaying WAL" in text:
-        return (
-            f"{path}.wal is damaged, and holds what was stored last: restore it and {path} from a copy. Without one, "
-            f"move it away, keep it, and start again: what came since the last checkpoint is then missing. "
-            f"DuckDB says: {first_line(error)}"
-        )
-    return f"{path} cannot be opened as a store: {first_line(error)}"

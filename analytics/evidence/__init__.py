@@ -16,6 +16,7 @@ from analytics.evidence.over_time import over_time
 from analytics.evidence.usage import USED, usage_by_arm
 from analytics.pairs import PAIR
 from analytics.report.evidence import Evidence
+from analytics.trace_chains import CHAIN_SUMS
 from analytics.values import KEEP_PROBABILITY, prepared
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from analytics.metrics import Metric
     from analytics.report.model import CohortResult
-    from analytics.steps import StepSource
 
 _DESCRIPTIONS = ("trace_id", "start_time", "end_time", "cohort", "stratum", "arm", "unit", PAIR, KEEP_PROBABILITY)
 
@@ -34,7 +34,6 @@ _DESCRIPTIONS = ("trace_id", "start_time", "end_time", "cohort", "stratum", "arm
 def gather_evidence(
     cohorts: Sequence[CohortResult],
     window: pl.DataFrame,
-    steps: StepSource | None,
     metrics: Sequence[Metric],
     *,
     as_of: datetime,
@@ -44,12 +43,11 @@ def gather_evidence(
     Args:
         cohorts: as they were judged.
         window: the traces frame that they were judged on.
-        steps: what is known of its traces' model calls; None where that is nothing.
         metrics: those that were judged.
         as_of: the moment the world is looked at (UTC, naive).
     """
     read = tuple(metrics)
-    columns = dict.fromkeys((*_DESCRIPTIONS, *(metric.column for metric in read), *USED))
+    columns = dict.fromkeys((*_DESCRIPTIONS, *(metric.column for metric in read), *USED, *CHAIN_SUMS))
     window = window.select(name for name in columns if name in window.columns)
     rows = compared_rows(window, read, as_of)
     ended = prepared(window, as_of) if PAIR in window.columns else rows
@@ -57,5 +55,5 @@ def gather_evidence(
         over_time=over_time(asked_about(cohorts), rows, read, as_of=as_of),
         distributions=distributions(rows, read, as_of=as_of),
         usage=usage_by_arm(ended),
-        attempts=() if steps is None else attempts_by_arm(steps.calls, ended),
+        attempts=attempts_by_arm(ended),
     )

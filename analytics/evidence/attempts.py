@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
-from analytics.pricing import usd
 from analytics.report.evidence import Attempts
+from analytics.trace_chains import CHAIN_SUMS
+from analytics.unit_days import fixed_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CHAIN = ["trace_id", "chain_id"]
-_READ = (
-    *_CHAIN, "gen_ai_span_kind", "is_call", "is_counted", "is_last", "is_error", "failed_validation", "answer_failed",
-    "attempt", "reason", "hidden_attempts", "hidden_fallback", "cost_usd",
-)  # fmt: skip
 _SHARES = {
     "retried": "retry_rate",
     "repaired": "repair_rate",
@@ -28,74 +23,32 @@ _SHARES = {
 """What may be true of a chain → the share of chains of which it is."""
 
 
-def attempts_by_arm(calls: pl.DataFrame, ended: pl.DataFrame) -> tuple[Attempts, ...]:
-    """Add up the chains of LLM calls, as :func:`analytics.chains.attempt_chains` made them.
+def attempts_by_arm(ended: pl.DataFrame) -> tuple[Attempts, ...]:
+    """Add up the chains of the traces of each arm.
 
     Args:
-        calls: its result, of priced calls.
-        ended: the traces, as :func:`analytics.values.prepared` gives them; a chain counts as often as its trace's
-            weight says.
+        ended: the traces, as :func:`analytics.values.prepared` gives them, with :data:`CHAIN_SUMS`; a chain counts as
+            often as its trace's weight says.
 
     Returns:
-        By cohort and arm, for arms with chains.
+        By cohort and arm, for arms with chains; none where the traces do not tell of chains.
     """
-    return tuple(_attempts(_chains(calls, ended)))
+    if not set(CHAIN_SUMS) <= set(ended.columns):
+        return ()
+    return tuple(_attempts(ended.filter(pl.col("chains") > 0)))
 
 
-def _chains(calls: pl.DataFrame, ended: pl.DataFrame) -> pl.DataFrame:
-    """One row per chain: how it went, and what is known of the cost of its attempts before the last (USD)."""
-    of_traces = calls.select(_READ).join(ended.select("trace_id", "cohort", "arm", "weight"), on="trace_id")
-    made = of_traces.filter(pl.col("is_call") & (pl.col("gen_ai_span_kind") == "LLM"))
-    hidden = pl.col("hidden_attempts") > 0
-    several = made.filter((pl.col("attempt") > 1) | hidden).select(_CHAIN).unique()
-    # Where a wrapper or an agent counts for its calls nobody tells what each of them cost.
-    summed = of_traces.filter(pl.col("is_counted") & ~pl.col("is_call"))["trace_id"].unique().implode()
-    before = ~pl.col("is_last")
-    untold = before & ((pl.col("is_counted") & pl.col("cost_usd").is_null()) | pl.col("trace_id").is_in(summed))
-    retries = (pl.col("reason") == "retry") | (pl.col("hidden_attempts") > pl.col("hidden_fallback").cast(pl.Int64))
-    facts = (
-        made.join(several, on=_CHAIN, how="semi")
-        .group_by(_CHAIN)
-        .agg(
-            hidden=pl.col("hidden_attempts").sum(),
-            retried=retries.any(),
-            repaired=(pl.col("reason") == "schema_repair").any(),
-            fell_back=((pl.col("reason") == "fallback") | pl.col("hidden_fallback")).any(),
-            unpriced=(untold | hidden).any(),
-            extra_cost=usd(pl.col("cost_usd").filter(before & pl.col("is_counted")).sum()),
-        )
-    )
-    sound = ~(pl.col("is_error") | pl.col("failed_validation") | pl.col("answer_failed"))
-    is_one = pl.col("hidden").is_null()
-    return (
-        made.filter("is_last")
-        .join(facts, on=_CHAIN, how="left")
-        .select(
-            "cohort",
-            "arm",
-            "weight",
-            pl.col("retried", "repaired", "fell_back", "unpriced").fill_null(value=False),
-            # An attempt that was the only one has none before it.
-            pl.col("extra_cost").fill_null(0.0),
-            several=~is_one,
-            attempts=pl.col("attempt") + pl.col("hidden").fill_null(0),
-            rescued=~is_one & sound,
-            failed=~sound,
-        )
-    )
-
-
-def _attempts(chains: pl.DataFrame) -> Iterator[Attempts]:
+def _attempts(traces: pl.DataFrame) -> Iterator[Attempts]:
     weight = pl.col("weight")
     summed = (
-        chains.group_by("cohort", "arm")
+        traces.group_by("cohort", "arm")
         .agg(
-            pl.len(),
-            pl.col(*_SHARES, "several", "unpriced").sum(),
-            fixed_point(weight).sum(),
-            fixed_point(weight * pl.col("attempts")).sum().alias("attempts"),
-            fixed_point(weight * pl.col("extra_cost")).sum().alias("extra_cost"),
-            **{rate: fixed_point(weight.filter(share)).sum() for share, rate in _SHARES.items()},
+            pl.col("chains").sum(),
+            *(pl.col(f"chains_{fact}").sum().alias(fact) for fact in (*_SHARES, "several", "unpriced")),
+            fixed_point(weight * pl.col("chains")).sum().alias("weight"),
+            fixed_point(weight * pl.col("chain_attempts")).sum().alias("attempts"),
+            fixed_point(weight * pl.col("chain_extra_cost")).sum().alias("extra_cost"),
+            **{rate: fixed_point(weight * pl.col(f"chains_{fact}")).sum() for fact, rate in _SHARES.items()},
         )
         .sort("cohort", "arm")
     )
@@ -105,7 +58,7 @@ def _attempts(chains: pl.DataFrame) -> Iterator[Attempts]:
         yield Attempts(
             cohort=row["cohort"],
             arm=row["arm"],
-            chains=row["len"],
+            chains=row["chains"],
             attempts=float(row["attempts"]) / whole,
             retried=row["retried"],
             repaired=row["repaired"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import polars as pl
+
 from analytics.quantile_samples import weighted_quantiles
 from analytics.report.evidence import Distribution
 from analytics.values import ARMS, metric_values
@@ -11,8 +13,6 @@ from analytics.values import ARMS, metric_values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
-
-    import polars as pl
 
     from analytics.metrics import Metric
 
@@ -66,17 +66,24 @@ def distributions(rows: pl.DataFrame, metrics: Sequence[Metric], *, as_of: datet
 
 
 def _curves(values: pl.DataFrame) -> Iterator[tuple[str, str, _Curve]]:
-    ordered = values.sort("cohort", "arm", "value", "unit", "stratum", "weight")
+    keys = ["value", "unit", "stratum", "weight"] if (values["weight"] != 1.0).any() else ["value"]
     start = 0
-    for cohort, arm, n in ordered.group_by("cohort", "arm", maintain_order=True).len().iter_rows():
-        rows = ordered[start : start + n]
-        start += n
-        weights = rows["weight"].to_numpy()
-        # Kish's effective number: weights that differ make traces tell less.
-        size = float(weights.sum() ** 2 / (weights**2).sum())
-        quantiles = weighted_quantiles(rows, PLACES)
-        told = tuple(
-            float(value) if size * min(place, 1 - place) > BEYOND - _ROUNDING else None
-            for place, value in zip(PLACES, quantiles, strict=True)
-        )
-        yield cohort, arm, _Curve(told, n)
+    for size in values["cohort"].rle().struct.field("len"):
+        of_cohort = values[start : start + size]
+        start += size
+        for arm in ARMS:
+            rows = of_cohort.filter(pl.col("arm") == arm).sort(keys)
+            if not rows.is_empty():
+                yield str(rows["cohort"][0]), arm, _curve(rows)
+
+
+def _curve(rows: pl.DataFrame) -> _Curve:
+    weights = rows["weight"].to_numpy()
+    # Kish's effective number: weights that differ make traces tell less.
+    size = float(weights.sum() ** 2 / (weights**2).sum())
+    quantiles = weighted_quantiles(rows, PLACES)
+    told = tuple(
+        float(value) if size * min(place, 1 - place) > BEYOND - _ROUNDING else None
+        for place, value in zip(PLACES, quantiles, strict=True)
+    )
+    return _Curve(told, rows.height)

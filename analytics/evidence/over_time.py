@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
 from analytics.metrics import MetricKind
 from analytics.quantile_samples import weighted_quantile
 from analytics.report.evidence import DayValues, OverTime
 from analytics.report.values import ArmValue
+from analytics.unit_days import fixed_point
 from analytics.values import ARMS, metric_values, shown_quantile
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def _by_day(rows: pl.DataFrame, metric: Metric, as_of: datetime) -> _Days:
 
 
 def _quantiles(values: pl.DataFrame, probability: float) -> _Days:
-    ordered = values.sort(*_KEYS, "value", "unit", "stratum", "weight")
+    # Which of two alike comes first matters where they weigh differently.
+    ties = ("unit", "stratum", "weight") if (values["weight"] != 1.0).any() else ()
+    ordered = values.sort(*_KEYS, "value", *ties)
     sizes = ordered.group_by(_KEYS, maintain_order=True).len()
     found: _Days = {}
     start = 0

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from analytics.level_one import fixed_point
 from analytics.report.evidence import Usage
+from analytics.unit_days import ONE, fixed_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,17 +42,21 @@ def _usages(ended: pl.DataFrame) -> Iterator[Usage]:
     absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in _MEANS.values() if name not in ended.columns]
     weight = pl.col("weight")
     known = {name: pl.col(column).is_not_null() for name, column in _MEANS.items()}
+    rows = ended.with_columns(*absent)
+    sums = {name: fixed_point(weight * pl.col(column).cast(pl.Float64)).sum() for name, column in _MEANS.items()}
+    weights = {name: fixed_point(weight.filter(known[name])).sum() for name in _MEANS}
+    if (rows["weight"] == 1.0).all():
+        # Whole numbers add up exactly as they are.
+        whole = {name: column for name, column in _MEANS.items() if rows.schema[column].is_integer()}
+        sums |= {name: pl.col(column).cast(pl.Int64).sum().cast(pl.Int128) * int(ONE) for name, column in whole.items()}
+        weights = {name: known[name].sum().cast(pl.Int128) * int(ONE) for name in _MEANS}
     summed = (
-        ended.with_columns(*absent)
-        .group_by("cohort", "arm")
+        rows.group_by("cohort", "arm")
         .agg(
             pl.len(),
             *(known[name].sum().alias(f"{name} n") for name in _MEANS),
-            *(fixed_point(weight.filter(known[name])).sum().alias(f"{name} weight") for name in _MEANS),
-            *(
-                fixed_point(weight * pl.col(column).cast(pl.Float64)).sum().alias(f"{name} sum")
-                for name, column in _MEANS.items()
-            ),
+            *(weights[name].alias(f"{name} weight") for name in _MEANS),
+            *(sums[name].alias(f"{name} sum") for name in _MEANS),
         )
         .sort("cohort", "arm")
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from analytics.compact import by_cohort
 from analytics.evaluator_checks import EvaluatorContext, evaluator_checks
 from analytics.missing_scores import ScoreLoss, score_losses
 from analytics.promotions import BEFORE_AFTER, Promotion
@@ -71,7 +72,7 @@ def examine(
             "check that telemetry arrives and that both names are the request models the application sends."
         )
         return Validity((Check("both_arms", None, CheckStatus.FAIL, detail),))
-    cohorts = {str(name): frame for (name,), frame in traces.sort("cohort").group_by("cohort", maintain_order=True)}
+    cohorts = dict(by_cohort(traces))
     found: list[Check] = []
     comparable: dict[str, pl.DataFrame] = {}
     for cohort, frame in cohorts.items():
@@ -82,7 +83,9 @@ def examine(
     found += sample_ratios(comparable, promotion)
     found += scored_ratios(comparable, promotion)
     known = context or EvaluatorContext()
-    compared = pl.concat(comparable.values()) if comparable else traces.clear()
+    compared = traces
+    if len(comparable) < len(cohorts):
+        compared = pl.concat(comparable.values()) if comparable else traces.clear()
     # Where one arm follows the other no stratum of a day has both: the arms are compared as wholes.
     whole = compared.drop("stratum", strict=False) if promotion.design == BEFORE_AFTER else compared
     losses = score_losses(whole, known)

@@ -19,6 +19,8 @@ SAMPLE_RATIO_LEVEL = 0.001
 _LEAST_SHOWN = 0.0001
 _MOSTLY = 0.9
 
+_READ = ("trace_id", "unit", "arm", "start_time")
+
 Shares = tuple[tuple[datetime, float], ...]
 """(From when on, the candidate's intended share of users), by time."""
 
@@ -55,7 +57,7 @@ def sample_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
     ]
     passed = [comparable[c.cohort] for c in each if c.cohort is not None and c.status is CheckStatus.PASS]
     if len(passed) > 1:
-        together = _sample_ratio(None, pl.concat(passed), shares)
+        together = _sample_ratio(None, pl.concat(part.select(_READ) for part in passed), shares)
         if together.status is CheckStatus.FAIL:
             return [c for c in each if c.status is CheckStatus.FAIL] + [together]
     return each
@@ -71,15 +73,19 @@ def scored_ratios(comparable: dict[str, pl.DataFrame], promotion: Promotion) -> 
     shares = ((promotion.at, promotion.candidate_share), *promotion.share_changes)
     found = []
     for cohort, frame in comparable.items():
-        if kept_unevenly(frame) or _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
+        # Where a part of the traces is scored, how many users have a score depends on how often each asks.
+        scored = {
+            column: metric
+            for column, metric in metric_names(frame.columns).items()
+            if column.startswith(EVALUATION_PREFIX) and _known(frame[column]) >= _MOSTLY
+        }
+        if not scored or kept_unevenly(frame) or _sample_ratio(cohort, frame, shares).status is CheckStatus.FAIL:
             continue
-        for column, metric in metric_names(frame.columns).items():
-            # Where a part of the traces is scored, how many users have a score depends on how often each asks.
-            if column.startswith(EVALUATION_PREFIX) and _known(frame[column]) >= _MOSTLY:
-                of = f"with a score of {column.removeprefix(EVALUATION_PREFIX)} "
-                check = _sample_ratio(cohort, frame.filter(pl.col(column).is_not_null()), shares, of)
-                if check.status is CheckStatus.FAIL:
-                    found.append(replace(check, metrics=(metric,)))
+        for column, metric in scored.items():
+            of = f"with a score of {column.removeprefix(EVALUATION_PREFIX)} "
+            check = _sample_ratio(cohort, frame.filter(pl.col(column).is_not_null()), shares, of)
+            if check.status is CheckStatus.FAIL:
+                found.append(replace(check, metrics=(metric,)))
     return found
 
 
@@ -88,7 +94,15 @@ def _users(frame: pl.DataFrame, shares: Shares) -> list[tuple[float, tuple[int, 
 
     Counted so, users are independent draws from the intended share, by whatever the traffic is split.
     """
-    first = frame.sort("start_time", "trace_id").unique("unit", keep="first", maintain_order=True)
+    is_base = pl.col("arm") == "base"
+    first = frame.group_by("unit").agg(pl.col("arm").first(), pl.col("start_time").min(), pl.len(), base=is_base.sum())
+    both = first.filter((pl.col("base") > 0) & (pl.col("base") < pl.col("len")))
+    if not both.is_empty():
+        met = frame.select("unit", "arm", "start_time", "trace_id").join(both, on="unit", how="semi")
+        met = met.sort("start_time", "trace_id").unique("unit", keep="first", maintain_order=True)
+        first = pl.concat(
+            part.select("unit", "arm", "start_time") for part in (first.join(both, on="unit", how="anti"), met)
+        )
     moments = [moment for moment, _ in shares[1:]]
     period = pl.sum_horizontal(
         [pl.lit(0, pl.Int32)] + [(pl.col("start_time") >= moment).cast(pl.Int32) for moment in moments]

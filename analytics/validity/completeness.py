@@ -25,7 +25,7 @@ def unpriced(cohort: str, frame: pl.DataFrame) -> Check:
         return Check("unpriced", cohort, CheckStatus.PASS, "Every LLM call has a price.", COST_METRICS)
     base, candidate = shares_of(frame.with_columns(pl.col("unpriced_calls") > 0), "unpriced_calls")
     have = "call has" if calls == 1 else "calls have"
-    models = sorted({model for text in frame["unpriced_models"].drop_nulls() for model in text.split(",")})
+    models = sorted({model for text in frame["unpriced_models"].drop_nulls().unique() for model in text.split(",")})
     mend = (
         f"no price is known for tokens of {_listed(models)}, so run `spanverdict prices check`."
         if models

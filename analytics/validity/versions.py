@@ -116,7 +116,7 @@ def _version(cohort: str, frame: pl.DataFrame, field: _Field) -> Check:
         )
         return Check(field.check, cohort, CheckStatus.WARN, detail)
     # A person needs no more of a hash to tell it from another.
-    shown = pl.col(field.column).str.head(_HASH_SHOWN) if field.by_content else pl.col(field.column)
+    shown = pl.col(field.column).cast(pl.String).str.head(_HASH_SHOWN) if field.by_content else pl.col(field.column)
     difference = compare_mix(frame.with_columns(shown), field.column)
     status = differs(difference)
     words = mix_in_words(difference)

@@ -1,1 +1,1 @@
-INSERT INTO spans BY NAME FROM incoming
+INSERT INTO live_spans BY NAME FROM incoming

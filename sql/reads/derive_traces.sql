@@ -1,5 +1,10 @@
 -- The traces of a window, with their number of spans.
-WITH judged AS (
+WITH seen AS (
+    SELECT trace_id, span_id, response_id FROM live_spans
+    UNION ALL
+    SELECT trace_id, span_id, response_id FROM archived_spans WHERE start_time >= $archived_since::TIMESTAMP_NS
+),
+judged AS (
     SELECT trace_id, span_id, response_id
     FROM evaluations
     WHERE
@@ -9,16 +14,16 @@ WITH judged AS (
         IN (SELECT unnest($validators::VARCHAR[]))
 ),
 changed AS (
-    SELECT trace_id FROM spans
+    SELECT trace_id FROM live_spans
     WHERE received_at > $spans_after::TIMESTAMP AND received_at <= $spans_through::TIMESTAMP
     UNION
     SELECT trace_id FROM stale_traces WHERE trace_id <= $stale_through::VARCHAR
     UNION
     SELECT trace_id FROM judged WHERE trace_id IS NOT NULL
     UNION
-    SELECT spans.trace_id FROM spans INNER JOIN judged ON judged.trace_id IS NULL AND spans.span_id = judged.span_id
+    SELECT seen.trace_id FROM seen INNER JOIN judged ON judged.trace_id IS NULL AND seen.span_id = judged.span_id
     UNION
-    SELECT spans.trace_id FROM spans INNER JOIN judged
-        ON judged.trace_id IS NULL AND judged.span_id IS NULL AND spans.response_id = judged.response_id
+    SELECT seen.trace_id FROM seen INNER JOIN judged
+        ON judged.trace_id IS NULL AND judged.span_id IS NULL AND seen.response_id = judged.response_id
 )
-SELECT trace_id, count(*) AS spans FROM spans SEMI JOIN changed USING (trace_id) GROUP BY trace_id ORDER BY trace_id
+SELECT trace_id, count(*) AS spans FROM seen SEMI JOIN changed USING (trace_id) GROUP BY trace_id ORDER BY trace_id

@@ -4,12 +4,14 @@
 -- Attributes by their names: OpenTelemetry GenAI, OpenInference, OpenLLMetry, MLflow, Pydantic AI, Vercel AI SDK,
 -- Langfuse, Logfire; of samplers OpenTelemetry's trace state, the Collector, Honeycomb, Datadog, Jaeger. A path that
 -- the configuration leaves open is null. Of the time before $conditions_since only the samplers' words are read. Of the
--- traces those of one part of $slices.
+-- traces those of one part of the window, as report_spans takes it, and of $slices.
 WITH begun AS NOT MATERIALIZED (
     SELECT trace_id, span_id, parent_span_id, start_time, gen_ai_span_kind, trace_state, attributes
     FROM spans
     WHERE
         start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
+        AND (start_time < $part_until::TIMESTAMP_NS OR trace_id IN (SELECT unnest($crossing::VARCHAR[])))
+        AND trace_id NOT IN (SELECT unnest($elsewhere::VARCHAR[]))
         AND hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT
 ),
 first_calls AS (

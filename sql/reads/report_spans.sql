@@ -1,10 +1,22 @@
--- Every span that began in a report's window, with the attributes that promotion and configuration name. Traces that a
--- simulator made are left out unless asked for: they are not what users met. So are traces that begin with an
--- evaluator's span which links what it judges in another: their calls are a judge's, and its model may be one that is
--- compared. Of the traces those of one part of $slices.
-WITH left_out AS (
-    SELECT DISTINCT trace_id
+-- Every span of the traces that began in a part of a report's window, with the attributes that promotion and
+-- configuration name, trace by trace. Of the spans from $since to $until those belong to the part that begin before
+-- $part_until, or are of traces that go on after it ($crossing), but not of those that began before it ($elsewhere).
+-- Traces that a simulator made are left out unless asked for: they are not what users met. So are traces that begin
+-- with an evaluator's span which links what it judges in another: their calls are a judge's, and its model may be one
+-- that is compared. Of the traces those of one part of $slices; or, where $chosen is given, those alone.
+WITH part AS NOT MATERIALIZED (
+    SELECT *
     FROM spans
+    WHERE
+        start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
+        AND (start_time < $part_until::TIMESTAMP_NS OR trace_id IN (SELECT unnest($crossing::VARCHAR[])))
+        AND trace_id NOT IN (SELECT unnest($elsewhere::VARCHAR[]))
+        AND hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT
+        AND ($chosen::VARCHAR[] IS NULL OR trace_id IN (SELECT unnest($chosen::VARCHAR[])))
+),
+left_out AS (
+    SELECT DISTINCT trace_id
+    FROM part
     WHERE
         (is_simulated AND NOT $simulated::BOOLEAN)
         OR (
@@ -33,7 +45,5 @@ SELECT
     json_extract_string(attributes, $key_path) AS key_value,
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes,
     json_extract_string(attributes, $strata_paths::VARCHAR[]) AS stratum_values
-FROM spans ANTI JOIN left_out USING (trace_id)
-WHERE
-    start_time >= $since::TIMESTAMP_NS AND start_time < $until::TIMESTAMP_NS
-    AND hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT
+FROM part ANTI JOIN left_out USING (trace_id)
+ORDER BY trace_id, start_time, span_id, end_time

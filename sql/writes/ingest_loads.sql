@@ -8,11 +8,11 @@ WITH arrived AS (
 ),
 found AS (
     SELECT 'traces' AS signal, service_name, count(*) AS stored
-    FROM spans SEMI JOIN incoming USING (received_at)
+    FROM live_spans SEMI JOIN incoming USING (received_at)
     GROUP BY service_name
     UNION ALL
     SELECT 'logs', service_name, count(*)
-    FROM log_records SEMI JOIN incoming USING (received_at)
+    FROM live_log_records SEMI JOIN incoming USING (received_at)
     GROUP BY service_name
     UNION ALL
     -- A word that a later one replaced has been stored as well. Who sends feedback is no service.

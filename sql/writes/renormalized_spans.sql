@@ -2,70 +2,72 @@
 -- changed are derived anew.
 INSERT INTO stale_traces BY NAME
 SELECT DISTINCT incoming.trace_id, (now() AT TIME ZONE 'UTC')::TIMESTAMP AS marked_at
-FROM incoming INNER JOIN spans
+FROM incoming INNER JOIN live_spans
     ON
-        spans.start_time = incoming.start_time
-        AND spans.span_id = incoming.span_id
-        AND spans.trace_id = incoming.trace_id
+        live_spans.start_time = incoming.start_time
+        AND live_spans.span_id = incoming.span_id
+        AND live_spans.trace_id = incoming.trace_id
 WHERE
-    spans.gen_ai_span_kind IS DISTINCT FROM incoming.gen_ai_span_kind
-    OR spans.operation IS DISTINCT FROM incoming.operation
-    OR spans.provider IS DISTINCT FROM incoming.provider
-    OR spans.request_model IS DISTINCT FROM incoming.request_model
-    OR spans.response_model IS DISTINCT FROM incoming.response_model
-    OR spans.response_id IS DISTINCT FROM incoming.response_id
-    OR spans.input_tokens IS DISTINCT FROM incoming.input_tokens
-    OR spans.output_tokens IS DISTINCT FROM incoming.output_tokens
-    OR spans.cache_read_tokens IS DISTINCT FROM incoming.cache_read_tokens
-    OR spans.cache_write_tokens IS DISTINCT FROM incoming.cache_write_tokens
-    OR spans.reasoning_tokens IS DISTINCT FROM incoming.reasoning_tokens
-    OR spans.token_rule IS DISTINCT FROM incoming.token_rule
-    OR spans.time_to_first_token_ms IS DISTINCT FROM incoming.time_to_first_token_ms
-    OR spans.conversation_id IS DISTINCT FROM incoming.conversation_id
-    OR spans.user_id IS DISTINCT FROM incoming.user_id
-    OR spans.prompt_name IS DISTINCT FROM incoming.prompt_name
-    OR spans.prompt_version IS DISTINCT FROM incoming.prompt_version
-    OR spans.tool_name IS DISTINCT FROM incoming.tool_name
-    OR spans.agent_name IS DISTINCT FROM incoming.agent_name
-    OR spans.error_type IS DISTINCT FROM incoming.error_type
-    OR spans.reported_cost_usd IS DISTINCT FROM incoming.reported_cost_usd
-    OR spans.reported_total_tokens IS DISTINCT FROM incoming.reported_total_tokens
-    OR spans.cache_write_1h_tokens IS DISTINCT FROM incoming.cache_write_1h_tokens
-    OR spans.input_audio_tokens IS DISTINCT FROM incoming.input_audio_tokens
-    OR spans.output_audio_tokens IS DISTINCT FROM incoming.output_audio_tokens
-    OR spans.cache_audio_read_tokens IS DISTINCT FROM incoming.cache_audio_read_tokens
-    OR spans.token_conflict IS DISTINCT FROM incoming.token_conflict
-    OR spans.service_tier IS DISTINCT FROM incoming.service_tier
-    OR spans.temperature IS DISTINCT FROM incoming.temperature
-    OR spans.top_p IS DISTINCT FROM incoming.top_p
-    OR spans.max_tokens IS DISTINCT FROM incoming.max_tokens
-    OR spans.seed IS DISTINCT FROM incoming.seed
-    OR spans.reasoning_effort IS DISTINCT FROM incoming.reasoning_effort
-    OR spans.is_streaming IS DISTINCT FROM incoming.is_streaming
-    OR spans.server_address IS DISTINCT FROM incoming.server_address
-    OR spans.server_port IS DISTINCT FROM incoming.server_port
-    OR spans.tool_call_id IS DISTINCT FROM incoming.tool_call_id
-    OR spans.tool_type IS DISTINCT FROM incoming.tool_type
-    OR spans.agent_id IS DISTINCT FROM incoming.agent_id
-    OR spans.agent_version IS DISTINCT FROM incoming.agent_version
-    OR spans.workflow_name IS DISTINCT FROM incoming.workflow_name
-    OR spans.guardrail_name IS DISTINCT FROM incoming.guardrail_name
-    OR spans.guardrail_result IS DISTINCT FROM incoming.guardrail_result
-    OR spans.is_simulated IS DISTINCT FROM incoming.is_simulated
-    OR spans.attempt_group IS DISTINCT FROM incoming.attempt_group
-    OR spans.gateway_attempts IS DISTINCT FROM incoming.gateway_attempts
-    OR spans.gateway_fallback IS DISTINCT FROM incoming.gateway_fallback
-    OR spans.gateway_cache_hit IS DISTINCT FROM incoming.gateway_cache_hit
-    OR spans.finish_reasons IS DISTINCT FROM incoming.finish_reasons;
+    live_spans.gen_ai_span_kind IS DISTINCT FROM incoming.gen_ai_span_kind
+    OR live_spans.operation IS DISTINCT FROM incoming.operation
+    OR live_spans.provider IS DISTINCT FROM incoming.provider
+    OR live_spans.request_model IS DISTINCT FROM incoming.request_model
+    OR live_spans.response_model IS DISTINCT FROM incoming.response_model
+    OR live_spans.response_id IS DISTINCT FROM incoming.response_id
+    OR live_spans.input_tokens IS DISTINCT FROM incoming.input_tokens
+    OR live_spans.output_tokens IS DISTINCT FROM incoming.output_tokens
+    OR live_spans.cache_read_tokens IS DISTINCT FROM incoming.cache_read_tokens
+    OR live_spans.cache_write_tokens IS DISTINCT FROM incoming.cache_write_tokens
+    OR live_spans.reasoning_tokens IS DISTINCT FROM incoming.reasoning_tokens
+    OR live_spans.token_rule IS DISTINCT FROM incoming.token_rule
+    OR live_spans.time_to_first_token_ms IS DISTINCT FROM incoming.time_to_first_token_ms
+    OR live_spans.conversation_id IS DISTINCT FROM incoming.conversation_id
+    OR live_spans.user_id IS DISTINCT FROM incoming.user_id
+    OR live_spans.prompt_name IS DISTINCT FROM incoming.prompt_name
+    OR live_spans.prompt_version IS DISTINCT FROM incoming.prompt_version
+    OR live_spans.tool_name IS DISTINCT FROM incoming.tool_name
+    OR live_spans.agent_name IS DISTINCT FROM incoming.agent_name
+    OR live_spans.error_type IS DISTINCT FROM incoming.error_type
+    OR live_spans.reported_cost_usd IS DISTINCT FROM incoming.reported_cost_usd
+    OR live_spans.reported_total_tokens IS DISTINCT FROM incoming.reported_total_tokens
+    OR live_spans.cache_write_1h_tokens IS DISTINCT FROM incoming.cache_write_1h_tokens
+    OR live_spans.input_audio_tokens IS DISTINCT FROM incoming.input_audio_tokens
+    OR live_spans.output_audio_tokens IS DISTINCT FROM incoming.output_audio_tokens
+    OR live_spans.cache_audio_read_tokens IS DISTINCT FROM incoming.cache_audio_read_tokens
+    OR live_spans.token_conflict IS DISTINCT FROM incoming.token_conflict
+    OR live_spans.service_tier IS DISTINCT FROM incoming.service_tier
+    OR live_spans.temperature IS DISTINCT FROM incoming.temperature
+    OR live_spans.top_p IS DISTINCT FROM incoming.top_p
+    OR live_spans.max_tokens IS DISTINCT FROM incoming.max_tokens
+    OR live_spans.seed IS DISTINCT FROM incoming.seed
+    OR live_spans.reasoning_effort IS DISTINCT FROM incoming.reasoning_effort
+    OR live_spans.is_streaming IS DISTINCT FROM incoming.is_streaming
+    OR live_spans.server_address IS DISTINCT FROM incoming.server_address
+    OR live_spans.server_port IS DISTINCT FROM incoming.server_port
+    OR live_spans.tool_call_id IS DISTINCT FROM incoming.tool_call_id
+    OR live_spans.tool_type IS DISTINCT FROM incoming.tool_type
+    OR live_spans.agent_id IS DISTINCT FROM incoming.agent_id
+    OR live_spans.agent_version IS DISTINCT FROM incoming.agent_version
+    OR live_spans.workflow_name IS DISTINCT FROM incoming.workflow_name
+    OR live_spans.guardrail_name IS DISTINCT FROM incoming.guardrail_name
+    OR live_spans.guardrail_result IS DISTINCT FROM incoming.guardrail_result
+    OR live_spans.is_simulated IS DISTINCT FROM incoming.is_simulated
+    OR live_spans.attempt_group IS DISTINCT FROM incoming.attempt_group
+    OR live_spans.gateway_attempts IS DISTINCT FROM incoming.gateway_attempts
+    OR live_spans.gateway_fallback IS DISTINCT FROM incoming.gateway_fallback
+    OR live_spans.gateway_cache_hit IS DISTINCT FROM incoming.gateway_cache_hit
+    OR live_spans.finish_reasons IS DISTINCT FROM incoming.finish_reasons;
 
 -- DuckDB moves a row whose list is updated, so a list is written only where it changed.
-UPDATE spans SET finish_reasons = incoming.finish_reasons
+UPDATE live_spans SET finish_reasons = incoming.finish_reasons
 FROM incoming
 WHERE
-    spans.start_time = incoming.start_time AND spans.span_id = incoming.span_id AND spans.trace_id = incoming.trace_id
-    AND spans.finish_reasons IS DISTINCT FROM incoming.finish_reasons;
+    live_spans.start_time = incoming.start_time
+    AND live_spans.span_id = incoming.span_id
+    AND live_spans.trace_id = incoming.trace_id
+    AND live_spans.finish_reasons IS DISTINCT FROM incoming.finish_reasons;
 
-UPDATE spans SET
+UPDATE live_spans SET
     gen_ai_span_kind = incoming.gen_ai_span_kind,
     operation = incoming.operation,
     provider = incoming.provider,
@@ -116,4 +118,7 @@ UPDATE spans SET
     gateway_fallback = incoming.gateway_fallback,
     gateway_cache_hit = incoming.gateway_cache_hit
 FROM incoming
-WHERE spans.start_time = incoming.start_time AND spans.span_id = incoming.span_id AND spans.trace_id = incoming.trace_id
+WHERE
+    live_spans.start_time = incoming.start_time
+    AND live_spans.span_id = incoming.span_id
+    AND live_spans.trace_id = incoming.trace_id

@@ -4,7 +4,7 @@
 CREATE OR REPLACE TEMP TABLE arrived AS
 FROM incoming
 -- Asked by start time first, which prunes by zone maps.
-ANTI JOIN (FROM spans SEMI JOIN incoming USING (start_time)) AS stored
+ANTI JOIN (FROM live_spans SEMI JOIN incoming USING (start_time)) AS stored
     ON
         incoming.start_time = stored.start_time
         AND incoming.span_id = stored.span_id
@@ -33,5 +33,5 @@ UPDATE matchings SET
     spans_through = least(spans_through, (SELECT min(received_at) FROM arrived) - INTERVAL 1 MICROSECOND)
 WHERE EXISTS (FROM arrived);
 
-INSERT INTO spans BY NAME SELECT * EXCLUDE (derived_through, into_empty) FROM arrived;
+INSERT INTO live_spans BY NAME SELECT * EXCLUDE (derived_through, into_empty) FROM arrived;
 SELECT count(*) FROM arrived

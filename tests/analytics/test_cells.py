@@ -13,9 +13,12 @@ import polars as pl
 import pytest
 
 from analytics.cells import Cells, cells, finished, freeze, partial_cells
+from analytics.compact import compact, in_order
 from analytics.metrics import Metric, MetricKind
+from analytics.parts import cohort_parts
 from analytics.stats.contrast import Contrast, log_ratio, rate_difference
 from analytics.stats.evidence import rate_evidence
+from analytics.values import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +150,38 @@ def test_a_new_day_is_added_and_nothing_else() -> None:
     for day in days[1:]:
         state = state + partial_cells(day, frozen, METRICS, as_of=AS_OF)
     assert in_bytes(finished(state, frozen, METRICS, as_of=AS_OF)) == in_bytes(aggregate(frame, *METRICS))
+
+
+def uneven(seed: int, *, by_user: bool) -> pl.DataFrame:
+    """Traffic of cohorts that differ in strata, sampling, and in what has a value."""
+    rng = np.random.default_rng(seed + 2)
+    frame = varied(seed).with_columns(cohort=pl.Series(rng.choice(["a", "b", "c", "d", "e"], 3_000)))
+    cohort = pl.col("cohort")
+    if by_user:
+        arm = pl.when(pl.col("unit").cast(pl.Int64) % 2 == 0).then(pl.lit("base")).otherwise(pl.lit("candidate"))
+        frame = frame.with_columns(arm=arm)
+    return frame.with_columns(
+        stratum=pl.when(cohort == "b").then("stratum").otherwise(pl.lit("easy")),
+        keep_probability=pl.when(cohort == "c").then("keep_probability"),
+        failed=pl.when(cohort != "d").then("failed"),
+        cost=pl.when(pl.col("failed") > 0).then(None).otherwise("cost"),
+        latency_ms=pl.when(cohort != "e").then("latency_ms"),
+    )
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+def test_cohorts_that_are_summed_apart_have_the_very_same_cells(
+    monkeypatch: pytest.MonkeyPatch, *, by_user: bool
+) -> None:
+    """Some cohorts at a time give the same bytes as all at once, with texts and with codes for them."""
+    frame = uneven(4, by_user=by_user)
+    whole = aggregate(frame, *METRICS)
+    (coded,) = in_order(compact(frame.sample(fraction=1.0, shuffle=True, seed=1)))
+    assert in_bytes(aggregate(coded, *METRICS)) == in_bytes(whole)
+    monkeypatch.setattr("analytics.parts.ROWS_OF_A_PART", 1_000)
+    assert len(list(cohort_parts(prepared(coded, AS_OF)))) > 2
+    for each in (frame, coded):
+        assert in_bytes(aggregate(each, *METRICS)) == in_bytes(whole)
 
 
 def test_within_strata_both_arms_have_one_mix() -> None:

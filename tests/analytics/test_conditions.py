@@ -20,6 +20,7 @@ from analytics.job_options import JobOptions
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import render
 from analytics.report.model import CheckStatus, Verdict
+from analytics.trace_parts import whole_window
 from collector.decode import decode_traces
 from collector.otlp_json import to_protobuf
 from collector.rows import span_rows
@@ -61,7 +62,7 @@ def tell(many: Store, otlp: Any) -> Tell:
         trace = next(_NUMBERS).to_bytes(16, "big")
         data = otlp.request(*(span | {"trace_id": trace} for span in spans)).SerializeToString()
         many.write(span_rows(decode_traces([data]), [None], AT).tables)
-        found = read_conditions(many, PROMOTION, attributes or ConditionAttributes(), since=AT, until=UNTIL)
+        found = read_conditions(many, PROMOTION, attributes or ConditionAttributes(), whole_window(AT, UNTIL))
         own = found.filter(pl.col("trace_id") == trace.hex())
         return own.row(0, named=True) if own.height else {}
 
@@ -102,7 +103,7 @@ def test_the_hash_changes_with_the_content(store: Store, otlp: Any) -> None:
         span = chat(**{"gen_ai.tool.definitions": tools, "gen_ai.system_instructions": system})
         data = otlp.request(span | {"trace_id": bytes([number + 1]) * 16}).SerializeToString()
         store.write(span_rows(decode_traces([data]), [None], AT).tables)
-    found = read_conditions(store, PROMOTION, ConditionAttributes(), since=AT, until=UNTIL).sort("trace_id")
+    found = read_conditions(store, PROMOTION, ConditionAttributes(), whole_window(AT, UNTIL)).sort("trace_id")
     tools, systems = found["tool_schema"].to_list(), found["system_prompt"].to_list()
     assert tools[0] == tools[1] != tools[2]
     assert systems[0] == systems[2] != systems[1]
@@ -217,15 +218,15 @@ def test_before_the_promotion_only_sampling_is_read(store: Store, otlp: Any) -> 
     span = chat(**{"gen_ai.system_instructions": "x", "sampling.probability": 0.5})
     store.write(span_rows(decode_traces([otlp.request(span).SerializeToString()]), [None], AT).tables)
     later = Promotion("p", "m0", "m1", "concurrent", UNTIL - timedelta(days=1), None, "app.cohort", 0.5)
-    told = read_conditions(store, later, ConditionAttributes(), since=AT, until=UNTIL).row(0, named=True)
+    told = read_conditions(store, later, ConditionAttributes(), whole_window(AT, UNTIL)).row(0, named=True)
     assert (told["system_prompt"], told["keep_probability"]) == (None, 0.5)
     both = Promotion("p", "m0", "m1", "before_after", later.at, None, "app.cohort", None)
-    assert read_conditions(store, both, ConditionAttributes(), since=AT, until=UNTIL)["system_prompt"][0] is not None
+    assert read_conditions(store, both, ConditionAttributes(), whole_window(AT, UNTIL))["system_prompt"][0] is not None
 
 
 def test_traces_without_a_word_stay(store: Store) -> None:
     """A frame keeps its rows and order; what is unknown is null."""
-    found = read_conditions(store, PROMOTION, ConditionAttributes(), since=AT, until=UNTIL)
+    found = read_conditions(store, PROMOTION, ConditionAttributes(), whole_window(AT, UNTIL))
     traces = with_conditions(pl.DataFrame({"trace_id": ["b", "a"]}), found)
     assert traces["trace_id"].to_list() == ["b", "a"]
     assert traces["keep_probability"].null_count() == 2
@@ -262,7 +263,7 @@ def test_captured_definitions_and_instructions(store: Store, shared_fixtures: Pa
         store.write(span_rows(decode_traces([data]), [None], AT).tables)
     wide = datetime(2000, 1, 1), datetime(2100, 1, 1)
     every = Promotion("p", "m0", "m1", "before_after", wide[1], None, "app.cohort", None)
-    found = read_conditions(store, every, ConditionAttributes(), since=wide[0], until=wide[1])
+    found = read_conditions(store, every, ConditionAttributes(), whole_window(*wide))
     assert found["tool_schema"].drop_nulls().len() >= 3
 
 

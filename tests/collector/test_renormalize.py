@@ -147,7 +147,7 @@ def test_the_write_covers_every_canonical_column(otlp: Any) -> None:
     """A column that the normaliser fills and the write forgets would keep what an older version said."""
     columns = canonical_columns(NormalizerInput.of(decode_traces([otlp.request({}).SerializeToString()])))
     text = statements.write("renormalized_spans")
-    updated = set(re.findall(r"^ *(?:UPDATE spans SET )?(\w+) = incoming\.\1", text, re.MULTILINE))
+    updated = set(re.findall(r"^ *(?:UPDATE live_spans SET )?(\w+) = incoming\.\1", text, re.MULTILINE))
     compared = set(re.findall(r"spans\.(\w+) IS DISTINCT FROM incoming\.\1", text))
     assert updated == set(columns)
     assert compared == set(columns) - {"normalizer_version"}

@@ -92,12 +92,25 @@ def command(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+_MADE: dict[str, bytes] = {}
+"""Stores as they were made the first time: to make one takes longer than most of what is tested with it."""
+
+
+def _again(name: str, path: Path, make: Callable[[], object]) -> Path:
+    """The store of a name at a path: made, or a copy of the one that was."""
+    if name not in _MADE:
+        make()
+        _MADE[name] = path.read_bytes()
+    path.write_bytes(_MADE[name])
+    path.chmod(0o600)
+    return path
+
+
 @pytest.fixture
 def db(workdir: Path) -> Path:
     """An empty store under the name that every command takes by default."""
     path = workdir / "spanverdict.duckdb"
-    Store(path).close()
-    return path
+    return _again("db", path, lambda: Store(path).close())
 
 
 @pytest.fixture
@@ -127,17 +140,23 @@ def fill(otlp: Any) -> Callable[..., None]:
 @pytest.fixture
 def promoted(db: Path, cli: Callable[..., Result]) -> Path:
     """A store with the promotion p of m1 beside m0, and no traffic."""
-    added = cli(
-        "promotion", "add", "p", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T00:00Z",
-        "--cohort-by", "app.cohort",
-    )  # fmt: skip
-    assert added.exit_code == 0
-    return db
+
+    def make() -> None:
+        added = cli(
+            "promotion", "add", "p", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T00:00Z",
+            "--cohort-by", "app.cohort",
+        )  # fmt: skip
+        assert added.exit_code == 0
+
+    return _again("promoted", db, make)
 
 
 @pytest.fixture
 def incident(promoted: Path, fill: Callable[..., None]) -> Path:
     """A store in which the candidate fails ten times as often as the base."""
-    fill(promoted, "m0", failing=3)
-    fill(promoted, "m1", failing=30)
-    return promoted
+
+    def make() -> None:
+        fill(promoted, "m0", failing=3)
+        fill(promoted, "m1", failing=30)
+
+    return _again("incident", promoted, make)

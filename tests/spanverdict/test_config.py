@@ -120,7 +120,7 @@ def test_option_before_environment_before_file(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are alerts, chains, cohorts, content, costs, datasets,"),
+        ("grpc = 1", "c.toml: unknown key 'grpc'; known here are alerts, archive, chains, cohorts, content, costs,"),
         ("promotoins = 1\nreports = 2", "unknown key"),
         ("[sever]\ngrpc = 'a:1'", "c.toml: unknown key 'sever'; did you mean 'server'?"),
         ("[server]\ngrcp = 'a:1'", "c.toml: unknown key 'server.grcp'; did you mean 'grpc'?"),

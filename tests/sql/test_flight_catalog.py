@@ -73,7 +73,8 @@ def test_adbc_lists_the_tables(adbc: Any) -> None:
     kinds = {table["table_name"]: table["table_type"] for table in schema["db_schema_tables"]}
     assert (catalog["catalog_name"], schema["db_schema_name"]) == ("spanverdict", "main")
     assert {name for name, kind in kinds.items() if kind == "VIEW"} >= set(statements.VIEWS)
-    assert kinds["spans"] == "BASE TABLE"
+    assert kinds["spans"] == "VIEW"
+    assert kinds["live_spans"] == "BASE TABLE"
 
     (catalog,) = adbc.adbc_get_objects(table_name_filter="span_").read_all().to_pylist()
     (table,) = catalog["catalog_db_schemas"][0]["db_schema_tables"]
@@ -111,8 +112,8 @@ def test_the_limits_hold_for_adbc(adbc: Any) -> None:
         ({"table_name_filter_pattern": "llm%"}, ["llm_calls"]),
         ({"table_name_filter_pattern": r"trace\_totals"}, ["trace_totals"]),
         ({"table_name_filter_pattern": r"trace\_total"}, []),
-        ({"table_name_filter_pattern": "spans", "table_types": ["TABLE"]}, ["spans"]),
-        ({"table_name_filter_pattern": "spans", "table_types": ["VIEW"]}, []),
+        ({"table_name_filter_pattern": "calls", "table_types": ["TABLE"]}, ["calls"]),
+        ({"table_name_filter_pattern": "calls", "table_types": ["VIEW"]}, []),
         ({"table_name_filter_pattern": "spans", "catalog": "spanverdict", "db_schema_filter_pattern": "m%"}, ["spans"]),
         ({"catalog": "other"}, []),
         ({"catalog": ""}, []),

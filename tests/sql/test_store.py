@@ -122,16 +122,6 @@ def test_missing_store_and_folder(tmp_path: Path) -> None:
         Store(tmp_path / "no" / "s.duckdb")
 
 
-def test_a_newer_store_is_refused(tmp_path: Path) -> None:
-    """A file of a newer schema is left alone."""
-    path = tmp_path / "s.duckdb"
-    Store(path).close()
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("INSERT INTO schema_migrations VALUES (999, now()::TIMESTAMP)")
-    with pytest.raises(StoreError, match="newer spanverdict"):
-        Store(path)
-
-
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     """A DuckDB file of something else, and a file that is no database, are left alone."""
     path = tmp_path / "other.duckdb"

@@ -16,7 +16,8 @@ from analytics.metrics import Metric, MetricKind
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import Promotion
 from analytics.steps import Steps
-from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, SPAN_COLUMNS, TraceFrame, trace_frame
+from analytics.trace_rows import SPAN_COLUMNS
+from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, TraceFrame, trace_frame
 
 NOON = datetime(2026, 11, 1, 12)
 LATER = NOON + timedelta(days=30)

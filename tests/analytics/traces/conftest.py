@@ -16,7 +16,8 @@ from analytics.maturity import MaturityRules
 from analytics.pricing import Price, PriceBook
 from analytics.promotions import Promotion
 from analytics.span_tree import SpanTree
-from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, SPAN_COLUMNS, trace_frame
+from analytics.trace_rows import SPAN_COLUMNS
+from analytics.traces import EVALUATION_COLUMNS, FEEDBACK_COLUMNS, trace_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,6 +11,7 @@ import pytest
 from analytics.chain_frame import chain_frame
 from analytics.evidence.attempts import attempts_by_arm
 from analytics.report.evidence import Attempts
+from analytics.trace_chains import chain_sums
 
 Row = dict[str, Any]
 Make = Callable[..., Row]
@@ -31,8 +32,13 @@ def _ended(**weights: float) -> pl.DataFrame:
 
 
 def _one(calls: pl.DataFrame, **weights: float) -> Attempts:
-    (found,) = attempts_by_arm(calls, _ended(**(weights or {"t1": 1.0})))
+    (found,) = _by_arm(calls, _ended(**(weights or {"t1": 1.0})))
     return found
+
+
+def _by_arm(calls: pl.DataFrame, ended: pl.DataFrame) -> tuple[Attempts, ...]:
+    """The chains of traces that are joined with their sums, as the rows of traces have them."""
+    return attempts_by_arm(ended.join(chain_sums(calls), on="trace_id", how="left").fill_null(0))
 
 
 def test_chains_by_hand(span: Make, chains: Chains) -> None:
@@ -130,7 +136,7 @@ def test_arms_and_cohorts_apart_and_agreeing_with_chains(span: Make, chains: Cha
     ended = _ended(**{f"t{number}": 1.0 for number in range(60)}).with_columns(
         arm=pl.Series(["base", "candidate"] * 30), cohort=pl.Series(["a"] * 30 + ["b"] * 30)
     )
-    found = attempts_by_arm(calls, ended)
+    found = _by_arm(calls, ended)
     assert [(each.cohort, each.arm) for each in found] == [
         ("a", "base"), ("a", "candidate"), ("b", "base"), ("b", "candidate"),
     ]  # fmt: skip
@@ -142,5 +148,5 @@ def test_arms_and_cohorts_apart_and_agreeing_with_chains(span: Make, chains: Cha
         assert (each.retried, each.fell_back) == ((own["retries"] > 0).sum(), (own["fallbacks"] > 0).sum())
         assert (each.rescued, each.failed) == (own["is_rescued"].sum(), own["is_error"].sum())
         assert each.extra_cost == pytest.approx(float(own["attempts"].sum() - own.height) / own.height)
-    assert attempts_by_arm(calls.sample(fraction=1.0, shuffle=True, seed=1), ended.reverse()) == found
-    assert attempts_by_arm(calls.clear(), ended) == ()
+    assert _by_arm(calls.sample(fraction=1.0, shuffle=True, seed=1), ended.reverse()) == found
+    assert _by_arm(calls.clear(), ended) == ()

@@ -44,7 +44,7 @@ def stored(tmp_path: Path) -> Iterator[Stored]:
             payload = to_protobuf(json.dumps(document).encode(), Signal.TRACES)
             store.write(span_rows(decode_traces([payload]), [None], datetime(2026, 11, 1)).tables)
             ids = {span["traceId"] for span in _spans(document)}
-            parameters = {"trace_ids": sorted(ids), "chain_paths": []}
+            parameters = {"trace_ids": sorted(ids), "chain_paths": [], "archived_since": datetime(1970, 1, 1)}
             read = store.read(statements.read("derive_spans"), parameters)
             spans = ordered(pl.DataFrame(pl.from_arrow(read)))
             tree = SpanTree.of(spans)

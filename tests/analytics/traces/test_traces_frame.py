@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from analytics.trace_chains import CHAIN_SUMS
+
 Row = dict[str, Any]
 Make = Callable[..., Row]
 Frame = Callable[..., pl.DataFrame]
@@ -70,6 +72,7 @@ def test_columns_and_types(span: Make, evaluation: Make, feedback: Make, frame: 
         "missing_root": pl.Boolean(),
         "orphaned_spans": pl.Int64(),
         "dropped_attributes": pl.Int64(),
+        **{name: pl.Float64() if name == "chain_extra_cost" else pl.Int64() for name in CHAIN_SUMS},
         "evaluation:Safety": pl.Float64(),
         "outcome:thumbs_down": pl.Float64(),
     }

@@ -1,0 +1,2 @@
+INSERT INTO backups BY NAME
+FROM incoming

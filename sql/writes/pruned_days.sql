@@ -1,0 +1,2 @@
+INSERT INTO pruned_days BY NAME
+FROM incoming

@@ -1,0 +1,21 @@
+-- Rows of a time, deleted by retention: `incoming` is one row with `since`, `until` and `pruned_at`.
+INSERT INTO pruned_days BY NAME
+SELECT
+    'calls' AS table_name,
+    start_time::DATE AS day,
+    'rows' AS what,
+    count(*) AS rows,
+    any_value(pruned_at) AS pruned_at
+FROM calls, incoming
+WHERE start_time >= since AND start_time < until
+GROUP BY ALL;
+
+DELETE FROM calls
+WHERE
+    start_time >= (SELECT since FROM incoming)
+    AND start_time < (SELECT until FROM incoming);
+
+DELETE FROM trace_keys
+WHERE
+    start_time >= (SELECT since FROM incoming)
+    AND start_time < (SELECT until FROM incoming)
