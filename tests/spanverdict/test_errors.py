@@ -71,7 +71,7 @@ def refused(result: Result, status: int, said: str) -> None:
         (("sql", "SELECT * FROM nowhere"), "nowhere"),
         (("sql", "SELECT error('boom')"), "boom"),
         (("sql", "DELETE FROM promotions"), "Only SELECT is answered"),
-        (("sql", "SELECT * FROM read_csv('/etc/passwd')"), "Permission Error"),
+        (("sql", "SELECT * FROM read_csv('/etc/passwd')"), "reads files and is not answered"),
         (("sql", "SELECT 1", "--out", "gone/x"), "gone/x cannot be written: No such file or directory."),
         (("sql", "SELECT INTERVAL 1 DAY", "--format", "parquet", "--out", "x"), "Cast it to VARCHAR in the query."),
         (("sql", "SELECT 1", "--db", "."), ". is a folder; name a file for the store."),
