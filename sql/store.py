@@ -18,7 +18,7 @@ import pyarrow as pa
 from sql import archive_writes, statements
 from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.errors import QueryError, RowsRefusedError, StoreError, StoreUnavailableError
 from sql.mends import with_mend
 from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
@@ -26,6 +26,7 @@ from sql.read_only import check_parameters, check_read_only, first_line, paramet
 from sql.store_copy import keep_before
 from sql.store_file import open_file, opening_message
 from sql.store_hold import Hold
+from sql.write_failures import as_store_errors
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
@@ -36,15 +37,6 @@ its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so
 
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
-
-_FATAL = (
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.ConnectionException,
-    # A full disk at COMMIT comes as this. No row brings it about: there is one writer, and no index.
-    duckdb.TransactionException,
-)
 
 
 class Store:
@@ -229,9 +221,8 @@ class Store:
             StoreError: they could not be written now.
         """
         stored = dict.fromkeys(tables, 0)
-        with self._write_lock:
-            try:
-                cursor = self._connection.cursor()
+        with self._write_lock, as_store_errors(self.path):
+            with contextlib.closing(self._connection.cursor()) as cursor:
                 try:
                     cursor.begin()
                     for name, rows in tables.items():
@@ -241,18 +232,8 @@ class Store:
                     with contextlib.suppress(duckdb.Error):
                         cursor.rollback()
                     raise
-                finally:
-                    cursor.close()
-                if archive_writes.WRITES & tables.keys():
-                    self._checkpoint()
-            except _FATAL as error:
-                raise StoreFailedError(
-                    f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
-                ) from error
-            except duckdb.OutOfMemoryException as error:
-                raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
-            except duckdb.Error as error:
-                raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
+            if archive_writes.WRITES & tables.keys():
+                self._checkpoint()
         return stored
 
     @contextlib.contextmanager
