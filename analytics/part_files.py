@@ -58,9 +58,9 @@ class PartFiles:
             finally:
                 draft.unlink(missing_ok=True)
 
-    def drop_unused(self) -> None:
+    def drop_unused(self, seconds: float = KEPT_SECONDS) -> None:
         """Remove the files that no report has asked for in a long time."""
-        oldest = time.time() - KEPT_SECONDS
+        oldest = time.time() - seconds
         with contextlib.suppress(OSError):
             for path in list(self._directory.iterdir()):
                 if path.suffix in {".parquet", ".draft"} and path.stat().st_mtime < oldest:

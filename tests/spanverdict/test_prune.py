@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from click.testing import Result
 
 from analytics.derive import derive
 from analytics.job_options import JobOptions
+from analytics.part_files import part_directory
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict import pruning
@@ -114,8 +116,15 @@ def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: Path, cli: Cli) -
     assert {row["day"] for row in listed(planned)} == days
     assert {(row["table"], row["deleted"], row["rows"]) for row in listed(planned)} == {("spans", "rows", 20)}
     assert "Would delete 60 rows and the content of 0, about" in planned.stderr
+    parts = part_directory(stored)
+    parts.mkdir()
+    for name, days in (("used", 1), ("unused", 3)):
+        (parts / f"{name}.parquet").touch()
+        moment = time.time() - 86_400 * days
+        os.utime(parts / f"{name}.parquet", (moment, moment))
     done = cli(*asked)
     assert listed(done) == listed(planned)
+    assert [path.name for path in parts.iterdir()] == ["used.parquet"]
     assert "Deleted 60 rows" in done.stderr
     assert counts(stored) == before | {"spans": before["spans"] - 60, "pruned_days": 3}
     assert listed(cli(*asked)) == []
