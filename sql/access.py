@@ -347,8 +347,9 @@ def open_store(path: Path, *, write: bool = False, query_seconds: float = TIMEOU
             remote.close()
         return
     if not path.exists():
+        looked = "" if path.is_absolute() else f" (this is the folder {Path.cwd()})"
         raise StoreUnavailableError(
-            f"There is no store at {path}; start `spanverdict serve`, or name another with --db."
+            f"There is no store at {path}; start `spanverdict serve`, or name another with --db{looked}."
         )
     from sql.store import Store  # noqa: PLC0415 (the database is not loaded where a server answers)
 

@@ -22,7 +22,6 @@ from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
 from sql.flight_parameters import parameter_values
-from sql.priority import put_behind_ingest
 from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 
@@ -229,8 +228,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def _batches(self, asked: Statement, is_cancelled: Callable[[], bool]) -> Iterator[Any]:
         """First the schema, then the batches; the cursor closes with the generator."""
-        if asked.question:
-            put_behind_ingest()
         cancelled = threading.Event()
 
         def given_up() -> bool:
