@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from analytics.part_files import PartFiles, part_directory
 from collector.stored_content import changed_without_content
 from spanverdict.archive_pruning import (
     ListedFile,
@@ -49,9 +48,6 @@ CONTENT_ROWS_AT_ONCE = 2_000
 
 YOUNGEST = timedelta(days=2)
 """What is younger is not deleted for its size."""
-
-UNUSED = timedelta(days=2)
-"""How long the rows of traces that reports keep beside the store may be unused, where spans are deleted."""
 
 ROWS, CONTENT_OF_ROWS = "rows", "content"
 
@@ -181,9 +177,6 @@ class Pruner:
             StoreError: the store cannot be read or written; what went before is gone.
         """
         remove_replaced(self._store, self._path)
-        if limits.groups.get(SPANS):
-            # What reports kept of traces whose spans are gone is asked for no more.
-            PartFiles(part_directory(self._path)).drop_unused(UNUSED.total_seconds())
         for deletion in self._by_age(limits):
             self._do(deletion)
         self._checkpoint()
