@@ -18,8 +18,9 @@ import pyarrow as pa
 from sql import archive_writes, statements
 from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreUnavailableError
+from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.mends import with_mend
+from sql.migrating import migrate, schema_version
 from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
@@ -136,7 +137,7 @@ class Store:
     def _prepare(self, *, read_only: bool) -> None:
         known = statements.migrations()
         newest = known[-1][0]
-        at = self._version()
+        at = schema_version(self._connection, self.path)
         if at > newest:
             raise StoreError(
                 f"{self.path} was written by a newer spanverdict (schema {at}; this one knows {newest}):"
@@ -145,7 +146,7 @@ class Store:
         if not read_only:
             kept = self._keep_before(newest) if 0 < at < newest else None
             try:
-                self._migrate([(version, text) for version, text in known if version > at])
+                migrate(self._connection, self.path, [(version, text) for version, text in known if version > at])
             except duckdb.Error as error:
                 if kept is None:
                     raise
@@ -177,34 +178,6 @@ class Store:
         self._connection.close()
         self._connection = self._connected()
         return kept
-
-    def _version(self) -> int:
-        tables = self._connection.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'"
-        ).fetchone()
-        if not tables or not tables[0]:
-            others = self._connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
-            if others and others[0]:
-                raise StoreError(f"{self.path} is a DuckDB file but not a spanverdict store; name another with --db.")
-            return 0
-        row = self._connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
-        return int(row[0]) if row else 0
-
-    def _migrate(self, pending: list[tuple[int, str]]) -> None:
-        connection = self._connection
-        connection.begin()
-        if pending:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)"
-            )
-        for version, text in pending:
-            connection.execute(text)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", [version, utc_now()])
-        if pending:
-            make_views(connection, self.path)
-            for name in statements.VIEWS:
-                connection.execute(statements.view(name))
-        connection.commit()
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes (sql/writes) in one transaction; when this returns, the rows are on disk.
