@@ -266,7 +266,7 @@ def _cast(node: exp.Cast) -> exp.Expr:
 def _any(node: exp.Any) -> exp.Expr:
     """``= ANY('{r,v}')``: an array as PostgreSQL writes it."""
     members = _written_array(node.this.unnest())
-    return exp.Any(this=members) if members else node
+    return exp.Any(this=exp.paren(members)) if members else node
 
 
 def _written_array(given: exp.Expr) -> exp.Expr | None:
