@@ -27,6 +27,17 @@ _MOSTLY_DISTINCT = 0.5
 _PARTS = 32
 
 
+def lean(traces: pl.DataFrame) -> pl.DataFrame:
+    """A part of the traces without what no comparison reads, with codes for what many traces say alike.
+
+    Whole numbers take as many bytes as this part needs: parts come together by ``vertical_relaxed``.
+    """
+    traces = traces.drop(_SPENT, strict=False)
+    texts = [name for name, kind in traces.schema.items() if kind == pl.String and name not in _AS_THEY_ARE]
+    whole = (traces[name].shrink_dtype() for name, kind in traces.schema.items() if kind == pl.Int64)
+    return traces.with_columns(pl.col(texts).cast(pl.Categorical), *whole)
+
+
 def compact(traces: pl.DataFrame) -> pl.DataFrame:
     """The same traces with codes for texts, in their order.
 
