@@ -66,6 +66,8 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb
         parsed = connection.extract_statements(query)
     except duckdb.Error as error:
         raise QueryError(first_line(error)) from error
+    if not parsed:
+        raise QueryError("The query is empty.")
     if len(parsed) != 1:
         raise QueryError(f"Send one statement at a time; this text holds {len(parsed)}.")
     return parsed[0]

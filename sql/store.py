@@ -348,11 +348,7 @@ class Store:
             return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
 
     def schema(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Schema:
-        """The columns that a query would return, without running it.
-
-        Args:
-            query: a single SELECT (or EXPLAIN) statement.
-            parameters: values of its parameters; those without one count as NULL.
+        """The columns that a query would return, without running it; parameters without a value count as NULL.
 
         Raises:
             QueryError: the statement is refused or does not bind.
@@ -362,11 +358,7 @@ class Store:
             return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
 
     def parameter_names(self, query: str) -> list[str]:
-        """The parameters of a query in their order: numbers as text where it counts them, else names.
-
-        Raises:
-            QueryError: the statement is refused.
-        """
+        """The parameters of a query in their order (sql/read_only.py); raises QueryError if it is refused."""
         with self._read_cursor(query) as cursor:
             return parameter_names(cursor, query)
 
