@@ -59,17 +59,8 @@ screenshots: $(VENV)/.dev ## Take the README's picture of the demo's report, wit
 	$(BIN)/spanverdict demo --no-browser
 	$(BIN)/python -m docs.screenshots spanverdict-demo/report.html
 
-bench: $(VENV)/.dev ## Benchmarks: each compares two things and prints a ratio
-	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/stages.py
-	$(BIN)/python benchmarks/repeats.py
-	$(BIN)/python benchmarks/derivation.py
-	$(BIN)/python benchmarks/outcomes.py
-	$(BIN)/python benchmarks/queries.py --spans 500000 --queries 50
-	$(BIN)/python benchmarks/otlp_json.py
-	$(BIN)/python benchmarks/redaction.py
-	$(BIN)/python benchmarks/detection.py --rows S1
-	$(BIN)/python -m benchmarks.report_page
+bench: $(VENV)/.dev ## Benchmarks, into the tables of docs/performance.md; one alone: BENCH=ingest
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
 	$(BIN)/python -m sample_traces.generate

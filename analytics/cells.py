@@ -22,7 +22,7 @@ from analytics.layout import Axes, Layout
 from analytics.level_one import LevelOne, level_one
 from analytics.metrics import Metric, MetricKind
 from analytics.pairs import PAIR, one_row_per_arm
-from analytics.parts import cohort_parts, stacked
+from analytics.parts import ahead, cohort_parts, stacked
 from analytics.quantile_samples import quantile_samples, shown_quantiles
 from analytics.stats.quantile import QuantileSample
 from analytics.stats.sums import FloatArray, IndexArray, TwoArmSums
@@ -142,7 +142,7 @@ def cells(traces: pl.DataFrame, pre_period: pl.DataFrame, metrics: tuple[Metric,
     parts = [(ended, rows)] if PAIR in rows.columns else [(part, part) for part in cohort_parts(ended)]
     if len(parts) < 2:  # noqa: PLR2004 (one part is the whole)
         return finished(_added_up(ended, rows, frozen, metrics, as_of), frozen, metrics, as_of=as_of)
-    partials = (_added_up(*part, frozen, metrics, as_of) for part in parts)
+    partials = ahead(parts, lambda part: _added_up(*part, frozen, metrics, as_of))
     return _finished(partials, frozen, metrics, _Whole.of(rows, metrics, as_of), as_of)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
@@ -185,26 +186,29 @@ def _report(
     """Judge a window of traces, given what the checks found."""
     found_checks = tuple(sorted(found, key=check_order))
     shared = None
-    if by_time is None:
+    # Hashing keeps one processor busy while the other judges.
+    with ThreadPoolExecutor(1) as worker:
+        hashed = worker.submit(fingerprint, (promotion, options, as_of, found_checks), (window, pre_period))
+        if by_time is None:
 
-        def judged(traces: pl.DataFrame, checks: Sequence[Check]) -> Judgement:
-            aggregated = cells(traces, pre_period, metrics, as_of=as_of)
-            engine = BETWEEN_ARMS
-            if promotion.planned_end is not None:
-                engine = between_arms_until(
-                    Horizon.of(aggregated.looks, start=promotion.at, planned_end=promotion.planned_end, as_of=as_of)
+            def judged(traces: pl.DataFrame, checks: Sequence[Check]) -> Judgement:
+                aggregated = cells(traces, pre_period, metrics, as_of=as_of)
+                engine = BETWEEN_ARMS
+                if promotion.planned_end is not None:
+                    engine = between_arms_until(
+                        Horizon.of(aggregated.looks, start=promotion.at, planned_end=promotion.planned_end, as_of=as_of)
+                    )
+                return judge(aggregated, metrics, alpha=options.alpha, checks=checks, engine=engine)
+
+            judgement = judged(window, found_checks)
+            if not promotion.is_paired:
+                shared = compare_shared(
+                    window, found_checks, lambda traces, checks: within_bounds(judged(traces, checks).cohorts, losses)
                 )
-            return judge(aggregated, metrics, alpha=options.alpha, checks=checks, engine=engine)
-
-        judgement = judged(window, found_checks)
-        if not promotion.is_paired:
-            shared = compare_shared(
-                window, found_checks, lambda traces, checks: within_bounds(judged(traces, checks).cohorts, losses)
+        else:
+            judgement = judge_periods(
+                by_time, metrics, promotion=promotion, as_of=as_of, alpha=options.alpha, checks=found_checks
             )
-    else:
-        judgement = judge_periods(
-            by_time, metrics, promotion=promotion, as_of=as_of, alpha=options.alpha, checks=found_checks
-        )
     bounded = within_bounds(judgement.cohorts, losses)
     cohorts = with_maturity(bounded, window, metrics, as_of=as_of, ends_at=promotion.ended_at)
     newest = window["end_time"].max()
@@ -213,7 +217,7 @@ def _report(
         generated_at=now,
         as_of=as_of,
         data_watermark=newest if isinstance(newest, datetime) else None,
-        fingerprint=fingerprint((promotion, options, as_of, found_checks), (window, pre_period)),
+        fingerprint=hashed.result(),
         alpha=options.alpha,
         overall=overall(cohorts),
         checks=found_checks,

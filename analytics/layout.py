@@ -203,7 +203,9 @@ class Layout:
         new = frame.select(pl.col("cohort", "unit") != pl.col("cohort", "unit").shift(1))
         new_member = (new["cohort"] | new["unit"]).fill_null(value=True).to_numpy()
         member = np.cumsum(new_member) - 1
-        label = frame.select(pl.struct("stratum", "period").rank("dense").over("cohort") - 1).to_series()
+        label = pl.repeat(0, frame.height, dtype=pl.Int64, eager=True)
+        if any((frame[name] != frame[name].head(1)).any() for name in ("stratum", "period")):
+            label = frame.select(pl.struct("stratum", "period").rank("dense").over("cohort") - 1).to_series()
         candidate = (frame["arm"] == "candidate").to_numpy()
         begins = np.flatnonzero(new_member)
         ours, all_rows = np.add.reduceat(candidate, begins, dtype=np.intp), np.diff(begins, append=len(member))

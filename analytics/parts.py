@@ -5,19 +5,23 @@ Cohorts have nothing to do with one another until all of them are judged.
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import polars as pl
 
     from analytics.stats.sums import IndexArray
 
 _Sums = TypeVar("_Sums")
+_Part = TypeVar("_Part")
+_Made = TypeVar("_Made")
 
 ROWS_OF_A_PART = 131_072
 """About so many traces are worked on at a time: columns of as many stay in a processor's cache."""
@@ -37,6 +41,18 @@ def cohort_parts(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         size += count
     if size:
         yield rows[start : start + size]
+
+
+def ahead(parts: Iterable[_Part], make: Callable[[_Part], _Made]) -> Iterator[_Made]:
+    """What is made of each part, in their order, while its reader works on the one before."""
+    with ThreadPoolExecutor(1) as worker:
+        waiting = deque[Future[_Made]]()
+        for part in parts:
+            waiting.append(worker.submit(make, part))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def stacked(parts: Sequence[_Sums], columns: IndexArray) -> _Sums:

@@ -72,10 +72,11 @@ class UnitDays:
         pair = pl.col(PAIR).cast(pl.String) if PAIR in traces.columns else pl.lit(None, dtype=pl.String)
         keys = traces.with_columns(pair.alias(PAIR)).select(KEYS)
         order = None
-        if not _in_order(keys):
+        varying = _varying(keys)
+        if not _in_order(keys.select(varying)):
             order = keys.with_row_index("place").sort(*KEYS, "place")["place"]
             keys = keys[order]
-        starts = _row_starts(keys)
+        starts = _row_starts(keys, varying)
         weight = traces["weight"] if order is None else traces["weight"].gather(order)
         unweighted = bool((weight == 1.0).all())
         if len(starts) == keys.height:
@@ -120,11 +121,12 @@ class UnitDays:
         return numbered.group_by("row", maintain_order=True).agg(pl.col("value").sum())["value"]
 
 
-def _row_starts(keys: pl.DataFrame) -> IndexArray:
-    """Where a row differs from the one before, the first of all included."""
-    same = [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in _varying(keys)]
-    differs = keys.select(~pl.all_horizontal(pl.lit(value=True), *same)).to_series().to_numpy().copy()
-    differs = np.broadcast_to(differs, keys.height).copy()
+def _row_starts(keys: pl.DataFrame, varying: Sequence[str]) -> IndexArray:
+    """Where a row differs from the one before, the first of all included; nothing but the varying keys can."""
+    differs = np.zeros(keys.height, dtype=np.bool_)
+    if varying:
+        same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in varying)
+        differs = keys.select(~same).to_series().to_numpy().copy()
     differs[:1] = True
     return np.flatnonzero(differs)
 
@@ -132,14 +134,17 @@ def _row_starts(keys: pl.DataFrame) -> IndexArray:
 def _in_order(keys: pl.DataFrame) -> bool:
     """Whether the rows are sorted by all keys."""
     in_order: pl.Expr = pl.lit(value=True)
-    for name in reversed(_varying(keys)):
+    for name in reversed(keys.columns):
         here, before = pl.col(name), pl.col(name).shift(1)
         # What is absent comes first.
         above = (here > before).fill_null(here.is_not_null())
         in_order = above | (here.eq_missing(before) & in_order)
-    return bool(keys.select(in_order).to_series()[1:].all())
+    return not keys.columns or bool(keys.select(in_order).to_series()[1:].all())
 
 
-def _varying(keys: pl.DataFrame) -> Sequence[str]:
+def _varying(keys: pl.DataFrame) -> list[str]:
     """The keys that are not alike in all rows."""
-    return [name for name in keys.columns if keys[name].ne_missing(keys[name].shift(1))[1:].any()]
+    if keys.is_empty():
+        return []
+    told = keys.select(pl.all().ne_missing(pl.all().first()).any())
+    return [name for name in keys.columns if told[name].item()]

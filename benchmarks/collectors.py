@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import socket
 import subprocess
@@ -123,11 +124,13 @@ class Paced:
         sent: requests sent.
         answers: how many ended with each status.
         late: requests that were not sent because too many were unanswered.
+        milliseconds: how long each waited for its answer.
     """
 
     sent: int = 0
     late: int = 0
     answers: Counter[str] = field(default_factory=Counter)
+    milliseconds: list[float] = field(default_factory=list)
 
 
 def offer(
@@ -146,10 +149,12 @@ def offer(
     slots = threading.Semaphore(unanswered)
     lock = threading.Lock()
 
-    def done(answer: grpc.Future) -> None:
+    def done(answer: grpc.Future, sent_at: float) -> None:
+        milliseconds = (time.perf_counter() - sent_at) * 1000
         code = answer.code()
         with lock:
             paced.answers[code.name] += 1
+            paced.milliseconds.append(milliseconds)
         slots.release()
 
     channels = [grpc.insecure_channel(address, options=OPTIONS) for _ in range(4)]
@@ -165,7 +170,9 @@ def offer(
             paced.late += 1
             continue
         paced.sent += 1
-        exports[number % len(exports)].future(next(payloads), timeout=60, wait_for_ready=True).add_done_callback(done)
+        payload = next(payloads)
+        answered = functools.partial(done, sent_at=time.perf_counter())
+        exports[number % len(exports)].future(payload, timeout=60, wait_for_ready=True).add_done_callback(answered)
     for _ in range(unanswered):
         slots.acquire()
     for channel in channels:

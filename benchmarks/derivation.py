@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from figures import tell
 from payloads import Pattern, encoded
 
 from analytics.derive import derive
@@ -71,6 +72,24 @@ def main() -> None:
     print(f"deriving {spans:,} spans: {statistics.median(each):.2f} us of processor time a span,")
     print(f"  {statistics.median(ratios):.2f} of storing them (from {min(ratios):.2f} to {max(ratios):.2f})")
     print(f"deriving {late_spans:,} spans more beside them: {statistics.median(late):.2f} us a span")
+    tell(
+        [
+            {
+                "": f"{spans:,} spans at once, beside storing them",
+                "µs a span": statistics.median(each),
+                "median ratio": statistics.median(ratios),
+                "from": min(ratios),
+                "to": max(ratios),
+            },
+            {
+                "": f"{late_spans:,} spans that arrive afterwards",
+                "µs a span": statistics.median(late),
+                "median ratio": "-",
+                "from": "-",
+                "to": "-",
+            },
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors import Collector, rotel, send, spanverdict
+from figures import tell
 from payloads import CONTENT_BYTES, encoded
 
 from sql.access import open_store
@@ -96,6 +97,24 @@ def main() -> None:
             f" (from {min(ratios):.2f} to {max(ratios):.2f}); spanverdict's median"
             f" {statistics.median(map(read, ours)):,.0f}, rotel's {statistics.median(map(read, theirs)):,.0f}"
         )
+    ratios = [one.per_processor / other.per_processor for one, other in zip(ours, theirs, strict=True)]
+    plural = "s" if options.spans > 1 else ""
+    tell(
+        [
+            {
+                "a request": f"{options.spans} span{plural} of {size:,.0f} bytes, {options.clients} clients",
+                "spans a CPU-second": statistics.median(one.per_processor for one in ours),
+                "rotel": statistics.median(one.per_processor for one in theirs),
+                "median ratio": statistics.median(ratios),
+                "from": min(ratios),
+                "to": max(ratios),
+                "stored a second": statistics.median(one.per_wall for one in ours),
+                "ratio by wall clock": statistics.median(
+                    one.per_wall / other.per_wall for one, other in zip(ours, theirs, strict=True)
+                ),
+            }
+        ]
+    )
 
 
 if __name__ == "__main__":

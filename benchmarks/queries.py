@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from collectors import offer, send, spanverdict
+from figures import Row, tell
 from payloads import Pattern, encoded
 
 from sql.access import Access, open_store
@@ -90,12 +91,22 @@ def main() -> None:
                     elapsed = time.monotonic() - started
     rate = paced.answers["OK"] * REQUEST_SPANS / elapsed
     print(f"{requests * REQUEST_SPANS:,} spans stored; meanwhile {rate:,.0f} spans/s came in ({dict(paced.answers)})")
+    rows: list[Row] = []
     for kind, before in idle.items():
         for percent in (50, 99):
             first, second = percentile(before, percent), percentile(busy[kind], percent)
             print(
                 f"{kind}, p{percent}: {first:.0f} ms idle, {second:.0f} ms while ingesting, ratio {second / first:.1f}"
             )
+            rows.append(
+                {
+                    "query": f"{kind}, p{percent}",
+                    "idle, ms": first,
+                    "while ingesting, ms": second,
+                    "ratio": second / first,
+                }
+            )
+    tell(rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import statistics
 import time
 from datetime import datetime
 
+from figures import Row, tell
 from payloads import trace_request
 
 from collector.content import Content
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=128)
     parser.add_argument("--content-bytes", type=int, nargs="+", default=[2000, 20000])
     options = parser.parse_args()
+    rows: list[Row] = []
     for size in options.content_bytes:
         given = payloads(options.requests, options.spans, size)
         mega = sum(map(len, given)) / 1e6
@@ -115,6 +117,17 @@ def main() -> None:
                 f"  {name}: {mega / with_policy:,.0f} MB/s with, {mega / without:,.0f} MB/s without; ratio: median"
                 f" {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
             )
+            rows.append(
+                {
+                    "policy": name,
+                    "texts": f"{size / 1000:g} kB",
+                    "MB a second with it": mega / with_policy,
+                    "median ratio of speed": statistics.median(ratios),
+                    "from": min(ratios),
+                    "to": max(ratios),
+                }
+            )
+    tell(rows)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+from figures import Row, tell
 from payloads import Pattern, encoded
 
 from collector.decode import decode_traces
@@ -49,17 +50,22 @@ def main() -> None:
     new, again, partly = [], [], []
     with tempfile.TemporaryDirectory() as directory, Store(Path(directory) / "bench.duckdb") as store:
         for number in range(options.batches):
-            rows = batch(number, options.spans)
-            first = rows.slice(0, options.spans // 100)
+            spans = batch(number, options.spans)
+            first = spans.slice(0, options.spans // 100)
             store.write({"spans": first})
-            partly.append(seconds(store, rows))
-            again.append(seconds(store, rows))
+            partly.append(seconds(store, spans))
+            again.append(seconds(store, spans))
             new.append(seconds(store, batch(options.batches + number, options.spans)))
+    rows: list[Row] = []
     for name, taken in (("new", new), ("one in a hundred known", partly), ("all known", again)):
+        beside = statistics.median(one / other for one, other in zip(taken, new, strict=True))
+        each = statistics.median(taken) / options.spans * 1e6
+        rows.append({"batch": name, "µs a span": each, "beside new ones": beside})
         print(f"{name:22} {statistics.median(taken) / options.spans * 1e6:.2f} us of processor time a span")
     for name, taken in (("one in a hundred known", partly), ("all known", again)):
         ratios = [one / other for one, other in zip(taken, new, strict=True)]
         print(f"ratio of {name} to new: median {statistics.median(ratios):.2f}")
+    tell(rows)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from analytics.promotions import Promotion
 from analytics.report import render
 from analytics.report.model import Report, Verdict
+from benchmarks.figures import tell
 from tests.analytics.report.page.filled import of_many
 from tests.spanverdict.browser import browser
 
@@ -45,7 +46,7 @@ async def opened(pages: dict[int, Path], folder: Path) -> dict[int, float]:
 def main() -> None:
     """Render and open both, and print the ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        pages, rendered = {}, {}
+        pages, rendered, sizes = {}, {}, {}
         render(report(1), "html")
         for cohorts in (1, 50):
             made = report(cohorts)
@@ -54,11 +55,23 @@ def main() -> None:
             rendered[cohorts] = time.process_time() - began
             pages[cohorts] = Path(folder) / f"{cohorts}.html"
             pages[cohorts].write_text(text, "utf-8")
+            sizes[cohorts] = len(text) / 1e6
             print(f"{cohorts} x 20: rendered in {rendered[cohorts]:.2f} s of processor time, {len(text) / 1e6:.2f} MB")
         seconds = asyncio.run(opened(pages, Path(folder) / "profile"))
     for cohorts, taken in seconds.items():
         print(f"{cohorts} x 20: painted after {taken:.2f} s (median of {OPENED})")
     print(f"50 cohorts over one: rendering {rendered[50] / rendered[1]:.1f}, opening {seconds[50] / seconds[1]:.1f}")
+    tell(
+        [
+            {
+                "cohorts": cohorts,
+                "size, MB": sizes[cohorts],
+                "rendering, s of processor time": rendered[cohorts],
+                "opening, s": taken,
+            }
+            for cohorts, taken in seconds.items()
+        ]
+    )
 
 
 if __name__ == "__main__":

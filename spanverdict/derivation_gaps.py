@@ -37,7 +37,8 @@ def _not_derived(store: Reader) -> Iterator[str]:
     if left["spans_left"] or left["traces_left"]:
         yield (
             f"Calls, chains and costs lack {left['spans_left']:,} spans that have just arrived and"
-            f" {left['traces_left']:,} traces to derive anew; `spanverdict derive` brings them up to date."
+            f" {left['traces_left']:,} traces to derive anew; a running server"
+            " derives them within seconds, else `spanverdict derive` does."
         )
 
 

@@ -17,6 +17,7 @@ from spanverdict.sql_parameters import parameter
 from sql import statements
 from sql.access import open_store
 from sql.errors import StoreError
+from sql.mends import near
 
 COMMANDS = {
     ".tables": "the tables and views",
@@ -150,7 +151,9 @@ def saved_query(name: str) -> str:
         click.UsageError: there is none of that name.
     """
     if name not in statements.query_names():
-        raise click.UsageError(f"There is no saved query {name!r}; --list shows them.")
+        nearest = near(name, statements.query_names())
+        proposed = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+        raise click.UsageError(f"There is no saved query {name!r}; {proposed}--list shows them.")
     return statements.query(name)
 
 

@@ -142,10 +142,13 @@ class RemoteStore:
         address: host:port of Flight SQL.
         token: the server's token.
         timeout: seconds that one call may take.
+
+    Attributes:
+        address: where it is.
     """
 
     def __init__(self, address: str, token: str, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._address = address
+        self.address = address
         self._timeout = timeout
         self._client = flight.FlightClient(f"grpc://{address}")
         self._headers = [(b"authorization", f"Bearer {token}".encode())]
@@ -311,11 +314,11 @@ class RemoteStore:
             yield
         except flight.FlightUnavailableError as error:
             raise StoreUnavailableError(
-                f"The server at {self._address} does not answer; if it was killed, start it again."
+                f"The server at {self.address} does not answer; if it was killed, start it again."
             ) from error
         except flight.FlightTimedOutError as error:
             raise StoreUnavailableError(
-                f"The server at {self._address} took longer than {self._timeout:g} s to answer."
+                f"The server at {self.address} took longer than {self._timeout:g} s to answer."
             ) from error
         except (flight.FlightError, pa.ArrowException) as error:
             said = plain(str(error))
@@ -344,8 +347,9 @@ def open_store(path: Path, *, write: bool = False, query_seconds: float = TIMEOU
             remote.close()
         return
     if not path.exists():
+        looked = "" if path.is_absolute() else f" (this is the folder {Path.cwd()})"
         raise StoreUnavailableError(
-            f"There is no store at {path}; start `spanverdict serve`, or name another with --db."
+            f"There is no store at {path}; start `spanverdict serve`, or name another with --db{looked}."
         )
     from sql.store import Store  # noqa: PLC0415 (the database is not loaded where a server answers)
 

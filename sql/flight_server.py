@@ -229,8 +229,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def _batches(self, asked: Statement, is_cancelled: Callable[[], bool]) -> Iterator[Any]:
         """First the schema, then the batches; the cursor closes with the generator."""
-        if asked.question:
-            put_behind_ingest()
         cancelled = threading.Event()
 
         def given_up() -> bool:

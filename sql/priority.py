@@ -1,13 +1,13 @@
 """Which threads give way: whoever asks waits a little longer, so that senders do not.
 
-Linux weighs each thread by its own nice value (sched(7)); elsewhere nothing is changed.
+Linux weighs each thread by its own nice value (sched(7)); elsewhere nothing is changed. A thread that runs Python does
+not give way: while it waits for the processor it may hold the interpreter's lock, for which senders wait then too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,11 +29,6 @@ def behind_ingest() -> Iterator[None]:
     yield
     for thread in _threads() - before:
         _give_way(thread)
-
-
-def put_behind_ingest() -> None:
-    """Let the thread that runs this give way from now on."""
-    _give_way(threading.get_native_id())
 
 
 def _threads() -> set[int]:

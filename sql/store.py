@@ -18,8 +18,10 @@ import pyarrow as pa
 from sql import archive_writes, statements
 from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
-from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.named_writes import write_rows
+from sql.mends import with_mend
+from sql.priority import behind_ingest
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
 from sql.store_copy import keep_before
@@ -384,11 +386,21 @@ class Store:
             watch.start()
             yield cursor
         except (duckdb.Error, pa.ArrowException) as error:
-            raise watch.failure(error) from error
+            raise self._with_mend(watch.failure(error), error, query) from error
         finally:
             watch.end()
             self._reading.discard(cursor)
             cursor.close()
+
+    def _with_mend(self, failure: QueryError, error: Exception, query: str) -> QueryError:
+        """What a failed question says, with what to write instead where the database only refused its words."""
+        if not isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.ConversionException):
+            return failure
+        columns: dict[str, list[str]] = {}
+        with contextlib.suppress(duckdb.Error), self._connection.cursor() as cursor:
+            for table, column, *_ in cursor.execute(statements.read("catalog_columns")).fetchall():
+                columns.setdefault(table, []).append(column)
+        return QueryError(with_mend(str(failure), query, columns))
 
     def interrupt_readers(self) -> None:
         """Stop every query that runs, and hold still for nobody."""

@@ -21,8 +21,7 @@ import pytest
 from click.testing import Result
 
 from spanverdict.backup_manifest import MANIFEST
-from sql.access import connect, open_store
-from sql.errors import StoreError
+from sql.access import open_store
 from sql.store import Store
 
 Cli = Callable[..., Result]
@@ -217,20 +216,3 @@ def test_without_room_there_is_no_backup(cli: Cli, workdir: Path, monkeypatch: p
     assert refused.exit_code == 4
     assert "are needed for the backup, and 1 MiB are free: make room" in refused.stderr
     assert sorted(workdir.iterdir()) == before
-
-
-def test_a_server_holds_still_only_while_it_is_asked_to(server: Any) -> None:
-    """Reading goes on, writing waits; a client that dies lets go, and a server that stops does not wait for one."""
-    holding = (
-        "import os, sys; from pathlib import Path; from sql.access import connect\n"
-        "with connect(Path(sys.argv[1])).held(): os._exit(7)"
-    )
-    ended = subprocess.run([sys.executable, "-c", holding, str(server.db)], check=False)
-    assert ended.returncode == 7
-    remote = connect(server.db)
-    assert remote is not None
-    with remote.held():
-        assert remote.read("SELECT 1 AS one")["one"].to_pylist() == [1]
-    with pytest.raises(StoreError), remote.held():
-        assert server.stop() == 0
-    remote.close()

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def doctor(cli: Cli) -> Callable[..., dict[str, list[dict[str, Any]]]]:
 def test_sizes_ages_and_backups(
     promoted: Path, fill: Callable[..., None], cli: Cli, doctor: Callable[..., Any], workdir: Path
 ) -> None:
-    """Each is one line, and what is late has its mend; a backup, archiving and pruning set it right."""
+    """What is late has its mend, files that are lost are named; a backup, archiving and pruning set it right."""
     fill(promoted, "m0", failing=3)
     assert cli("derive").exit_code == 0
     (workdir / "spanverdict.toml").write_text("[archive]\nleast_rows = 1\n[retention]\nspans_days = 5\n")
@@ -56,32 +55,20 @@ def test_sizes_ages_and_backups(
     assert found["archive"][0]["detail"] == "5 files; no closed day waits to be archived."
     assert found["retention"][0]["status"] == "warn"
     assert f"in {workdir / 'kept'}" in found["backups"][0]["detail"]
+    first, second, *_ = sorted(promoted.with_name(f"{promoted.name}.archive").glob("spans/*/*.parquet"))
+    first.rename(workdir / "first")
+    shutil.copy(second, workdir / "second")
+    os.truncate(second, 100)
+    lost = [finding for finding in doctor()["archive"] if finding["status"] == "fail"]
+    assert f"{first.name} is missing" in lost[0]["detail"]
+    assert f"spanverdict archive --forget spans/day=2026-11-02/{first.name}" in lost[0]["mend"]
+    assert "has 100 bytes and was written with" in lost[1]["detail"]
+    (workdir / "first").rename(first)
+    (workdir / "second").rename(second)
     assert cli("prune").exit_code == 0
     assert doctor()["retention"][0]["detail"] == "Nothing is older, or larger, than [retention] allows."
     (workdir / "spanverdict.toml").write_text('[retention]\nmax_size = "1KB"\n')
     assert "more than retention.max_size (1KB)" in doctor()["retention"][0]["detail"]
-    old = {"made_at": utc_now() + timedelta(days=30), "path": "x", "size_bytes": 1, "spans": 1}
-    kinds = {"made_at": pa.timestamp("us"), "path": pa.string(), "size_bytes": pa.int64(), "spans": pa.int64()}
-    with Store(promoted) as store:
-        store.write({"backups": pa.Table.from_pylist([old], pa.schema(kinds))})
-    assert doctor()["backups"][0]["status"] == "ok"
-
-
-def test_lost_files_of_the_archive_are_named(
-    promoted: Path, fill: Callable[..., None], cli: Cli, doctor: Callable[..., Any], workdir: Path
-) -> None:
-    """One that is missing and one that was cut fail, with what to do."""
-    fill(promoted, "m0", failing=3)
-    (workdir / "spanverdict.toml").write_text("[archive]\nleast_rows = 1\n")
-    assert cli("derive").exit_code == 0
-    assert cli("archive").exit_code == 0
-    first, second, *_ = sorted(promoted.with_name(f"{promoted.name}.archive").glob("spans/*/*.parquet"))
-    first.unlink()
-    os.truncate(second, 100)
-    lost = [finding for finding in doctor()["archive"] if finding["status"] == "fail"]
-    assert f"{first.name} is missing" in lost[0]["detail"]
-    assert "has 100 bytes and was written with" in lost[1]["detail"]
-    assert f"spanverdict archive --forget spans/day=2026-11-02/{first.name}" in lost[0]["mend"]
 
 
 def test_what_lies_beside_a_store_is_told(db: Path, doctor: Callable[..., Any]) -> None:

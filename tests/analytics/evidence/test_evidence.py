@@ -32,7 +32,7 @@ def gather(judged: Judged, metrics: tuple[Metric, ...], start: datetime) -> Call
 
     def make(window: pl.DataFrame, cohorts: Sequence[str] = ("refunds",), days: float = 30, **said: Any) -> Evidence:
         asked = [judged(cohort, **(said or ALL)) for cohort in cohorts]
-        return gather_evidence(asked, window, None, metrics, as_of=start + timedelta(days=days))
+        return gather_evidence(asked, window, metrics, as_of=start + timedelta(days=days))
 
     return make
 
