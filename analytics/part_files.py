@@ -25,6 +25,11 @@ def part_directory(store: Path) -> Path:
     return store.with_name(store.name + ".parts")
 
 
+def files_of(store: Path) -> PartFiles:
+    """The files of the store at a path."""
+    return PartFiles(part_directory(store))
+
+
 class PartFiles:
     """The files of one store.
 
@@ -65,6 +70,12 @@ class PartFiles:
             for path in list(self._directory.iterdir()):
                 if path.suffix in {".parquet", ".draft"} and path.stat().st_mtime < oldest:
                     path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all of them, such as because what they say of was deleted."""
+        with contextlib.suppress(OSError):
+            for path in list(self._directory.iterdir()):
+                path.unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         return self._directory / f"{digest}.parquet"

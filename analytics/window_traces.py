@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
+from analytics.compact import lean
 from analytics.conditions import read_conditions, with_conditions
 from analytics.job_options import chain_paths, json_pointer
 from analytics.outcome_names import folded, folded_names
@@ -66,14 +67,16 @@ class WindowTraces:
         """A row for each trace, by trace id.
 
         Returns:
-            :data:`analytics.trace_rows.ROW_COLUMNS`, :data:`analytics.conditions.CONDITION_COLUMNS` and the lists of
-            :data:`NAMED_BY`; also of traces that have not ended.
+            :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as
+            :func:`analytics.compact.lean` leaves them, and the lists of :data:`NAMED_BY`; also of traces that have not
+            ended.
         """
         parts = trace_parts(self.store, self._failures, self._asked, since=self.since, until=self.until)
-        rows = [self._rows_of(part) for part in parts]
+        # Columns that nothing reads any more are left out, and texts become codes, before parts come together.
+        rows = [lean(self._rows_of(part)) for part in parts]
         if self.files is not None:
             self.files.drop_unused()
-        return pl.concat(rows or [self._made(whole_window(self.since, self.since))]).sort("trace_id")
+        return pl.concat(rows or [lean(self._made(whole_window(self.since, self.since)))]).sort("trace_id")
 
     def of(self, trace_ids: pl.Series) -> Steps:
         """The steps of some traces, whose spans are read again."""

@@ -9,6 +9,7 @@ import click
 from analytics.alerts.outbox import read_known
 from analytics.errors import InputError
 from analytics.job import run_report
+from analytics.part_files import files_of
 from analytics.report.findings import metric_names
 from analytics.report.model import Report
 from analytics.report.text import name, visible
@@ -47,7 +48,7 @@ def guard_check(settings: Settings, promotion_name: str | None, *, dry_run: bool
             now = utc_now()
             is_open = store.read(statements.read("guard_open"), {"promotion": guard.promotion, "now": now}).num_rows
             if is_open or promotion_name is not None:
-                _check(store, settings.config, guard, dry_run=dry_run, quiet=quiet)
+                _check(store, settings, guard, dry_run=dry_run, quiet=quiet)
             elif not quiet:
                 click.echo(f"{name(guard.promotion)}: not under way.", err=True)
 
@@ -71,9 +72,10 @@ def _misnamed(guard: GuardConfig, report: Report) -> Iterator[str]:
             yield f"{name(guard.promotion)}: no {kind} {named} in the report, so nothing guards it; there are {known}."
 
 
-def _check(store: Access, config: Config, guard: GuardConfig, *, dry_run: bool, quiet: bool) -> None:
+def _check(store: Access, settings: Settings, guard: GuardConfig, *, dry_run: bool, quiet: bool) -> None:
     now = utc_now()
-    report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now)
+    config, files = settings.config, files_of(settings.db)
+    report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now, files=files)
     for sentence in _misnamed(guard, report):
         click.echo(sentence, err=True)
     identity = identity_of(report)

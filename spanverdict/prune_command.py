@@ -47,7 +47,8 @@ def prune_command(settings: Settings, older_than: timedelta | None, *, dry_run: 
 
     Whole UTC days, in slices; interrupted, it goes on where it was.
     """
-    from spanverdict.pruning import Limits, Pruner  # noqa: PLC0415 (not loaded for --help)
+    from analytics.part_files import files_of  # noqa: PLC0415 (not loaded for --help)
+    from spanverdict.pruning import Limits, Pruner  # noqa: PLC0415 (as above)
 
     retention = settings.config.retention
     if older_than is None and not retention.deletes:
@@ -64,6 +65,9 @@ def prune_command(settings: Settings, older_than: timedelta | None, *, dry_run: 
             done = pruner.planned(limits)
         else:
             fits = pruner.prune(limits)
+            if done:
+                # Rows that were made of what is gone go too.
+                files_of(settings.db).clear()
         if not quiet:
             _list(done, form)
         _tell(store, done, limits, dry_run=dry_run, fits=fits)

@@ -79,13 +79,15 @@ def _report(
 ) -> int:
     # What these load is not needed where only schedules are looked at.
     from analytics.job import run_report  # noqa: PLC0415
+    from analytics.part_files import files_of  # noqa: PLC0415
     from analytics.stored_reports import store_report  # noqa: PLC0415
     from spanverdict.job_options import job_options  # noqa: PLC0415
 
     form = format_of(form, out, FORMATS)
     options = job_options(settings.config)
     with open_store(settings.db, write=True) as store:
-        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now())
+        files = files_of(settings.db)
+        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now(), files=files)
         text = rendered(store, result, form, color=is_colored(out))
         identity = store_report(store, result)
     tell(text, out)

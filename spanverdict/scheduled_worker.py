@@ -112,13 +112,15 @@ def _made(work: Work) -> Made | Failed:
 def _make(work: Work) -> Made:
     # The process that only looks whether something is due does without what these load.
     from analytics.job import run_report  # noqa: PLC0415
+    from analytics.part_files import files_of  # noqa: PLC0415
     from analytics.stored_reports import store_report  # noqa: PLC0415
     from spanverdict.alerting import announce  # noqa: PLC0415
     from spanverdict.job_options import job_options  # noqa: PLC0415
 
     options = job_options(work.config)
     with open_store(work.db, write=True) as store:
-        report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now())
+        files = files_of(work.db)
+        report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now(), files=files)
         identity = store_report(store, report)
         try:
             _write_files(store, work, report)

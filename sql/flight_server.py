@@ -22,7 +22,6 @@ from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
 from sql.flight_parameters import parameter_values
-from sql.priority import put_behind_ingest
 from sql.query_limits import Places, QueryLimits
 from sql.store import Store
 

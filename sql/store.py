@@ -19,9 +19,8 @@ from sql import archive_writes, statements
 from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
 from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
-from sql.named_writes import write_rows
 from sql.mends import with_mend
-from sql.priority import behind_ingest
+from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
 from sql.store_copy import keep_before

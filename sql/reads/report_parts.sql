@@ -18,8 +18,8 @@ SELECT
     sum(spans)::BIGINT AS spans,
     bit_xor(hash(trace_id, spans, digest)) AS digest,
     coalesce(
-        list({trace_id: trace_id, ends_by: last_time::TIMESTAMP + INTERVAL 1 MICROSECOND} ORDER BY trace_id)
-            FILTER (WHERE last_time::DATE > first_time::DATE),
+        list({ trace_id: trace_id, ends_by: last_time::TIMESTAMP + INTERVAL 1 MICROSECOND } ORDER BY trace_id)
+        FILTER (WHERE last_time::DATE > first_time::DATE),
         []
     ) AS crossing
 FROM traces
