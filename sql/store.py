@@ -1,7 +1,4 @@
-"""The store: one DuckDB file, owned by one process, written by one thread at a time, read by any number.
-
-Why it is opened the way it is (versions, checkpoints, no index): docs/architecture.md.
-"""
+"""The store: one DuckDB file, of one process, written by one thread at a time, read by any number (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
 from sql.store_copy import keep_before
-from sql.store_file import open_file, opening_message
+from sql.store_file import FATAL, open_file, opening_message
 from sql.store_hold import Hold
 
 STORAGE_VERSION = "v1.5.0"
@@ -36,15 +33,6 @@ its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so
 
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
-
-_FATAL = (
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.ConnectionException,
-    # A full disk at COMMIT comes as this. No row brings it about: there is one writer, and no index.
-    duckdb.TransactionException,
-)
 
 
 class Store:
@@ -167,8 +155,7 @@ class Store:
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
             )
-        # The store's times are UTC without an offset: now()::TIMESTAMP and current_date are, too, wherever it runs.
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")  # As the store's times are, which have no offset.
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -245,7 +232,7 @@ class Store:
                     cursor.close()
                 if archive_writes.WRITES & tables.keys():
                     self._checkpoint()
-            except _FATAL as error:
+            except FATAL as error:
                 raise StoreFailedError(
                     f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
                 ) from error
