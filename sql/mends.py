@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 _NO_TABLE = re.compile(r'Table with name "?(?P<name>[^"\s]+)"? does not exist!?')
 _NO_COLUMN = re.compile(
     r'Referenced column "(?P<name>[^"]+)" not found in FROM clause!?'
-    r'|Table "[^"]+" does not have a column named "(?P<of_table>[^"]+)"'
+    r'|(?:Table|Values list) "[^"]+" does not have a column named "(?P<of_table>[^"]+)"'
 )
 _ZONE = re.compile(r"TIMESTAMP_NS and type TIMESTAMP WITH TIME ZONE|TIMESTAMP WITH TIME ZONE and type TIMESTAMP_NS")
 _NO_TIME = re.compile(r"Could not convert string '(?P<text>[^']*)' to INT64")
