@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from analytics.cells import Cells, PartialCells, cells, finished, freeze, partial_cells
 from analytics.frozen import Frozen
@@ -149,7 +150,9 @@ def read_traffic(
             f"{CONCURRENT} does, so register a promotion of that design to calibrate on."
         )
     read = read_traces(store, promotion, options, as_of)
-    traffic = base_traffic(read.traces, promotion, options.pooling, as_of)
+    # Splits are many, and made of few traces: plain columns serve them.
+    traces = read.traces.with_columns(cs.categorical().cast(pl.String), cs.integer().cast(pl.Int64))
+    traffic = base_traffic(traces, promotion, options.pooling, as_of)
     return promotion, traffic, report_metrics(promotion, options, traffic.window, read.maturities)
 
 

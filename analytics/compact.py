@@ -28,9 +28,14 @@ _PARTS = 32
 
 
 def lean(traces: pl.DataFrame) -> pl.DataFrame:
-    """A part of the traces without what no comparison reads, and with codes for what many traces say alike."""
+    """A part of the traces without what no comparison reads, with codes for what many traces say alike.
+
+    Whole numbers take as many bytes as this part needs: parts come together by ``vertical_relaxed``.
+    """
+    traces = traces.drop(_SPENT, strict=False)
     texts = [name for name, kind in traces.schema.items() if kind == pl.String and name not in _AS_THEY_ARE]
-    return traces.drop(_SPENT, strict=False).with_columns(pl.col(set(texts) - set(_SPENT)).cast(pl.Categorical))
+    whole = (traces[name].shrink_dtype() for name, kind in traces.schema.items() if kind == pl.Int64)
+    return traces.with_columns(pl.col(texts).cast(pl.Categorical), *whole)
 
 
 def compact(traces: pl.DataFrame) -> pl.DataFrame:
@@ -38,7 +43,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
 
     Cohort, stratum and arm become an Enum, whose order is that of the texts; the unit its number in the order of the
     texts; any other text but the trace id a Categorical. What no
-    comparison reads any more is left out. Whole numbers take as many bytes as they need.
+    comparison reads any more is left out. Small whole numbers take one or two bytes.
 
     Args:
         traces: the wide traces frame; its texts may be Categorical.
@@ -49,7 +54,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
     return traces.with_columns(
         *(traces[name].cast(_enum(traces[name])) for name in _ORDERED if name in texts),
         *(pl.col(name).cast(pl.Categorical) for name in texts if name not in _ORDERED),
-        *(traces[name].shrink_dtype() for name, kind in traces.schema.items() if kind == pl.Int64),
+        *(_narrow(traces[name]) for name, kind in traces.schema.items() if kind == pl.Int64),
         pl.col("arm").cast(pl.Enum(ARMS)),
         _numbered(traces["unit"]),
     )
@@ -97,6 +102,12 @@ def by_cohort(traces: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
 def _enum(texts: pl.Series) -> pl.Enum:
     """Its texts in order; "" is what stands for no stratum."""
     return pl.Enum(pl.concat([texts.unique().drop_nulls().cast(pl.String), pl.Series([""])]).unique().sort())
+
+
+def _narrow(numbers: pl.Series) -> pl.Series:
+    """Small whole numbers in one or two bytes; of more bytes sums might not fit."""
+    narrow = numbers.shrink_dtype()
+    return narrow if narrow.dtype in (pl.Int8, pl.Int16) else numbers
 
 
 def _numbered(units: pl.Series) -> pl.Series:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from analytics.pricing import PriceBook
 
 
+_ORDER = ("trace_id", "start_time", "span_id", "end_time")
+
+
 class Derived(NamedTuple):
     """What model calls were made of spans.
 
@@ -36,13 +39,25 @@ class Derived(NamedTuple):
 
 def ordered(spans: pl.DataFrame) -> pl.DataFrame:
     """Each span once (of two reports of one span id the later), by trace and start time."""
-    return (
-        spans.with_columns(
-            pl.col("parent_span_id").replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns"))
-        )
-        .sort("trace_id", "start_time", "span_id", "end_time")
-        .unique(["trace_id", "span_id"], keep="last", maintain_order=True)
+    spans = spans.with_columns(
+        pl.col("parent_span_id").replace("", None), pl.col("start_time", "end_time").cast(pl.Datetime("ns"))
     )
+    # To see that there is nothing to do costs a tenth of doing it.
+    if not _in_order(spans, _ORDER):
+        spans = spans.sort(_ORDER)
+    identity = spans.select(pl.col("trace_id").hash() ^ pl.col("span_id").hash(1)).to_series()
+    if identity.n_unique() < spans.height:
+        spans = spans.unique(["trace_id", "span_id"], keep="last", maintain_order=True)
+    return spans
+
+
+def _in_order(rows: pl.DataFrame, columns: Sequence[str]) -> bool:
+    """Whether no row comes before the one above it; nulls count as out of order."""
+    later = pl.lit(value=True)
+    for column in reversed(columns):
+        here, above = pl.col(column), pl.col(column).shift(1)
+        later = (here > above) | ((here == above) & later)
+    return bool(rows.select(later.slice(1).fill_null(value=False).all()).item())
 
 
 def with_work(spans: pl.DataFrame, tree: SpanTree) -> pl.DataFrame:

@@ -85,10 +85,18 @@ def read_traces(
     judged = judged_by(said.evaluations, options.evaluator_rules, as_of)
     window = WindowTraces(store, promotion, options, said.resources, judged, since, as_of, files)
     rows = window.read()
-    targets = _targets(store, rows, said, since, as_of)
-    rows = rows.drop(NAMED_BY)
+    named = ("trace_id", *NAMED_BY)
+    known = pl.concat([rows.ended.select(named), rows.under_way.select(named)])
+    targets = _targets(store, known, said, since, as_of)
+    del known
     traces, settled = with_outcomes(
-        rows, targets, judged, said.feedback, at=promotion.at, as_of=as_of, maturity=_maturity_rules(options)
+        rows.ended.drop(NAMED_BY),
+        targets,
+        judged,
+        said.feedback,
+        at=promotion.at,
+        as_of=as_of,
+        maturity=_maturity_rules(options),
     )
     stands = pl.col("replaced_at").is_null()
     outcome_checks = unmatched_checks(

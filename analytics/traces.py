@@ -159,7 +159,9 @@ def with_outcomes(
         columns.
     """
     now = _moment(as_of)
-    traces = rows.filter(pl.col("end_time") <= now)
+    ended = rows.select(pl.col("end_time") <= now).to_series()
+    # A filter copies millions of rows, also where it leaves none out.
+    traces = rows if ended.all() else rows.filter(ended)
     targets = targets.join(traces.select("trace_id"), on="trace_id", how="semi")
     given = feedback.filter(pl.col("event_time") <= now)
     settled = maturities(spoken_words(judged, given), targets, traces, at=at, rules=maturity)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -39,6 +39,21 @@ NAMED_BY = {"conversation_ids": "conversation_id", "keys": "key_value"}
 """What outcomes may name a trace by, beside ids: the column of rows that lists them → the column of its spans."""
 
 
+class WindowRows(NamedTuple):
+    """The rows of a window's traces, by the day on which they began and by trace id.
+
+    They have :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as
+    :func:`analytics.compact.lean` leaves them, and the lists of :data:`NAMED_BY`.
+
+    Attributes:
+        ended: of those that had ended by the end of the window.
+        under_way: of the others.
+    """
+
+    ended: pl.DataFrame
+    under_way: pl.DataFrame
+
+
 @dataclass(frozen=True)
 class WindowTraces:
     """Reads the traces of one window.
@@ -63,20 +78,17 @@ class WindowTraces:
     until: datetime
     files: PartFiles | None = None
 
-    def read(self) -> pl.DataFrame:
-        """A row for each trace, by trace id.
-
-        Returns:
-            :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as
-            :func:`analytics.compact.lean` leaves them, and the lists of :data:`NAMED_BY`; also of traces that have not
-            ended.
-        """
+    def read(self) -> WindowRows:
+        """The rows of all traces."""
         parts = trace_parts(self.store, self._failures, self._asked, since=self.since, until=self.until)
-        # Columns that nothing reads any more are left out, and texts become codes, before parts come together.
         rows = [lean(self._rows_of(part)) for part in parts]
         if self.files is not None:
             self.files.drop_unused()
-        return pl.concat(rows or [lean(self._made(whole_window(self.since, self.since)))]).sort("trace_id")
+        rows = rows or [lean(self._made(whole_window(self.since, self.since)))]
+        # A filter of the whole would need the room of all of it once more.
+        ended = pl.col("end_time") <= self.until
+        halves = ([part.filter(which) for part in rows] for which in (ended, ~ended))
+        return WindowRows(*(pl.concat(half, how="vertical_relaxed") for half in halves))
 
     def of(self, trace_ids: pl.Series) -> Steps:
         """The steps of some traces, whose spans are read again."""

@@ -87,7 +87,7 @@ def session_command(statement: str) -> Command | None:
     Settings and transactions change nothing: a query sees the store as it is when the query begins.
 
     Raises:
-        QueryError: it sets or shows what is not to be had.
+        QueryError: it sets or declares what is not to be had.
     """
     words = [word.lower() for word in _WORDS.findall(_COMMENTS.sub("", statement).rstrip("; \n"))[:8]]
     if not words:
@@ -107,8 +107,9 @@ def session_command(statement: str) -> Command | None:
     return Command(_TAGS[first]) if first in _TAGS else None
 
 
-def _show(asked: str) -> Command:
+def _show(asked: str) -> Command | None:
+    """A setting; None for what DuckDB shows: its tables, or the columns of one."""
     name = _SHOWN.get(asked, asked.strip('"'))
     if name not in SETTINGS:
-        raise QueryError(f"There is no setting {asked!r} here.")
+        return None
     return Command("SHOW", shown=(name, SETTINGS[name]))

@@ -20,8 +20,8 @@ from spanverdict.sql_shell import Catalog, Shell, purposes, saved_query
     "--file",
     "-f",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Read the query from a file.",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Read the query from a file; - is standard input.",
 )
 @click.option("--named", metavar="NAME", help="Run a saved query; see --list.")
 @click.option(
@@ -64,7 +64,7 @@ def sql_command(
         run_shell(Shell(settings, Catalog.read(settings), form, values))
         return
     if given != 1:
-        raise click.UsageError("Give one of: a query, --file, --named.")
+        raise click.UsageError("Give one of: a query, --file (- reads standard input), --named.")
     if file:
         query = _text_of(file)
     elif named:
@@ -73,6 +73,8 @@ def sql_command(
 
 
 def _text_of(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
     if not file.is_file():
         raise click.UsageError(f"{file} cannot be read: there is no such file.")
     try:

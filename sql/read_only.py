@@ -16,7 +16,6 @@ from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
 from sql.refused_calls import check_calls
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?!ANALYZE\b)(?=[A-Z])", re.IGNORECASE)
-_WITH_AND_WITHOUT_ZONE = re.compile(r"Cannot compare values of type .*TIMESTAMP WITH TIME ZONE")
 
 
 def check_read_only(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -66,6 +65,8 @@ def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb
         parsed = connection.extract_statements(query)
     except duckdb.Error as error:
         raise QueryError(first_line(error)) from error
+    if not parsed:
+        raise QueryError("The query is empty.")
     if len(parsed) != 1:
         raise QueryError(f"Send one statement at a time; this text holds {len(parsed)}.")
     return parsed[0]
@@ -92,6 +93,4 @@ def unanswered(error: Exception) -> QueryError:
     if isinstance(error, duckdb.OutOfMemoryException):
         mend = "raise server.memory_limit of `spanverdict serve` and ask while it runs"
         return QueryMemoryError(f"{MEMORY_SENTENCE}: {mend}. ({said})")
-    if _WITH_AND_WITHOUT_ZONE.search(said):
-        return QueryError(f"{said}: the store's times are UTC without an offset; write now()::TIMESTAMP.")
     return QueryError(said)

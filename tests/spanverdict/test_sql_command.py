@@ -18,13 +18,14 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 
+from spanverdict.cli import main
 from spanverdict.config import Config
 from spanverdict.options import Settings
 from spanverdict.sql_parameters import parameter
@@ -33,6 +34,7 @@ from spanverdict.sql_shell import Catalog, Shell, is_whole
 from sql import statements
 from sql.access import ServerFile
 from sql.clock import utc_now
+from sql.errors import QueryError
 from sql.flight_server import FlightServer
 from sql.store import Store
 
@@ -53,6 +55,25 @@ def served(db: Path) -> Iterator[Store]:
         yield store
         file.unlink()
         server.shutdown()
+
+
+def test_a_query_from_standard_input(db: Path) -> None:
+    """A dash for a file is what comes through a pipe."""
+    done = CliRunner().invoke(
+        main, ["sql", "--db", str(db), "--file", "-", "--format", "csv"], input="SELECT 7 AS n;\n"
+    )
+    assert (done.exit_code, done.output) == (0, "n\n7\n")
+
+
+def test_times_with_a_zone_are_explained(db: Path) -> None:
+    """The first thing that people write, and what to write instead, which is right wherever the server runs."""
+    query = "SELECT count(*) AS n FROM spans WHERE start_time > now() - INTERVAL 7 DAY"
+    with Store(db) as store:
+        with pytest.raises(QueryError, match="Times of the store are UTC and have no zone"):
+            store.read(query)
+        assert store.read(query.replace("now()", "now()::TIMESTAMP"))["n"].to_pylist() == [0]
+        offset = store.read("SELECT now()::TIMESTAMP - (now() AT TIME ZONE 'UTC') = INTERVAL 0 SECOND AS same")
+        assert offset["same"].to_pylist() == [True]
 
 
 def wait_for(condition: Callable[[], object]) -> None:
