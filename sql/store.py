@@ -16,9 +16,8 @@ import duckdb
 import pyarrow as pa
 
 from sql import archive_writes, statements
-from sql.archive_views import follow_name, let_in, make_views
-from sql.clock import utc_now
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.archive_views import follow_name, let_in
+from sql.errors import QueryError, RowsRefusedError, StoreError, StoreUnavailableError
 from sql.mends import with_mend
 from sql.migrating import migrate, schema_version
 from sql.named_writes import write_rows

@@ -14,16 +14,6 @@ from sql.errors import StoreUnavailableError
 from sql.priority import behind_ingest
 from sql.read_only import first_line
 
-FATAL = (
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.ConnectionException,
-    # A full disk at COMMIT comes as this. No row brings it about: there is one writer, and no index.
-    duckdb.TransactionException,
-)
-"""Errors after which the file can no longer be written by this instance."""
-
 
 def open_file(path: Path, config: Mapping[str, Any], *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Open a store's file; one that is made is for its owner alone.

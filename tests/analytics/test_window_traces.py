@@ -1,14 +1,17 @@
-"""A report's traces in parts: the same rows as of the whole, kept from one report to the next, made anew where they must."""
+"""A report's traces in parts: the rows of the whole, kept from one report to the next and made anew where they must."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import polars as pl
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from polars.testing import assert_frame_equal
 
 from analytics import window_traces
 from analytics.job import run_report
@@ -16,9 +19,10 @@ from analytics.job_options import JobOptions
 from analytics.part_files import PartFiles
 from analytics.promotions import Promotion, promotion_row
 from analytics.report import as_json
+from analytics.trace_parts import trace_parts
 from analytics.trace_rows import TraceRows, trace_rows
-from collector.decode import decode_traces
-from collector.rows import span_rows
+from collector.decode import decode_logs, decode_traces
+from collector.rows import log_rows, span_rows
 from sql.store import Store
 
 AT = datetime(2026, 11, 1)
@@ -27,11 +31,10 @@ BEGIN = int(AT.timestamp() - datetime(1970, 1, 1).timestamp()) * SECOND
 DAYS = 6
 A_DAY = 40
 UNTIL = AT + timedelta(days=DAYS, hours=3)
-Spans = Callable[[range], list[dict[str, Any]]]
 
 
 def _trace(number: int) -> list[dict[str, Any]]:
-    """A request of two spans; every tenth goes on beyond midnight, one of them for days, and the last ones are under way."""
+    """A request of two spans; every tenth may go on beyond midnight, one does for days, and the last are under way."""
     began = BEGIN + number * (86_400 // A_DAY) * SECOND
     lasts = {0: 3 * 86_400, 7: 100_000}.get(number, 50_000 if number % 10 == 0 else 2) * SECOND
     trace = (number + 1).to_bytes(16, "big")
@@ -69,15 +72,18 @@ class World:
         body = self._otlp.request(*spans).SerializeToString()
         self.store.write(span_rows(decode_traces([body]), [None], AT + after).tables)
 
-    def judge(self, number: int, name: str = "JSONValidation", **target: str) -> None:
-        """Let a failed evaluation arrive."""
-        row = {
-            "evaluation_id": f"e{number}", "event_time": AT + timedelta(days=2), "name": name, "label": "fail",
-            "carrier": "log", "received_at": AT + timedelta(days=DAYS), **target,
-        }  # fmt: skip
-        kinds = {"event_time": pa.timestamp("ns"), "received_at": pa.timestamp("us")}
-        schema = pa.schema([(key, kinds.get(key, pa.string())) for key in row])
-        self.store.write({"evaluations": pa.Table.from_pylist([row], schema)})
+    def judge(self, **target: Any) -> None:
+        """Let a failed evaluation arrive, which names its trace and span, or an answer."""
+        request = ExportLogsServiceRequest()
+        at = BEGIN + 2 * 86_400 * SECOND
+        records = request.resource_logs.add().scope_logs.add().log_records
+        record = records.add(event_name="gen_ai.evaluation.result", time_unix_nano=at)
+        record.trace_id, record.span_id = target.get("trace_id", b""), target.get("span_id", b"")
+        given = {"gen_ai.evaluation.name": "JSONValidation", "gen_ai.evaluation.score.label": "fail"}
+        given |= {"gen_ai.response.id": target["answer"]} if "answer" in target else {}
+        record.attributes.extend(self._otlp.key_values(given))
+        arrived = AT + timedelta(days=DAYS)
+        self.store.write(log_rows(decode_logs([request.SerializeToString()]), [None], arrived).tables)
 
     def report(self, *, kept: bool, until: datetime = UNTIL, options: JobOptions | None = None) -> str:
         """The report as JSON."""
@@ -108,77 +114,89 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_kept_rows_are_those_of_the_spans(world: World, made: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first report makes all, the second those of the day that is not over; each as without files, whatever fits."""
+    """The first report makes all rows, the second none, and each is the same as without files, in whatever pieces."""
     plain = world.report(kept=False)
-    every = sum(made)
     monkeypatch.setattr(window_traces, "SPANS_AT_ONCE", 7)
+    assert sum(made) == DAYS * A_DAY
+    assert len(made) == DAYS
     made.clear()
     assert world.report(kept=True) == plain
-    assert sum(made) == every == DAYS * A_DAY
+    assert sum(made) == DAYS * A_DAY
+    assert len(made) == 2 * DAYS
     made.clear()
     assert world.report(kept=True) == plain
     assert sum(made) == 0
-    later = UNTIL + timedelta(hours=9)
-    assert world.report(kept=True, until=later) == world.report(kept=False, until=later)
+    other = JobOptions(simulated=True, feedback_key="session.id")
+    world.report(kept=True, until=UNTIL + timedelta(hours=9), options=other)
+    assert sum(made) == DAYS * A_DAY
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda world: world.send([{**_trace(45)[1], "span_id": b"lateshow", "end_time_unix_nano": _trace(45)[1]["end_time_unix_nano"] + SECOND}]),
-        lambda world: world.judge(1, trace_id=f"{46:032x}", span_id=f"{92:016x}"),
-        lambda world: world.judge(2, response_id="r45"),
-    ],
-    ids=["late span", "failed validation of a span", "of an answer"],
-)  # fmt: skip
-def test_what_arrives_late_is_seen(world: World, made: list[int], change: Callable[[World], None]) -> None:
+def test_what_arrives_late_is_seen(world: World, made: list[int]) -> None:
     """A span or a failed validation that comes after rows were kept counts, as if nothing had been kept."""
-    before = world.report(kept=True)
-    change(world)
-    made.clear()
-    after = world.report(kept=True)
-    assert sum(made) >= A_DAY
-    assert after == world.report(kept=False) != before
+    reports = [world.report(kept=True)]
+    call = _trace(45)[1]
+    late = {**call, "span_id": b"lateshow", "end_time_unix_nano": call["end_time_unix_nano"] + SECOND}
+    for change, days in (
+        (lambda: world.send([late]), 1),
+        (lambda: world.judge(trace_id=(126).to_bytes(16, "big"), span_id=(252).to_bytes(8, "big")), 1),
+        # What names no trace may speak of any.
+        (lambda: world.judge(answer="r45"), DAYS),
+    ):
+        made.clear()
+        change()
+        reports.append(world.report(kept=True))
+        assert sum(made) == days * A_DAY
+    assert len(set(reports)) == len(reports)
+    assert reports[-1] == world.report(kept=False)
 
 
-def test_other_questions_have_other_rows(world: World) -> None:
-    """Rows that were kept under one configuration serve no other one."""
-    world.report(kept=True)
-    options = JobOptions(simulated=True, feedback_key="session.id")
-    assert world.report(kept=True, options=options) == world.report(kept=False, options=options)
+def test_traces_that_go_on_belong_to_their_first_day(world: World) -> None:
+    """Whatever midnight a trace goes over, it is in one part, whole."""
+    window = {"since": AT - timedelta(days=20), "until": UNTIL}
+    parts = trace_parts(world.store, pl.DataFrame(), (), **window)
+    assert [part.traces for part in parts] == [A_DAY] * DAYS
+    assert [f"{1:032x}" in part.elsewhere for part in parts] == [False, True, True, False, False, False]
+    assert f"{1:032x}" in parts[0].crossing
+    assert all(part.is_over for part in parts)
+    assert len({part.digest for part in parts}) == DAYS
 
 
-def test_a_damaged_file_is_made_anew(world: World, tmp_path: Path, made: list[int]) -> None:
-    """Whatever became of the files, the report is the same; they are for their owner alone."""
-    plain = world.report(kept=True)
-    kept = sorted((tmp_path / "s.duckdb.parts").iterdir())
-    assert len(kept) == DAYS
-    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
-    kept[0].write_bytes(b"")
-    middle = kept[1].stat().st_size // 2
-    data = bytearray(kept[1].read_bytes())
-    data[middle] ^= 0xFF
-    kept[1].write_bytes(data)
-    kept[2].unlink()
-    made.clear()
-    assert world.report(kept=True) == plain
-    assert sum(made) == 3 * A_DAY
+ROWS = pl.DataFrame({"trace_id": [f"{number:032x}" for number in range(500)], "names": [["a"], None] * 250})
 
 
-def test_a_folder_that_cannot_be_written(world: World, tmp_path: Path) -> None:
-    """Rows that cannot be kept are made each time."""
+def test_files_say_what_was_kept_or_nothing(tmp_path: Path) -> None:
+    """A file that is damaged, cut or gone is as none; they are for their owner alone."""
+    files = PartFiles(tmp_path / "s.duckdb.parts")
+    assert files.read("a") is None
+    files.write("a", ROWS)
+    (path,) = (tmp_path / "s.duckdb.parts").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = files.read("a")
+    assert kept is not None
+    assert_frame_equal(kept, ROWS)
+    data = bytearray(path.read_bytes())
+    for damaged in (b"", data[:-9], data[:200] + bytes([data[200] ^ 0xFF]) + data[201:]):
+        path.write_bytes(damaged)
+        assert files.read("a") is None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Rows that cannot be kept are not there, and nothing else happens."""
     (tmp_path / "s.duckdb.parts").write_text("a file where the folder should be", encoding="utf-8")
-    assert world.report(kept=True) == world.report(kept=False)
+    files = PartFiles(tmp_path / "s.duckdb.parts")
+    files.write("a", ROWS)
+    files.drop_unused()
+    assert files.read("a") is None
 
 
-def test_files_that_nobody_asks_for_go(world: World, tmp_path: Path) -> None:
+def test_files_that_nobody_asks_for_go(tmp_path: Path) -> None:
     """After some weeks, and all of them at once where asked."""
-    import os  # noqa: PLC0415
-
-    world.report(kept=True)
-    old, *others = sorted((tmp_path / "s.duckdb.parts").iterdir())
-    os.utime(old, (0, 0))
-    world.files.drop_unused()
-    assert sorted((tmp_path / "s.duckdb.parts").iterdir()) == others
-    world.files.clear()
+    files = PartFiles(tmp_path / "s.duckdb.parts")
+    for digest in ("a", "b"):
+        files.write(digest, ROWS)
+    os.utime(tmp_path / "s.duckdb.parts" / "a.parquet", (0, 0))
+    files.drop_unused()
+    assert files.read("a") is None
+    assert files.read("b") is not None
+    files.clear()
     assert not list((tmp_path / "s.duckdb.parts").iterdir())
