@@ -11,6 +11,7 @@ _NO_COLUMN = re.compile(
     r'Referenced column "(?P<name>[^"]+)" not found in FROM clause!?'
     r'|(?:Table|Values list) "[^"]+" does not have a column named "(?P<of_table>[^"]+)"'
 )
+_ZONE = re.compile(r"TIMESTAMP_NS and type TIMESTAMP WITH TIME ZONE|TIMESTAMP WITH TIME ZONE and type TIMESTAMP_NS")
 _NO_TIME = re.compile(r"Could not convert string '(?P<text>[^']*)' to INT64")
 _SHOWN = 3
 
@@ -28,6 +29,11 @@ def with_mend(said: str, query: str, tables: Mapping[str, Collection[str]]) -> s
         return f"{missing[0].rstrip('!')}; {_proposed(nearest)}SHOW TABLES lists them all."
     if missing := _NO_COLUMN.search(said):
         return f"{missing[0].rstrip('!')}; {_column(missing['name'] or missing['of_table'], query, tables)}"
+    if _ZONE.search(said):
+        return (
+            f"{said.rstrip('.')}. Times of the store are UTC and have no zone: write"
+            " now() AT TIME ZONE 'UTC' for now, or $since with --param since=1h."
+        )
     if _NO_TIME.search(said):
         return f"{said.rstrip('.')}. A time is written '2026-11-02 14:30' (UTC), or $since with --param since=7d."
     return said

@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("SELECT duration FROM spans", 'column "duration" not found in FROM clause; did you mean duration_ns'),
         ("SELECT s.status FROM spans AS s", "did you mean status_code or status_message? DESCRIBE spans"),
         ('SELECT 1 FROM llm_calls WHERE request_model = "gpt-4o"', "a text stands in single quotes, 'gpt-4o'"),
-        ("SELECT 1 FROM spans WHERE start_time > now() - INTERVAL 1 HOUR", "write now()::TIMESTAMP"),
+        ("SELECT 1 FROM spans WHERE start_time > now() - INTERVAL 1 HOUR", "write now() AT TIME ZONE 'UTC' for now"),
     ],
 )
 def test_a_refusal_says_what_to_write_instead(store: Store, query: str, said: str) -> None:
@@ -41,7 +41,7 @@ def test_a_refusal_says_what_to_write_instead(store: Store, query: str, said: st
 
 def test_what_is_proposed_for_now_is_answered(store: Store) -> None:
     """The mend of the commonest question about time runs as it is told."""
-    query = "SELECT count(*) AS n FROM spans WHERE start_time > now()::TIMESTAMP - INTERVAL 1 HOUR"
+    query = "SELECT count(*) AS n FROM spans WHERE start_time > now() AT TIME ZONE 'UTC' - INTERVAL 1 HOUR"
     assert store.read(query)["n"].to_pylist() == [0]
 
 
