@@ -1,4 +1,4 @@
-"""The store: one DuckDB file, of one process, written by one thread at a time, read by any number (docs/architecture.md)."""
+"""The store: a DuckDB file of one process, written by one thread at a time, read by many (docs/architecture.md)."""
 
 from __future__ import annotations
 
