@@ -43,7 +43,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
 
     Cohort, stratum and arm become an Enum, whose order is that of the texts; the unit its number in the order of the
     texts; any other text but the trace id a Categorical. What no
-    comparison reads any more is left out. Whole numbers take as many bytes as they need.
+    comparison reads any more is left out. Small whole numbers take one or two bytes.
 
     Args:
         traces: the wide traces frame; its texts may be Categorical.
@@ -54,7 +54,7 @@ def compact(traces: pl.DataFrame) -> pl.DataFrame:
     return traces.with_columns(
         *(traces[name].cast(_enum(traces[name])) for name in _ORDERED if name in texts),
         *(pl.col(name).cast(pl.Categorical) for name in texts if name not in _ORDERED),
-        *(traces[name].shrink_dtype() for name, kind in traces.schema.items() if kind == pl.Int64),
+        *(_narrow(traces[name]) for name, kind in traces.schema.items() if kind == pl.Int64),
         pl.col("arm").cast(pl.Enum(ARMS)),
         _numbered(traces["unit"]),
     )
@@ -102,6 +102,12 @@ def by_cohort(traces: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
 def _enum(texts: pl.Series) -> pl.Enum:
     """Its texts in order; "" is what stands for no stratum."""
     return pl.Enum(pl.concat([texts.unique().drop_nulls().cast(pl.String), pl.Series([""])]).unique().sort())
+
+
+def _narrow(numbers: pl.Series) -> pl.Series:
+    """Small whole numbers in one or two bytes; of more bytes sums might not fit."""
+    narrow = numbers.shrink_dtype()
+    return narrow if narrow.dtype in (pl.Int8, pl.Int16) else numbers
 
 
 def _numbered(units: pl.Series) -> pl.Series:

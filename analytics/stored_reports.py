@@ -34,12 +34,17 @@ _SCHEMA = pa.schema(
 
 def report_id(report: Report) -> str:
     """A report's identity, 32 hex digits: the same inputs give the same document, and that the same identity."""
-    return hashlib.sha256(as_json.render(report).encode()).hexdigest()[:32]
+    return _identity(as_json.render(report))
+
+
+def _identity(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:32]
 
 
 def store_report(store: Access, report: Report) -> str:
     """Keep a report in the store; the same report is kept once. Returns its identity."""
-    identity = report_id(report)
+    body = as_json.render(report)
+    identity = _identity(body)
     row = {
         "report_id": identity,
         "promotion": report.promotion.name,
@@ -48,7 +53,7 @@ def store_report(store: Access, report: Report) -> str:
         "data_watermark": report.data_watermark,
         "fingerprint": report.fingerprint,
         "overall": report.overall.value,
-        "body": as_json.render(report),
+        "body": body,
     }
     store.write({"reports": pa.Table.from_pylist([row], _SCHEMA)})
     return identity

@@ -40,10 +40,10 @@ NAMED_BY = {"conversation_ids": "conversation_id", "keys": "key_value"}
 
 
 class WindowRows(NamedTuple):
-    """The rows of a window's traces.
+    """The rows of a window's traces, by the day on which they began and by trace id.
 
-    They are :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as :func:`analytics.compact.lean` leaves them, and the lists of
-    :data:`NAMED_BY`; by the day on which they began, and by trace id.
+    They have :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as
+    :func:`analytics.compact.lean` leaves them, and the lists of :data:`NAMED_BY`.
 
     Attributes:
         ended: of those that had ended by the end of the window.

@@ -1,4 +1,7 @@
-"""The store: a DuckDB file of one process, written by one thread at a time, read by many (docs/architecture.md)."""
+"""The store: one DuckDB file, owned by one process, written by one thread at a time, read by any number.
+
+Why it is opened the way it is (versions, checkpoints, no index): docs/architecture.md.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,14 @@ from sql.archive_views import follow_name, let_in, make_views
 from sql.clock import utc_now
 from sql.errors import QueryError, RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.mends import with_mend
+from sql.migrating import migrate, schema_version
 from sql.named_writes import write_rows
 from sql.query_watch import WATCH_SECONDS, QueryWatch
 from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
 from sql.store_copy import keep_before
-from sql.store_file import FATAL, open_file, opening_message
+from sql.store_file import open_file, opening_message
 from sql.store_hold import Hold
+from sql.write_failures import as_store_errors
 
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
@@ -132,7 +137,7 @@ class Store:
     def _prepare(self, *, read_only: bool) -> None:
         known = statements.migrations()
         newest = known[-1][0]
-        at = self._version()
+        at = schema_version(self._connection, self.path)
         if at > newest:
             raise StoreError(
                 f"{self.path} was written by a newer spanverdict (schema {at}; this one knows {newest}):"
@@ -141,7 +146,7 @@ class Store:
         if not read_only:
             kept = self._keep_before(newest) if 0 < at < newest else None
             try:
-                self._migrate([(version, text) for version, text in known if version > at])
+                migrate(self._connection, self.path, [(version, text) for version, text in known if version > at])
             except duckdb.Error as error:
                 if kept is None:
                     raise
@@ -155,7 +160,8 @@ class Store:
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
             )
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")  # As the store's times are, which have no offset.
+        # The store's times are UTC without an offset: now()::TIMESTAMP and current_date are, too, wherever it runs.
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
@@ -173,34 +179,6 @@ class Store:
         self._connection = self._connected()
         return kept
 
-    def _version(self) -> int:
-        tables = self._connection.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'"
-        ).fetchone()
-        if not tables or not tables[0]:
-            others = self._connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
-            if others and others[0]:
-                raise StoreError(f"{self.path} is a DuckDB file but not a spanverdict store; name another with --db.")
-            return 0
-        row = self._connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
-        return int(row[0]) if row else 0
-
-    def _migrate(self, pending: list[tuple[int, str]]) -> None:
-        connection = self._connection
-        connection.begin()
-        if pending:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)"
-            )
-        for version, text in pending:
-            connection.execute(text)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", [version, utc_now()])
-        if pending:
-            make_views(connection, self.path)
-            for name in statements.VIEWS:
-                connection.execute(statements.view(name))
-        connection.commit()
-
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
         """Run named writes (sql/writes) in one transaction; when this returns, the rows are on disk.
 
@@ -216,9 +194,8 @@ class Store:
             StoreError: they could not be written now.
         """
         stored = dict.fromkeys(tables, 0)
-        with self._write_lock:
-            try:
-                cursor = self._connection.cursor()
+        with self._write_lock, as_store_errors(self.path):
+            with contextlib.closing(self._connection.cursor()) as cursor:
                 try:
                     cursor.begin()
                     for name, rows in tables.items():
@@ -228,18 +205,8 @@ class Store:
                     with contextlib.suppress(duckdb.Error):
                         cursor.rollback()
                     raise
-                finally:
-                    cursor.close()
-                if archive_writes.WRITES & tables.keys():
-                    self._checkpoint()
-            except FATAL as error:
-                raise StoreFailedError(
-                    f"{self.path} can no longer be written: {first_line(error).rstrip('.')}."
-                ) from error
-            except duckdb.OutOfMemoryException as error:
-                raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
-            except duckdb.Error as error:
-                raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error
+            if archive_writes.WRITES & tables.keys():
+                self._checkpoint()
         return stored
 
     @contextlib.contextmanager
@@ -336,7 +303,11 @@ class Store:
             return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
 
     def schema(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Schema:
-        """The columns that a query would return, without running it; parameters without a value count as NULL.
+        """The columns that a query would return, without running it.
+
+        Args:
+            query: a single SELECT (or EXPLAIN) statement.
+            parameters: values of its parameters; those without one count as NULL.
 
         Raises:
             QueryError: the statement is refused or does not bind.
@@ -346,7 +317,11 @@ class Store:
             return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
 
     def parameter_names(self, query: str) -> list[str]:
-        """The parameters of a query in their order (sql/read_only.py); raises QueryError if it is refused."""
+        """The parameters of a query in their order: numbers as text where it counts them, else names.
+
+        Raises:
+            QueryError: the statement is refused.
+        """
         with self._read_cursor(query) as cursor:
             return parameter_names(cursor, query)
 

@@ -17,6 +17,7 @@ from click.testing import Result
 
 from analytics.derive import derive
 from analytics.job_options import JobOptions
+from analytics.part_files import part_directory
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict import pruning
@@ -114,8 +115,12 @@ def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: Path, cli: Cli) -
     assert {row["day"] for row in listed(planned)} == days
     assert {(row["table"], row["deleted"], row["rows"]) for row in listed(planned)} == {("spans", "rows", 20)}
     assert "Would delete 60 rows and the content of 0, about" in planned.stderr
+    parts = part_directory(stored)
+    parts.mkdir()
+    (parts / "kept.parquet").touch()
     done = cli(*asked)
     assert listed(done) == listed(planned)
+    assert list(parts.iterdir()) == []
     assert "Deleted 60 rows" in done.stderr
     assert counts(stored) == before | {"spans": before["spans"] - 60, "pruned_days": 3}
     assert listed(cli(*asked)) == []
