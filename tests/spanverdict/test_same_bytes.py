@@ -16,7 +16,7 @@ from click.testing import Result
 
 from sql.store import Store
 
-TIMES_OF_ARRIVAL = ("spans", "evaluations", "feedback")
+TIMES_OF_ARRIVAL = ("live_spans", "evaluations", "feedback")
 
 
 def torn(request: dict[str, Any]) -> Iterator[str]:
