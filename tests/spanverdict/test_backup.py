@@ -71,6 +71,7 @@ def report_id(cli: Cli, db: Path) -> str:
     return found[0]
 
 
+@pytest.mark.slow
 def test_a_backup_during_ingest_has_all_that_was_acknowledged(
     promoted: Path, fill: Callable[..., None], start_server: Callable[..., Any], cli: Cli, otlp: Any, workdir: Path
 ) -> None:

@@ -296,6 +296,7 @@ def _day(ago: int) -> str:
     return (TODAY - timedelta(days=ago)).date().isoformat()
 
 
+@pytest.mark.slow
 def test_a_server_prunes_by_itself(stored: Path, start_server: Callable[..., Any], cli: Cli, workdir: Path) -> None:
     """It begins when it starts; compacting waits until it has stopped, and leaves no free block."""
     config = retention(workdir, spans_days=2)
