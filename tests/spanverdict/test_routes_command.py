@@ -186,7 +186,7 @@ def test_a_report_from_before_the_end_is_told(run: Run, stored: Report, tmp_path
     """Traffic between the report and the promotion's end was not looked at."""
     assert "The comparison ended" not in run().stderr
     with open_store(tmp_path / "s.duckdb", write=True) as store:
-        store.write({"promotion_ends": end_row("refunds-v2", stored.as_of + timedelta(seconds=1))})
+        store.write({"promotion_ends": end_row("refunds-v2", stored.as_of + timedelta(microseconds=1))})
     assert "Warning: The comparison ended at" in run().stderr
 
 
