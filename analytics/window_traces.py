@@ -144,7 +144,7 @@ class WindowTraces:
 
         def read(slice_: Mapping[str, int]) -> list[pl.DataFrame]:
             rows = self._trace_rows({**part, "chosen": None, **slice_})
-            return [_with_names(each) for each in rows]
+            return [_alone(_with_names(each)) for each in rows]
 
         made = pl.concat([rows for slice_ in by_slices(read) for rows in slice_])
         return with_conditions(made, read_conditions(self.store, self.promotion, self.options.conditions, part))
@@ -194,6 +194,11 @@ def _whole_traces(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
         waiting = table.slice(table.num_rows - unfinished).to_batches()
         rows = unfinished
     yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting, batches.schema)))
+
+
+def _alone(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in memory of their own: polars' texts are views that keep the buffers of all spans alive."""
+    return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def _with_names(rows: TraceRows) -> pl.DataFrame:
