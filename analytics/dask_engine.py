@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 
 # What the client has to say in its log is told as errors, or mended by itself; a part of its size is meant to be sent.
-dask.config.set({"logging.distributed": "critical", "distributed.admin.large-graph-warning-threshold": "1GiB"})
+dask.config.set({"logging.distributed": "critical", "distributed.admin.large-graph-warning-threshold": "4GiB"})
 
 from distributed import Client, Future, KilledWorker, LocalCluster, Security, wait  # noqa: E402 (it reads that setting)
 
@@ -83,15 +84,18 @@ class DaskEngine:
         """
         waiting: deque[tuple[Key, Future, int]] = deque()
         in_flight = 0
+        run = _runner()
         for key, given in parts:
-            size = int(getattr(given, "nbytes", 0))
+            # As bytes: the scheduler, which looks into what it is sent, needs none of our packages then.
+            work = pickle.dumps((make, given), protocol=pickle.HIGHEST_PROTOCOL)
+            size = len(work)
             while waiting and (len(waiting) >= self._room() or in_flight + size > BYTES_IN_FLIGHT):
                 done, future, freed = waiting.popleft()
                 yield done, self._result(future)
                 in_flight -= freed
             with _told(self._address):
                 # With a key of its own: a part is made once, and to hash one would take as long as to send it.
-                future = self._client.submit(_made, versions(), make, given, pure=False)
+                future = self._client.submit(run, versions(), work, pure=False)
             waiting.append((key, future, size))
             in_flight += size
         while waiting:
@@ -205,9 +209,29 @@ def _compare(worker: str, theirs: Mapping[str, str], ours: Mapping[str, str]) ->
     raise EngineError(f"The worker {worker} has {told}; install the same versions on all machines.")
 
 
-def _made(theirs: Mapping[str, str], make: Callable[[Given], Made], given: Given) -> Made:
-    """What a worker does: the work, if it is like the process that asks, for it may have come later than its check."""
-    _compare(platform.node(), versions(), theirs)
+def _runner() -> Callable[[Mapping[str, str], bytes], object]:
+    def run_in_worker(theirs: Mapping[str, str], work: bytes) -> object:
+        """Sent as its code, as above."""
+        from analytics.dask_engine import made  # noqa: PLC0415 (where it runs)
+
+        return made(theirs, work)
+
+    return run_in_worker
+
+
+def made(asked: Mapping[str, str], work: bytes) -> object:
+    """What a worker makes, if it is like the process that asks: it may have come after that looked.
+
+    Args:
+        asked: the :func:`versions` of that process.
+        work: the function and its argument, pickled by that process.
+
+    Raises:
+        EngineError: it is not.
+    """
+    _compare(platform.node(), versions(), asked)
+    # Whoever may send work to a worker may have it run anything; docs/engines.md says who should be able to.
+    make, given = pickle.loads(work)  # noqa: S301
     return make(given)
 
 
