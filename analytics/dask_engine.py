@@ -165,7 +165,7 @@ def _client(address: str) -> Iterator[Client]:
         LocalCluster(
             n_workers=cores,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             security=security,
             protocol="tls://",
