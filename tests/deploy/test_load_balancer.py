@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import signal
 import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.sender import Sender
 from sql.access import open_store
@@ -26,7 +23,7 @@ READY_SECONDS = 30.0
 
 @contextmanager
 def names(addresses: list[str]) -> Iterator[int]:
-    """A DNS server on loopback that knows these IPv4 addresses for every name, as Docker's and Kubernetes' do; its port."""
+    """A DNS server that knows these IPv4 addresses for every name, as Docker's and Kubernetes' do; its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
 
@@ -52,32 +49,24 @@ def names(addresses: list[str]) -> Iterator[int]:
             thread.join()
 
 
-def get(url: str) -> tuple[int, str]:
-    """Status and text of a page; 0 where nobody answers."""
+def ask(address: str, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+    """Status and text of an answer; 0 where nobody answers."""
+    connection = http.client.HTTPConnection(address, timeout=10)
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        connection.request(method, path, body, {"Content-Type": "application/x-protobuf"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
     except OSError:
         return 0, ""
+    finally:
+        connection.close()
 
 
 def accepted(monitoring: str) -> int:
     """Spans that a collector has acknowledged."""
-    found = re.search(
-        r'^spanverdict_records_accepted_total\{signal="traces"\} (\S+)$', get(monitoring)[1], re.MULTILINE
-    )
+    text = ask(monitoring, "GET", "/metrics")[1]
+    found = re.search(r'^spanverdict_records_accepted_total\{signal="traces"\} (\S+)$', text, re.MULTILINE)
     return int(float(found[1])) if found else 0
-
-
-def post(url: str, request: ExportTraceServiceRequest) -> int:
-    """Post a request over OTLP/HTTP; the status."""
-    headers = {"Content-Type": "application/x-protobuf"}
-    with urllib.request.urlopen(
-        urllib.request.Request(url, request.SerializeToString(), headers), timeout=10
-    ) as answer:
-        return int(answer.status)
 
 
 def stored(path: Path) -> set[str]:
@@ -106,8 +95,8 @@ def test_requests_reach_every_collector_and_survive_the_death_of_one(
         )
         for address in COLLECTORS
     ]  # fmt: skip
-    health = f"http://127.0.0.1:{front['8404']}/"
-    pages = [f"http://{address}:{ports['4320']}/metrics" for address in COLLECTORS]
+    health = f"127.0.0.1:{front['8404']}"
+    pages = [f"{address}:{ports['4320']}" for address in COLLECTORS]
     with names(list(COLLECTORS)) as dns:
         text = (deploy / "load-balancer" / "haproxy.cfg").read_text("utf-8")
         text = re.sub(r"bind :(\d+)", lambda found: f"bind 127.0.0.1:{front[found[1]]}", text)
@@ -140,10 +129,11 @@ def test_requests_reach_every_collector_and_survive_the_death_of_one(
                         send()
                     killer.join()
                 last = otlp.request({"trace_id": (sent + 1).to_bytes(16, "big"), "name": f"request-{sent}"})
-                assert post(f"http://127.0.0.1:{front['4318']}/v1/traces", last) == 200
-                assert get(health) == (200, "ready")
+                body = last.SerializeToString()
+                assert ask(f"127.0.0.1:{front['4318']}", "POST", "/v1/traces", body)[0] == 200
+                assert ask(health, "GET", "/") == (200, "ready")
                 assert servers[0].stop() == 0
-                while get(health)[0] != 503:
+                while ask(health, "GET", "/")[0] != 503:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
             finally:
