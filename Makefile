@@ -4,8 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Those of the extra `lake` that are not for development as well.
+LAKE_PACKAGES = $(shell sed -n '/^lake = \[/,/^\]/p' pyproject.toml | grep -oE '"(duckdb|pytz)[^"]*"')
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-oldest lint format docs screenshots bench samples clean
+.PHONY: help demo test test-lake test-slow test-oldest lint format docs screenshots bench samples clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +32,17 @@ $(VENV)/.samples: pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
 	$(BIN)/spanverdict demo
 
-test: lint ## Lint, types, import boundaries, then the test suite, on every core
+# DuckDB's extensions for a shared store are made for one version of it: an environment of its own over the other one.
+.venv-lake/.lake: pyproject.toml | $(VENV)/.dev
+	$(BIN)/python -m venv .venv-lake
+	site=$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])'); \
+	echo "import site; site.addsitedir('$$site')" > "$$(.venv-lake/bin/python -c 'import site; print(site.getsitepackages()[0])')/base.pth"
+	.venv-lake/bin/python -m pip --disable-pip-version-check --quiet install --no-deps $(LAKE_PACKAGES)
+	@touch $@
+
+test: lint .venv-lake/.lake ## Lint, types, import boundaries, then the test suite, on every core
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	.venv-lake/bin/python -m pytest tests/lake --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(VENV)/.dev ## Long simulations and soak runs
 	$(BIN)/python -m pytest -m slow
@@ -66,4 +78,4 @@ samples: $(VENV)/.samples ## Write sample_traces/ anew from its seed
 	$(BIN)/python -m sample_traces.generate
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .venv-oldest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) .venv-lake .venv-oldest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

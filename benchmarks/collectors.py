@@ -19,7 +19,7 @@ from pathlib import Path
 import grpc
 import psutil
 
-from sql.access import ServerFile
+from sql.server_file import ServerFile
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]

@@ -28,8 +28,9 @@ from collector.signals import Signal
 from sql.batches import combined
 from sql.clock import utc_now
 from sql.journal import Journal, journal_directory
-from sql.journaled_writer import ARRIVALS, JournaledWriter
+from sql.journaled_writer import JournaledWriter
 from sql.store import Store
+from sql.telemetry_writer import ARRIVALS
 
 Times = dict[str, list[float]]
 

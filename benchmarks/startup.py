@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sql.access import ServerFile
+from sql.server_file import ServerFile
 
 SPANVERDICT = [sys.executable, "-m", "spanverdict"]
 FREE_PORTS = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]

@@ -23,6 +23,8 @@ import pyarrow as pa
 from collector.credentials import Credential
 from collector.decode import decode_logs
 from collector.feedback import decode_feedback, feedback_rows_of
+from collector.ingest_counters import Counters
+from collector.ingest_limits import Limits
 from collector.misdirected import decode_sent_traces
 from collector.redact import ContentPolicy
 from collector.rows import Rows, arrivals, log_rows, span_rows
@@ -30,8 +32,8 @@ from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.batches import combined
 from sql.clock import utc_now
-from sql.journal import JournalError
-from sql.journaled_writer import ARRIVALS, JournaledWriter
+from sql.errors import RowsRefusedError, StoreError
+from sql.telemetry_writer import ARRIVALS, TelemetryWriter
 
 _LOG = logging.getLogger("spanverdict.ingest")
 
@@ -50,59 +52,12 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Bounds of the ingest path.
-
-    Attributes:
-        waiting_bytes: bytes of requests that may wait in memory for their acknowledgement.
-        backlog_bytes: acknowledged bytes that may wait on disk for the store.
-        group_bytes: serialized bytes that are decoded and acknowledged together.
-        group_requests: requests that are decoded and acknowledged together.
-        linger_seconds: how long the first request of a group waits for others.
-    """
-
-    waiting_bytes: int = 64 * 2**20
-    backlog_bytes: int = 1024 * 2**20
-    group_bytes: int = 8 * 2**20
-    group_requests: int = 4096
-    linger_seconds: float = 0.02
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What became of a stored request: how many records it held, how many of them were refused, and why."""
 
     records: int
     rejected: int
     reason: str
-
-
-@dataclass
-class Counters:
-    """Totals since the start.
-
-    Attributes:
-        requests: requests acknowledged, by signal.
-        received_bytes: serialized bytes of those.
-        accepted: records of those requests.
-        rejected: those records among them that were refused, by signal and reason.
-        refused: requests that a receiver did not acknowledge, by reason.
-        redacted: values of those that were not stored as they came, by what was done: ``truncated``, ``hashed``,
-            ``dropped``, ``masked:NAME`` of the pattern.
-        ignored: requests acknowledged of which nothing is kept, by signal.
-        groups: groups acknowledged.
-        group_seconds: time from taking a group to its acknowledgement.
-    """
-
-    requests: Counter[Signal] = field(default_factory=Counter)
-    received_bytes: int = 0
-    accepted: Counter[Signal] = field(default_factory=Counter)
-    rejected: Counter[tuple[Signal, str]] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    redacted: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[Signal] = field(default_factory=Counter)
-    groups: int = 0
-    group_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -180,7 +135,7 @@ class Ingest:
 
     def __init__(
         self,
-        writer: JournaledWriter,
+        writer: TelemetryWriter,
         limits: Limits | None = None,
         last_received_at: datetime | None = None,
         content: ContentPolicy | None = None,
@@ -362,7 +317,9 @@ class Ingest:
                 if ARRIVALS in group.tables:
                     self._writer.append(group.tables)
                 said = ""
-            except JournalError as error:
+            except RowsRefusedError as error:
+                self._write_each(group, error)
+            except StoreError as error:
                 # Once, and not for each group that a full disk turns away.
                 if said != str(error):
                     said = str(error)
@@ -375,6 +332,23 @@ class Ingest:
                 self._acknowledge(group)
             size, group = group.size, None
             self._group_done(size)
+
+    def _write_each(self, group: _Group, error: RowsRefusedError) -> None:
+        """Write the requests of a group that the database refuses one by one, so that only the one at fault goes."""
+        if len(group.requests) == 1:
+            _LOG.error("The database refuses what a request holds: %s", error)
+            self._refuse(group.requests, MalformedRequestError("the store refuses its rows"))
+            return
+        for request in group.requests:
+            alone = self._decode([request])
+            try:
+                self._writer.append(alone.tables)
+            except RowsRefusedError as refused:
+                self._write_each(alone, refused)
+            except StoreError as failed:
+                self._refuse(alone.requests, StoppedError(str(failed)))
+            else:
+                self._acknowledge(alone)
 
     def _acknowledge(self, group: _Group) -> None:
         counters = self.counters

@@ -41,9 +41,10 @@ def archive_command(
     from spanverdict import archiving  # noqa: PLC0415 (not loaded for --help)
 
     config = settings.config.archive
-    with open_store(settings.db, write=not dry_run) as store:
+    path = settings.file("Its rows are Parquet already, so that there is nothing to archive.")
+    with open_store(path, write=not dry_run) as store:
         if forget:
-            rows = archiving.forget(store, settings.db, forget)
+            rows = archiving.forget(store, path, forget)
             click.echo(f"{printable(', '.join(forget))}: listed no more; {rows:,} rows are given up.", err=True)
             return
         days = archiving.closed_days(store, _first_kept(before, config.after_days), config.least_rows)
@@ -56,7 +57,7 @@ def archive_command(
             write_rows(pa.Table.from_pylist(plan, _PLAN), form, None)
             return
         done = 0
-        for archived in archiving.archive(store, settings.db, days):
+        for archived in archiving.archive(store, path, days):
             done += 1
             what = archived.day.table.name.replace("_", " ")
             click.echo(

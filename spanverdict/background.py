@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spanverdict import child
+from sql.address import StoreAddress
 from sql.clock import utc_now
 from sql.errors import StoreError
 
@@ -57,7 +58,7 @@ class Background:
     """
 
     def __init__(
-        self, tasks: Sequence[Task], store: Path, config_file: Path | None, seconds: float = LOOK_SECONDS
+        self, tasks: Sequence[Task], store: StoreAddress, config_file: Path | None, seconds: float = LOOK_SECONDS
     ) -> None:
         self._tasks = tasks
         self._store = store

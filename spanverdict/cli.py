@@ -34,6 +34,8 @@ _SUMMARIES = {
     "restore": "Make a store of a backup, where there is none yet; every file is checked first.",
     "routes": "Turn a report's decisions into routes: which cohort goes to which model, as a file that a gateway "
     "loads.",
+    "scheduler": "Do what is done for a shared store from time to time, without receiving anything; until SIGTERM or "
+    "Ctrl-C.",
     "serve": "Receive OTLP, store it durably, answer SQL; until SIGTERM or Ctrl-C.",
     "simulate": "Write the traces, scores and feedback of a simulated promotion as OTLP files, with the truth beside "
     "them.",

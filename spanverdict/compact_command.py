@@ -13,7 +13,7 @@ from sql.errors import StoreUnavailableError
 @store_options
 def compact_command(settings: Settings) -> None:
     """Write the store's file anew, without free blocks and what deleted rows left there; no server may run."""
-    path = settings.db
+    path = settings.file("Its files are merged beside the writers.")
     if not path.exists():
         raise StoreUnavailableError(f"There is no store at {path}; name another with --db.")
     if remote := connect(path, flush=False):

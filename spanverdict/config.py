@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from spanverdict.alert_config import AlertConfig, check_channels
@@ -35,6 +35,7 @@ from spanverdict.price_config import CostsConfig, Currency, ExchangeRates, Price
 from spanverdict.retention_config import RetentionConfig
 from spanverdict.routes_config import RoutesConfig
 from spanverdict.schedule_config import ScheduleConfig, check_schedules
+from sql.address import StoreAddress, store_address
 
 DEFAULT_FILE = "spanverdict.toml"
 
@@ -59,12 +60,18 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names the file and the key."""
 
 
+def _read_address(value: object) -> StoreAddress:
+    if not isinstance(value, str | Path):
+        raise ValueError("it should be a path, or ducklake:… for a shared store")  # noqa: TRY004 (pydantic's way)
+    return store_address(value)
+
+
 class Config(BaseSettings):
     """Everything that can be configured; the keys are described in docs/configuration.md."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER)
 
-    db: Path = Path("spanverdict.duckdb")
+    db: Annotated[StoreAddress, PlainValidator(_read_address)] = Path("spanverdict.duckdb")
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
     archive: ArchiveConfig = ArchiveConfig()

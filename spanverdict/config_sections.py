@@ -95,6 +95,7 @@ class ServerConfig(Section):
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
     run_schedules: bool = True
+    run_tasks: bool = True
     cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     pages: bool = True
 
@@ -104,7 +105,7 @@ class IngestConfig(Section):
 
     waiting_mib: Annotated[int, Field(gt=0)] = 64
     backlog_mib: Annotated[int, Field(gt=0)] = 1024
-    linger_ms: NotNegative = 20.0
+    linger_ms: NotNegative | None = None
     reserve_mib: Annotated[int, Field(ge=0)] = 128
 
 

@@ -37,9 +37,10 @@ from collector.signals import Signal
 from spanverdict.config import load
 from spanverdict.job_options import job_options
 from spanverdict.report_output import is_colored, rendered
-from sql.access import ServerFile, open_store, server_file
+from sql.access import open_store
 from sql.clock import utc_now
 from sql.errors import StoreUnavailableError
+from sql.server_file import ServerFile, server_file
 
 START_SECONDS = 30
 """How long the demo waits for its server."""

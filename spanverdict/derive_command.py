@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,7 +21,8 @@ from spanverdict.config import DEFAULT_FILE, ConfigError, load
 from spanverdict.derivation import bring_up_to_date
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings, store_options
-from sql.access import connect, open_store
+from sql.access import Access, connect, open_store
+from sql.address import StoreAddress
 from sql.errors import StoreError
 
 _LOG = logging.getLogger("spanverdict.derive")
@@ -64,22 +67,18 @@ def _follow(settings: Settings) -> None:
     while True:
         started = time.monotonic()
         try:
-            # Without a flush: the server loads in large batches, and what it has not loaded is derived next time.
-            remote = connect(settings.db, flush=False)
-            if remote is None:
-                return
-            try:
-                renormalize(remote)
+            with _reach(settings.db) as store:
+                if store is None:
+                    return
+                renormalize(store)
                 current = options.current()
-                derive(remote, current)
+                derive(store, current)
                 look_back = time.monotonic() >= look_back_at
                 matching_since = time.monotonic()
-                match_outcomes(remote, current.feedback_key, look_back=look_back)
+                match_outcomes(store, current.feedback_key, look_back=look_back)
                 if look_back:
                     took = time.monotonic() - matching_since
                     look_back_at = time.monotonic() + max(LOOK_BACK_SECONDS, LOOK_BACK_REST_FACTOR * took)
-            finally:
-                remote.close()
             said = ""
         except StoreError as error:
             if said != str(error):
@@ -88,6 +87,22 @@ def _follow(settings: Settings) -> None:
         rest = max(settings.config.server.derive_seconds, REST_FACTOR * (time.monotonic() - started))
         if select.select([sys.stdin], [], [], rest)[0]:
             return
+
+
+@contextlib.contextmanager
+def _reach(address: StoreAddress) -> Iterator[Access | None]:
+    """A lake, attached; of a file its server, None if it is gone."""
+    if not isinstance(address, Path):
+        with open_store(address, write=True) as lake:
+            yield lake
+        return
+    # Without a flush: the server loads in large batches, and what it has not loaded is derived next time.
+    remote = connect(address, flush=False)
+    try:
+        yield remote
+    finally:
+        if remote:
+            remote.close()
 
 
 class _Options:

@@ -10,17 +10,22 @@ from pathlib import Path
 
 import click
 
+from analytics.job_options import JobOptions
 from spanverdict.alert_checks import examine_alerts
 from spanverdict.config import DEFAULT_FILE, Config, ConfigError, load
 from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
+from spanverdict.options import store_option
 from spanverdict.output import printable
 from spanverdict.schedule_checks import examine_schedules
 from spanverdict.upkeep_checks import examine_files, examine_upkeep
-from sql.access import RemoteStore, ServerFile, connect, open_store, server_file
+from sql.access import RemoteStore, connect, open_store
+from sql.address import StoreAddress
 from sql.clock import utc_now
 from sql.errors import StoreError
 from sql.journal import journal_directory
+from sql.lake_address import LakeAddress
+from sql.server_file import ServerFile, server_file
 
 EXIT_FAILED = 1
 
@@ -30,9 +35,9 @@ _MIB = 2**20
 @click.command("doctor")
 @click.option("--config", "config_file", type=click.Path(path_type=Path),
               help="TOML configuration; default: spanverdict.toml in the working directory, if there.")  # fmt: skip
-@click.option("--db", type=click.Path(path_type=Path), help="The store; default: spanverdict.duckdb.")
+@store_option
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table", show_default=True)
-def doctor_command(config_file: Path | None, db: Path | None, form: str) -> None:
+def doctor_command(config_file: Path | None, db: StoreAddress | None, form: str) -> None:
     """Say what is misconfigured or missing, and what to do. Exits with 1 if something fails, else 0."""
     findings = []
     for finding in _findings(config_file, db):
@@ -49,7 +54,7 @@ def _line(finding: Finding) -> str:
     return printable(f"{finding.status:<6}  {finding.check}: {finding.detail}{mend}")
 
 
-def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
+def _findings(config_file: Path | None, db: StoreAddress | None) -> Iterator[Finding]:
     """Everything that can be looked at: what fails does not keep the rest from being looked at, where it can be."""
     config = Config.model_construct()
     try:
@@ -62,6 +67,9 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
         read = config_file or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None)
         yield Finding(Status.OK, "configuration", f"{read} can be used." if read else "No file; the defaults hold.")
     store = db or config.db
+    if not isinstance(store, Path):
+        yield from _lake(store, config, options)
+        return
     if store.is_dir():
         yield Finding(Status.FAIL, "store", f"{store} is a folder.", "name a file for the store with --db.")
         return
@@ -79,6 +87,18 @@ def _findings(config_file: Path | None, db: Path | None) -> Iterator[Finding]:
             yield from examine_upkeep(config, store, opened, utc_now())
             serving = isinstance(opened, RemoteStore)
             yield from examine(opened, options, serving=serving, derive_seconds=config.server.derive_seconds)
+            yield from examine_schedules(opened, config.schedule, utc_now())
+            yield from examine_alerts(config, opened)
+    except (StoreError, OSError) as error:
+        yield Finding(Status.FAIL, "store", str(error), "see the sentence before; nothing more could be looked at.")
+
+
+def _lake(address: LakeAddress, config: Config, options: JobOptions) -> Iterator[Finding]:
+    try:
+        with open_store(address) as opened:
+            yield Finding(Status.OK, "store", f"{address} can be read.")
+            # Whether a collector runs somewhere is not known here; what waits for long says that none derives.
+            yield from examine(opened, options, serving=True, derive_seconds=config.server.derive_seconds)
             yield from examine_schedules(opened, config.schedule, utc_now())
             yield from examine_alerts(config, opened)
     except (StoreError, OSError) as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -135,7 +136,7 @@ def _built(entry: EvaluateConfig, make: Callable[[], Evaluator]) -> Evaluator:
 
 def _check_store(settings: Settings) -> None:
     """Nothing can be judged where there is no store; making an empty one would hide a wrong path."""
-    if not settings.db.exists():
+    if isinstance(settings.db, Path) and not settings.db.exists():
         remote = connect(settings.db)
         if remote is None:
             raise StoreUnavailableError(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -19,8 +18,9 @@ from collector.wire import MalformedRequestError
 from spanverdict.config import Config
 from spanverdict.ingest_path import open_ingest_path
 from sql.access import Access, RemoteStore, connect
+from sql.address import StoreAddress
 from sql.errors import StoreUnavailableError
-from sql.journaled_writer import COUNTED
+from sql.telemetry_writer import COUNTED
 
 RETRY_SECONDS = 0.1
 """How long an overloaded collector is left alone before a request is offered again."""
@@ -67,21 +67,21 @@ class Destination:
 
 
 @contextmanager
-def open_destination(config: Config, path: Path) -> Iterator[Destination]:
+def open_destination(config: Config, address: StoreAddress) -> Iterator[Destination]:
     """The server of a store if one runs, else the store itself, made if absent, and a collector for the time.
 
     Raises:
         ConfigError: content is to be hashed, and there is no key.
         StoreUnavailableError: neither can be reached.
     """
-    remote = connect(path)
+    remote = connect(address)
     if remote:
         try:
             yield Destination(remote, lambda requests: _over_connection(remote, requests), None)
         finally:
             remote.close()
         return
-    opened = open_ingest_path(config, path)
+    opened = open_ingest_path(config, address)
     store, writer, ingest = opened.store, opened.writer, opened.ingest
     before = writer.counters.duplicates.copy()
     duplicates: Counter[str] = Counter()

@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 
 from spanverdict import child
-from sql.journaled_writer import JournaledWriter
+from sql.address import StoreAddress
+from sql.telemetry_writer import TelemetryWriter
 
 _LOG = logging.getLogger("spanverdict.serve")
 
@@ -21,13 +22,15 @@ class Follower:
     """Runs ``spanverdict derive --follow`` for a server.
 
     Args:
-        writer: tells whether anything has been loaded.
+        writer: tells whether anything has been loaded; None where others load, so that something may wait.
         store: the server's store.
         config_file: the configuration file that was named, None if none was.
         seconds: the pause before the first start, and before each next one.
     """
 
-    def __init__(self, writer: JournaledWriter, store: Path, config_file: Path | None, seconds: float) -> None:
+    def __init__(
+        self, writer: TelemetryWriter | None, store: StoreAddress, config_file: Path | None, seconds: float
+    ) -> None:
         self._writer = writer
         self._store = store
         self._config_file = config_file
@@ -56,7 +59,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
             if self._process is None:
-                if self._work_waits or self._writer.counters.loads:
+                if self._work_waits or self._writer is None or self._writer.counters.loads:
                     self._start()
             elif (status := self._process.poll()) is not None:
                 _LOG.warning("The process that derives calls ended with status %d; it is started again.", status)

@@ -22,6 +22,7 @@ from spanverdict.job_options import job_options
 from spanverdict.options import Settings, store_options
 from sql import statements
 from sql.access import Access, open_store
+from sql.address import beside
 from sql.clock import utc_now
 
 _LONGEST = 500
@@ -74,7 +75,7 @@ def _misnamed(guard: GuardConfig, report: Report) -> Iterator[str]:
 
 def _check(store: Access, settings: Settings, guard: GuardConfig, *, dry_run: bool, quiet: bool) -> None:
     now = utc_now()
-    config, files = settings.config, files_of(settings.db)
+    config, files = settings.config, files_of(beside(settings.db))
     report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now, files=files)
     for sentence in _misnamed(guard, report):
         click.echo(sentence, err=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -19,6 +18,7 @@ from analytics.errors import InputError
 from analytics.report.text import sentence
 from spanverdict.mcp_text import WARNING
 from spanverdict.mcp_tools import Tools
+from sql.address import StoreAddress
 from sql.errors import StoreError
 
 _INSTRUCTIONS = (
@@ -31,7 +31,7 @@ _EXPECTED = (StoreError, InputError, OSError)
 """What can be wrong with a call or the store, each with a sentence for its message."""
 
 
-def mcp_server(db: Path, query_seconds: float) -> MCPServer[None]:
+def mcp_server(db: StoreAddress, query_seconds: float) -> MCPServer[None]:
     """Make the server of a store.
 
     Args:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -31,6 +30,7 @@ from spanverdict.mcp_text import json_text, marked, part_of
 from spanverdict.mcp_trace import BOUNDS, trace_text
 from sql import statements
 from sql.access import Access, open_store
+from sql.address import StoreAddress
 from sql.errors import QueryError, StoreError
 
 MOST_PROMOTIONS = 10
@@ -60,7 +60,7 @@ class Tools:
         query_seconds: how long one query may take.
     """
 
-    def __init__(self, db: Path, query_seconds: float) -> None:
+    def __init__(self, db: StoreAddress, query_seconds: float) -> None:
         self._db = db
         self._query_seconds = query_seconds
         # Without a server each call opens the file, which one process does once at a time.

@@ -17,13 +17,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from collector.ingest import Ingest
-from sql.journaled_writer import COUNTED, JournaledWriter
+from sql.telemetry_writer import COUNTED, TelemetryWriter
 
 
 class _Metrics(Collector):
     """The counters of the ingest path, read when they are asked for."""
 
-    def __init__(self, ingest: Ingest, writer: JournaledWriter) -> None:
+    def __init__(self, ingest: Ingest, writer: TelemetryWriter) -> None:
         self._ingest = ingest
         self._writer = writer
 
@@ -68,7 +68,7 @@ class Monitoring:
     """
 
     def __init__(
-        self, ingest: Ingest, writer: JournaledWriter, address: str, further: Sequence[Collector] = ()
+        self, ingest: Ingest, writer: TelemetryWriter, address: str, further: Sequence[Collector] = ()
     ) -> None:
         self._ingest = ingest
         self._writer = writer

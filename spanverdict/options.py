@@ -17,6 +17,7 @@ import click
 from analytics.errors import InputError
 from collector.errors import SendError, TlsError
 from spanverdict.config import Config, ConfigError, load
+from sql.address import StoreAddress, store_address
 from sql.errors import QueryError, StoreError
 
 _USAGE_ERRORS = (ConfigError, InputError, QueryError, TlsError)
@@ -34,7 +35,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``--config`` and ``--db`` came to.
+    """What ``--config`` and ``--store`` came to.
 
     Attributes:
         config: what the configuration says.
@@ -43,20 +44,52 @@ class Settings:
     """
 
     config: Config
-    db: Path
+    db: StoreAddress
     config_file: Path | None = None
+
+    def file(self, mend: str) -> Path:
+        """The store's file, for a command that knows no other store.
+
+        Args:
+            mend: what to do instead where the store is a lake, as a sentence.
+
+        Raises:
+            ConfigError: it is a lake.
+        """
+        if isinstance(self.db, Path):
+            return self.db
+        raise ConfigError(f"{self.db} is a shared store, not a file. {mend}")
+
+
+class Address(click.ParamType[StoreAddress]):
+    """Where a store is: a file's path, or ``ducklake:…``."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StoreAddress:  # noqa: ANN401
+        """Parse the text of an option."""
+        try:
+            return store_address(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+store_option = click.option(
+    "--store", "--db", "db", type=Address(),
+    help="The store: a file, or ducklake:postgresql://… for a shared one; default: spanverdict.duckdb.",
+)  # fmt: skip
 
 
 def store_options(command: _Function) -> _Function:
-    """Add ``--config`` and ``--db`` to a command and hand it ``settings``; errors end it with their status."""
+    """Add ``--config`` and ``--store`` to a command and hand it ``settings``; errors end it with their status."""
 
     @click.option(
         "--config", "config_file", type=click.Path(path_type=Path),
         help="TOML configuration; default: spanverdict.toml in the working directory, if there.",
     )  # fmt: skip
-    @click.option("--db", type=click.Path(path_type=Path), help="The store; default: spanverdict.duckdb.")
+    @store_option
     @functools.wraps(command)
-    def wrapped(config_file: Path | None, db: Path | None, **arguments: Any) -> Any:  # noqa: ANN401 (click's values)
+    def wrapped(config_file: Path | None, db: StoreAddress | None, **arguments: Any) -> Any:  # noqa: ANN401 (click's values)
         try:
             return command(settings=_settings(config_file, db), **arguments)
         except _USAGE_ERRORS as error:
@@ -74,10 +107,10 @@ def store_options(command: _Function) -> _Function:
     return wrapped  # type: ignore[return-value]
 
 
-def _settings(config_file: Path | None, db: Path | None) -> Settings:
+def _settings(config_file: Path | None, db: StoreAddress | None) -> Settings:
     config = load(config_file)
     store = db or config.db
-    if store.is_dir():
+    if isinstance(store, Path) and store.is_dir():
         raise ConfigError(f"{store} is a folder; name a file for the store.")
     return Settings(config, store, config_file)
 

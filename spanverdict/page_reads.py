@@ -14,7 +14,7 @@ from analytics.report.formatting import DECISION_WORDS, VERDICT_WORDS, differenc
 from analytics.report.model import Decision, Verdict
 from sql import statements
 from sql.access import Reader
-from sql.store import Store
+from sql.opened_store import OpenedStore
 
 PROMOTIONS = 10
 """Promotions on one page."""
@@ -47,7 +47,7 @@ class PageStore:
         seconds: how long.
     """
 
-    def __init__(self, store: Store, seconds: float = READ_SECONDS) -> None:
+    def __init__(self, store: OpenedStore, seconds: float = READ_SECONDS) -> None:
         self._store = store
         self._deadline = time.monotonic() + seconds
 

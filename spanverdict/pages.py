@@ -29,7 +29,7 @@ from spanverdict.page_access import PageAccess
 from spanverdict.page_reads import PROMOTIONS, REPORTS, PageStore
 from spanverdict.report_pages import RenderError, ReportPages
 from sql.errors import QueryError, StoreError
-from sql.store import Store
+from sql.opened_store import OpenedStore
 
 _LOG = logging.getLogger("spanverdict.pages")
 
@@ -87,7 +87,9 @@ class Pages:
         refused: told why, when somebody may not read.
     """
 
-    def __init__(self, store: Store, access: PageAccess, reports: ReportPages, refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: OpenedStore, access: PageAccess, reports: ReportPages, refused: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._access = access
         self._reports = reports

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +18,10 @@ import pyarrow as pa
 
 from spanverdict.pg_settings import SETTINGS, Command, session_command
 from sql import statements
-from sql.access import RemoteStore, connect
+from sql.access import Access, connect
+from sql.address import StoreAddress
 from sql.errors import QueryError, StoreUnavailableError
+from sql.lake_address import LakeAddress
 from sql.postgres_catalog import PostgresCatalog
 from sql.postgres_dialect import from_postgres, in_duckdb, read_catalog_query
 
@@ -59,10 +61,11 @@ class Answers:
         query_seconds: how long one call to the server may take.
     """
 
-    def __init__(self, store: Path, query_seconds: float) -> None:
+    def __init__(self, store: StoreAddress, query_seconds: float) -> None:
         self._store = store
         self._query_seconds = query_seconds
         self._lock = threading.Lock()
+        self._lake: Access | None = None
         self._catalog: tuple[float, PostgresCatalog] | None = None
 
     def answer(self, statement: str, parameters: Mapping[str, Any], given_up: Callable[[], bool]) -> Answer:
@@ -138,11 +141,22 @@ class Answers:
             # What the user wrote is what the message is about.
             raise
 
-    def _server(self) -> AbstractContextManager[RemoteStore]:
+    def _server(self) -> AbstractContextManager[Access]:
+        if not isinstance(self._store, Path):
+            return nullcontext(self._attached(self._store))
         server = connect(self._store, timeout=self._query_seconds)
         if server is None:
             raise StoreUnavailableError(f"No server of {self._store} runs; start `spanverdict serve`.")
         return closing(server)
+
+    def _attached(self, lake: LakeAddress) -> Access:
+        """The lake, which is attached once: that takes half a second."""
+        from sql.lake_store import LakeStore  # noqa: PLC0415 (the database is not loaded where a server answers)
+
+        with self._lock:
+            if self._lake is None:
+                self._lake = LakeStore(lake, read_only=True, query_seconds=self._query_seconds)
+            return self._lake
 
     def _catalogs(self) -> PostgresCatalog:
         with self._lock:

@@ -27,8 +27,9 @@ from collector.credentials import Credentials, ForbiddenError, UnauthenticatedEr
 from spanverdict.pg_answers import Answers
 from spanverdict.pg_session import PgSession, error_response
 from spanverdict.pg_settings import REPORTED, SETTINGS
-from sql.access import ServerFile
+from sql.address import StoreAddress
 from sql.errors import StoreError
+from sql.server_file import ServerFile
 
 _LOG = logging.getLogger("spanverdict.pg")
 
@@ -73,7 +74,7 @@ class PgServer(socketserver.ThreadingTCPServer):
     def __init__(
         self,
         address: tuple[str, int],
-        store: Path,
+        store: StoreAddress,
         credentials: Credentials,
         query_seconds: float,
         password: str | None = None,
@@ -128,7 +129,7 @@ class PgServer(socketserver.ThreadingTCPServer):
         with contextlib.suppress(ForbiddenError, UnauthenticatedError):
             if self._credentials and self._credentials.find_reader(f"Bearer {password}"):
                 return True
-        server = ServerFile.read(self._store)
+        server = ServerFile.read(self._store) if isinstance(self._store, Path) else None
         return server is not None and hmac.compare_digest(server.token.encode(), password.encode())
 
 

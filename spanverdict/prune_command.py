@@ -58,8 +58,9 @@ def prune_command(settings: Settings, older_than: timedelta | None, *, dry_run: 
     now = utc_now()
     limits = Limits.of(retention, now) if older_than is None else Limits.of_spans(older_than, now)
     done: list[Deletion] = []
-    with open_store(settings.db, write=not dry_run) as store:
-        pruner = Pruner(store, settings.db, now, settings.config.content.attributes, done.append)
+    path = settings.file("It is not pruned yet.")
+    with open_store(path, write=not dry_run) as store:
+        pruner = Pruner(store, path, now, settings.config.content.attributes, done.append)
         fits = True
         if dry_run:
             done = pruner.planned(limits)
@@ -67,7 +68,7 @@ def prune_command(settings: Settings, older_than: timedelta | None, *, dry_run: 
             fits = pruner.prune(limits)
             if done:
                 # Rows that were made of what is gone go too.
-                files_of(settings.db).clear()
+                files_of(path).clear()
         if not quiet:
             _list(done, form)
         _tell(store, done, limits, dry_run=dry_run, fits=fits)

@@ -17,6 +17,7 @@ from spanverdict.options import EXIT_USAGE, Settings, Time, store_options
 from spanverdict.output import printable
 from spanverdict.report_output import format_of, is_colored, rendered, tell
 from sql.access import open_store
+from sql.address import beside
 from sql.clock import utc_now
 
 EXIT_REGRESSED = 1
@@ -86,7 +87,7 @@ def _report(
     form = format_of(form, out, FORMATS)
     options = job_options(settings.config)
     with open_store(settings.db, write=True) as store:
-        files = files_of(settings.db)
+        files = files_of(beside(settings.db))
         result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now(), files=files)
         text = rendered(store, result, form, color=is_colored(out))
         identity = store_report(store, result)

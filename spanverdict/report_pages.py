@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from analytics.report.text import name, sentence
+from sql.address import StoreAddress
 
 _LOG = logging.getLogger("spanverdict.pages")
 
@@ -72,7 +73,7 @@ class ReportPages:
         kept_bytes: bytes of compressed pages that are kept.
     """
 
-    def __init__(self, store: Path, config_file: Path | None, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, store: StoreAddress, config_file: Path | None, kept_bytes: int = KEPT_BYTES) -> None:
         self._options = ["--db", str(store), *(["--config", str(config_file)] if config_file else [])]
         self._kept: OrderedDict[str, RenderedReport] = OrderedDict()
         self._kept_bytes = kept_bytes

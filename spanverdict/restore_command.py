@@ -20,9 +20,10 @@ def restore_command(settings: Settings, source: Path) -> None:
     from spanverdict.backup import restore_backup  # noqa: PLC0415 (not loaded for --help)
     from spanverdict.byte_progress import byte_progress  # noqa: PLC0415 (as above)
 
+    path = settings.file("Restore into a file, then `spanverdict migrate --to` the shared store.")
     with byte_progress("Restoring") as advance:
-        manifest = restore_backup(source, settings.db, advance)
+        manifest = restore_backup(source, path, advance)
     click.echo(
-        f"Restored {manifest.contents.sentence()} as {settings.db}, as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC.",
+        f"Restored {manifest.contents.sentence()} as {path}, as of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC.",
         err=True,
     )

@@ -13,8 +13,7 @@ from spanverdict.export_target import ExportError, ExportTarget
 from spanverdict.job_options import job_options
 from spanverdict.options import Settings
 from spanverdict.restore import restore
-from sql.access import RemoteStore, open_store
-from sql.store import Store
+from sql.access import RemoteStore, make_store, open_store
 
 
 def export_at(path: str) -> ExportTarget | None:
@@ -43,8 +42,7 @@ def restore_all(settings: Settings, exports: Sequence[ExportTarget], tell: Calla
         tell: says one line to the person.
     """
     options = job_options(settings.config)
-    if not settings.db.exists():
-        Store(settings.db).close()
+    make_store(settings.db)
     manifests = [(target, found) for target in exports if (found := Manifest.of(target))]
     console = Console(stderr=True)
     columns = (TextColumn("Importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -27,6 +27,7 @@ from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.schedule_runs import Run
 from spanverdict.scheduled_worker import Failed, Made, Work, work_in_child
 from sql.access import Access, RemoteStore, connect, open_store
+from sql.address import StoreAddress
 from sql.clock import utc_now
 from sql.errors import StoreError, StoreUnavailableError
 
@@ -68,7 +69,9 @@ def chosen(schedules: Sequence[ScheduleConfig], names: Sequence[str]) -> list[Sc
     return [schedule for schedule in schedules if not names or schedule.name in names]
 
 
-def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig], *, wait: bool = True) -> Iterator[Outcome]:
+def run_due(
+    db: StoreAddress, config: Config, schedules: Sequence[ScheduleConfig], *, wait: bool = True
+) -> Iterator[Outcome]:
     """Make the reports that are due, until nothing is.
 
     While another process makes one, it is waited for, unless what it makes is all there is; and so is a slot that had
@@ -94,7 +97,7 @@ def run_due(db: Path, config: Config, schedules: Sequence[ScheduleConfig], *, wa
 
 
 def _run_due(
-    db: Path, config: Config, schedules: Sequence[ScheduleConfig], wait_until: datetime | None
+    db: StoreAddress, config: Config, schedules: Sequence[ScheduleConfig], wait_until: datetime | None
 ) -> Iterator[Outcome]:
     named = {schedule.name: schedule for schedule in schedules}
     others = {schedule.name for schedule in config.schedule} - named.keys()
@@ -122,7 +125,7 @@ def _run_due(
 
 
 @contextlib.contextmanager
-def _in_turn(db: Path) -> Iterator[None]:
+def _in_turn(db: StoreAddress) -> Iterator[None]:
     """Wait for other commands where no server runs: the store's file is now the command's, now its report's.
 
     The lock ends with the process, however that ends.
@@ -130,7 +133,7 @@ def _in_turn(db: Path) -> Iterator[None]:
     remote = connect(db, flush=False)
     if remote:
         remote.close()
-    if remote or not db.exists():
+    if remote or not isinstance(db, Path) or not db.exists():
         yield
         return
     lock = os.open(db.with_name(f"{db.name}.scheduled.lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -142,7 +145,7 @@ def _in_turn(db: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reach(db: Path) -> Iterator[Access]:
+def _reach(db: StoreAddress) -> Iterator[Access]:
     """The store, without a wait for what has just arrived: claims do not hang on it."""
     remote = connect(db, flush=False)
     if remote:
@@ -183,7 +186,7 @@ def _fail(store: Access, config: Config, run: Run, sentence: str) -> bool:
     return schedule_runs.fail(store, run, utc_now(), sentence)
 
 
-def _release(run: Run, db: Path, *, served: bool, begun: bool) -> None:
+def _release(run: Run, db: StoreAddress, *, served: bool, begun: bool) -> None:
     """Let others have a run at once. A server that has gone is not stood in for: the next one may be starting."""
     remote = connect(db, flush=False)
     if remote:
@@ -239,16 +242,19 @@ def _how_it_ended(status: int) -> str:
     return f"The process that made it was ended by {name}{short}"
 
 
-def _renewed(run: Run, db: Path) -> bool:
+def _renewed(run: Run, db: StoreAddress) -> bool:
     """Whether the claim still holds; it does while the store cannot be asked, for nobody else can either."""
     try:
         remote = connect(db, flush=False)
-        if remote is None:
+        if remote:
+            try:
+                return schedule_runs.renew(remote, run, utc_now() + LEASE)
+            finally:
+                remote.close()
+        if isinstance(db, Path):
             return True
-        try:
-            return schedule_runs.renew(remote, run, utc_now() + LEASE)
-        finally:
-            remote.close()
+        with open_store(db, write=True) as store:
+            return schedule_runs.renew(store, run, utc_now() + LEASE)
     except StoreError:
         return True
 

@@ -22,6 +22,7 @@ from spanverdict.config import Config, ConfigError
 from spanverdict.report_output import rendered
 from spanverdict.schedule_config import ScheduleConfig
 from sql.access import Access, open_store
+from sql.address import StoreAddress, beside
 from sql.clock import utc_now
 from sql.errors import StoreError, StoreUnavailableError
 
@@ -42,7 +43,7 @@ class Work:
         promotion: the promotion's name.
     """
 
-    db: Path
+    db: StoreAddress
     config: Config
     schedule: ScheduleConfig
     slot: datetime
@@ -119,7 +120,7 @@ def _make(work: Work) -> Made:
 
     options = job_options(work.config)
     with open_store(work.db, write=True) as store:
-        files = files_of(work.db)
+        files = files_of(beside(work.db))
         report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now(), files=files)
         identity = store_report(store, report)
         try:

@@ -16,28 +16,24 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from collector.ingest import Counters
-from spanverdict.alert_tasks import DeliveryTask, alert_tasks
-from spanverdict.archive_task import ArchiveTask
-from spanverdict.background import Background, Task
+from collector.ingest_counters import Counters
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
-from spanverdict.follower import Follower
+from spanverdict.housekeeping import Housekeeping
 from spanverdict.ingest_path import open_ingest_path
 from spanverdict.listeners import Receivers, credentials_of, host, warn_of_exposure
 from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
 from spanverdict.pages import Pages
-from spanverdict.prune_task import PruneTask
 from spanverdict.report_pages import ReportPages
 from spanverdict.schedule_metrics import ScheduleMetrics
-from spanverdict.schedule_task import ScheduledReports
 from spanverdict.sql_answer import limits_of
-from sql.access import ServerFile
+from sql.address import StoreAddress, beside
 from sql.flight_server import FlightServer
-from sql.journaled_writer import LoadCounters
+from sql.opened_store import OpenedStore
 from sql.query_limits import QueryLimits
-from sql.store import Store
+from sql.server_file import ServerFile
+from sql.telemetry_writer import LoadCounters
 
 _LOG = logging.getLogger("spanverdict.serve")
 
@@ -62,13 +58,13 @@ class Totals:
 
 
 async def serve(
-    config: Config, path: Path, ready: Callable[[ServerFile], None], config_file: Path | None = None
+    config: Config, address: StoreAddress, ready: Callable[[ServerFile], None], config_file: Path | None = None
 ) -> tuple[Totals, bool]:
     """Run until SIGTERM or SIGINT, then commit what was taken and close the store.
 
     Args:
         config: addresses and limits.
-        path: the database file.
+        address: where the store is.
         ready: called once, when everything listens.
         config_file: where the configuration was read, for the processes beside the server.
 
@@ -88,13 +84,14 @@ async def serve(
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    opened = await asyncio.to_thread(open_ingest_path, config, path)
+    opened = await asyncio.to_thread(open_ingest_path, config, address)
     store, writer, ingest = opened.store, opened.writer, opened.ingest
-    pages = _pages(config, store, ReportPages(path, config_file), ingest.count_refused) if config.server.pages else None
+    pages = (
+        _pages(config, store, ReportPages(address, config_file), ingest.count_refused) if config.server.pages else None
+    )
     receivers: Receivers | None = None
     monitoring = Monitoring(ingest, writer, config.server.monitoring, [ScheduleMetrics(store, config.schedule)])
-    follower = Follower(writer, path, config_file, config.server.derive_seconds)
-    backgrounds = [Background(tasks, path, config_file) for tasks in _tasks(config, store)]
+    housekeeping = Housekeeping(config, store, config_file, writer)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True
@@ -119,10 +116,9 @@ async def serve(
             sql=f"{host(config.server.sql)}:{flight.port}",
             token=token,
         )
-        file = told.write(path)
-        follower.start(work_waits=writer.last_received_at() is not None)
-        for background in backgrounds:
-            background.start()
+        file = _tell_where(told, address)
+        if config.server.run_tasks:
+            housekeeping.start()
         warn_of_exposure(config)
         ready(told)
         await stopping.wait()
@@ -132,9 +128,7 @@ async def serve(
             await receivers.stop(GRACE_SECONDS)
         await monitoring.stop()
         await asyncio.to_thread(ingest.stop)
-        for background in backgrounds:
-            await asyncio.to_thread(background.stop)
-        await asyncio.to_thread(follower.stop)
+        await asyncio.to_thread(housekeeping.stop)
         if flight:
             released = await asyncio.to_thread(_stop_flight, store, flight)
         if file:
@@ -144,7 +138,7 @@ async def serve(
     return Totals(ingest.counters, writer.counters), released
 
 
-def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable[[str], None]) -> Pages:
+def _pages(config: Config, store: OpenedStore, reports: ReportPages, refused: Callable[[str], None]) -> Pages:
     tls = config.server.tls
     access = PageAccess(
         credentials_of(config), config.server.http, client_certificates=tls is not None and tls.client_ca is not None
@@ -152,24 +146,28 @@ def _pages(config: Config, store: Store, reports: ReportPages, refused: Callable
     return Pages(store, access, reports, refused)
 
 
-def _tasks(config: Config, store: Store) -> tuple[list[Task], list[Task]]:
-    """What the server has done from time to time: deliveries, which wait for nothing; what takes memory, one by one."""
-    tasks = alert_tasks(config, store)
-    deliveries: list[Task] = [task for task in tasks if isinstance(task, DeliveryTask)]
-    heavy = [task for task in tasks if not isinstance(task, DeliveryTask)]
-    if config.schedule and config.server.run_schedules:
-        heavy.append(ScheduledReports(config, store))
-    if config.archive.enabled:
-        heavy.append(ArchiveTask(config.archive, store))
-    if config.retention.deletes:
-        heavy.append(PruneTask())
-    return deliveries, heavy
-
-
 def _share_heaps() -> None:
     """Let threads share two heaps (mallopt(3), M_ARENA_MAX): one for each thread keeps what each once needed."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
+
+
+def _tell_where(told: ServerFile, address: StoreAddress) -> Path | None:
+    """Write the file that says where the server is.
+
+    A lake has many servers, and its commands need none: there it is for clients of SQL on this machine, if it can be
+    written at all.
+    """
+    if isinstance(address, Path):
+        return told.write(address)
+    place = beside(address)
+    place = place.with_name(f"{place.name}-{told.pid}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return told.write(place)
+    except OSError as error:
+        _LOG.info("Where SQL is answered is not written down: %s: %s.", place.parent, error.strerror)
+        return None
 
 
 def _remove(file: Path) -> None:
@@ -181,7 +179,7 @@ def _remove(file: Path) -> None:
         _LOG.warning("%s could not be removed: %s.", file, error.strerror)
 
 
-def _stop_flight(store: Store, flight: FlightServer) -> bool:
+def _stop_flight(store: OpenedStore, flight: FlightServer) -> bool:
     """Stop queries and answer no more; a client that holds a result without reading it is not waited for."""
     store.interrupt_readers()
     stopping = threading.Thread(target=flight.shutdown, name="flight-shutdown", daemon=True)
@@ -193,7 +191,7 @@ def _stop_flight(store: Store, flight: FlightServer) -> bool:
 
 
 def _start_flight(
-    store: Store,
+    store: OpenedStore,
     address: str,
     token: str,
     flush: Callable[[], object],

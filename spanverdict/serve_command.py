@@ -12,7 +12,7 @@ import click
 from spanverdict.config_sections import check_address
 from spanverdict.options import Settings, store_options
 from spanverdict.serve import serve
-from sql.access import ServerFile
+from sql.server_file import ServerFile
 
 
 @click.command("serve")

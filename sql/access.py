@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pyarrow import flight
 
+from sql.address import StoreAddress
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError, StoreError, StoreUnavailableError
 from sql.flight_answers import Chunks, expect, interruptible, plain
 from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement, described, statement_ticket
 from sql.journal import pending
+from sql.server_file import ServerFile
 
 TIMEOUT_SECONDS = 600
 
@@ -72,67 +72,13 @@ class Access(Reader, Protocol):
         """Answer somebody's question as a stream, for as long as it is wanted."""
         ...
 
+    def schema(self, query: str) -> pa.Schema:
+        """The columns that a query would return, without running it; its parameters count as NULL."""
+        ...
+
     def held(self) -> AbstractContextManager[None]:
         """Let nobody write meanwhile, so that the files can be copied."""
         ...
-
-
-@dataclass(frozen=True)
-class ServerFile:
-    """What a running server leaves beside its store, for its owner's eyes only.
-
-    Attributes:
-        pid: the server's process.
-        grpc: its OTLP/gRPC address, host:port.
-        http: its OTLP/HTTP address, host:port.
-        monitoring: the address of its health and metrics pages, host:port.
-        sql: its Flight SQL address, host:port.
-        token: what Flight SQL calls must present.
-    """
-
-    pid: int
-    grpc: str
-    http: str
-    monitoring: str
-    sql: str
-    token: str
-
-    def write(self, store: Path) -> Path:
-        """Write the file with owner-only permissions, whole or not at all."""
-        path = server_file(store)
-        draft = path.with_suffix(f".{self.pid}.tmp")
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file)
-            file.flush()
-            # Else a power failure may leave the name without the content.
-            os.fsync(file.fileno())
-        draft.replace(path)
-        return path
-
-    @classmethod
-    def read(cls, store: Path) -> ServerFile | None:
-        """The server of a store; None if there is none or it died without cleaning up."""
-        try:
-            found = cls(**json.loads(server_file(store).read_text("utf-8")))
-            os.kill(found.pid, 0)
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        except PermissionError as error:
-            raise StoreUnavailableError(
-                f"{server_file(store)} belongs to another user, who runs the server of {store}."
-            ) from error
-        except (ValueError, TypeError) as error:
-            raise StoreUnavailableError(
-                f"{server_file(store)} is damaged: remove it and restart the server."
-            ) from error
-        return found
-
-
-def server_file(store: Path) -> Path:
-    """Where the server of a store says how to reach it."""
-    return store.with_name(store.name + ".server.json")
 
 
 class RemoteStore:
@@ -326,19 +272,28 @@ class RemoteStore:
 
 
 @contextlib.contextmanager
-def open_store(path: Path, *, write: bool = False, query_seconds: float = TIMEOUT_SECONDS) -> Iterator[Access]:
-    """Reach the store at ``path``: by its server if one runs, else by opening the file.
+def open_store(
+    address: StoreAddress, *, write: bool = False, query_seconds: float = TIMEOUT_SECONDS
+) -> Iterator[Access]:
+    """Reach a store: a file by its server if one runs, else by opening it; a lake by attaching it.
 
     Either way what was acknowledged before is there to be read.
 
     Args:
-        path: the database file.
+        address: where the store is.
         write: the caller means to write.
         query_seconds: how long one call may take.
 
     Raises:
         StoreUnavailableError: neither works.
     """
+    if not isinstance(address, Path):
+        from sql.lake_store import LakeStore  # noqa: PLC0415 (as below)
+
+        with LakeStore(address, read_only=not write, query_seconds=query_seconds) as lake:
+            yield lake
+        return
+    path = address
     remote = connect(path, timeout=query_seconds)
     if remote:
         try:
@@ -363,18 +318,34 @@ def open_store(path: Path, *, write: bool = False, query_seconds: float = TIMEOU
         yield store
 
 
-def connect(path: Path, *, flush: bool = True, timeout: float = TIMEOUT_SECONDS) -> RemoteStore | None:
-    """The server of a store, if one answers; to be closed.
+def make_store(address: StoreAddress) -> None:
+    """Make a store where there is none.
+
+    Raises:
+        StoreUnavailableError: it cannot be made, or reached.
+    """
+    if not isinstance(address, Path):
+        from sql.lake_store import LakeStore  # noqa: PLC0415 (as in open_store)
+
+        LakeStore(address).close()
+    elif not address.exists():
+        from sql.store import Store  # noqa: PLC0415 (as in open_store)
+
+        Store(address).close()
+
+
+def connect(address: StoreAddress, *, flush: bool = True, timeout: float = TIMEOUT_SECONDS) -> RemoteStore | None:
+    """The server of a store, if one answers; to be closed. A lake has none: every process attaches it.
 
     A server that was killed leaves its file, and another process may have its number by now: what decides is whether
     it answers. If it does not and yet holds the store, opening the file will say so.
 
     Args:
-        path: the database file.
+        address: where the store is.
         flush: let the server first load what it has acknowledged; without, it loads when it sees fit.
         timeout: seconds that one call may take.
     """
-    server = ServerFile.read(path)
+    server = ServerFile.read(address) if isinstance(address, Path) else None
     if server is None:
         return None
     remote = RemoteStore(server.sql, server.token, timeout)

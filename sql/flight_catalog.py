@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from sql import statements
-from sql.store import Store
+from sql.opened_store import OpenedStore
 
 CATALOG = "spanverdict"
 """What the store is called as a catalog; there is one."""
@@ -154,7 +154,7 @@ def schema_of(name: str, command: Any) -> pa.Schema | None:  # noqa: ANN401 (a m
     return _ANSWERS[name][0] if name in _ANSWERS else None
 
 
-def answer(store: Store, name: str, command: Any) -> pa.Table:  # noqa: ANN401 (as above)
+def answer(store: OpenedStore, name: str, command: Any) -> pa.Table:  # noqa: ANN401 (as above)
     """The answer to such a command.
 
     Raises:
@@ -165,20 +165,20 @@ def answer(store: Store, name: str, command: Any) -> pa.Table:  # noqa: ANN401 (
     return rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema)
 
 
-def _catalogs(_store: Store, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _catalogs(_store: OpenedStore, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     return [{"catalog_name": CATALOG}]
 
 
-def _schemas(_store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _schemas(_store: OpenedStore, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     if _is_asked_for(command):
         yield {"catalog_name": CATALOG, "db_schema_name": SCHEMA}
 
 
-def _table_types(_store: Store, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _table_types(_store: OpenedStore, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     return [{"table_type": kind} for kind in ("BASE TABLE", "VIEW")]
 
 
-def _tables(store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _tables(store: OpenedStore, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     if not _is_asked_for(command):
         return
     kinds = set(command.table_types)
@@ -198,12 +198,12 @@ def _tables(store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: AN
         yield found
 
 
-def _none(_store: Store, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _none(_store: OpenedStore, _command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     """No key is declared: an index would cost more than the rows (docs/architecture.md)."""
     return []
 
 
-def _types(_store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
+def _types(_store: OpenedStore, command: Any) -> Iterable[dict[str, Any]]:  # noqa: ANN401
     for name, code, size, radix in sorted(_TYPES_OF_COLUMNS, key=lambda row: row[1]):
         if command.HasField("data_type") and command.data_type != code:
             continue
@@ -228,7 +228,7 @@ def _types(_store: Store, command: Any) -> Iterable[dict[str, Any]]:  # noqa: AN
         }
 
 
-def _sql_info(_store: Store, command: Any) -> pa.Table:  # noqa: ANN401
+def _sql_info(_store: OpenedStore, command: Any) -> pa.Table:  # noqa: ANN401
     return _info_table([code for code in _INFO if not command.info or code in command.info])
 
 
@@ -264,7 +264,7 @@ def _matches(pattern: str, name: str) -> bool:
     return re.fullmatch(expression, name, re.DOTALL) is not None
 
 
-_ANSWERS: dict[str, tuple[pa.Schema, Callable[[Store, Any], Iterable[dict[str, Any]] | pa.Table]]] = {
+_ANSWERS: dict[str, tuple[pa.Schema, Callable[[OpenedStore, Any], Iterable[dict[str, Any]] | pa.Table]]] = {
     "CommandGetCatalogs": (_CATALOGS, _catalogs),
     "CommandGetDbSchemas": (_SCHEMAS, _schemas),
     "CommandGetTables": (_TABLES, _tables),

@@ -22,8 +22,8 @@ from sql import flight_messages as messages
 from sql.errors import QueryError, StoreError
 from sql.flight_calls import CANCEL, EXPORT, FLUSH, HELD, HOLD, LET_GO, Statement
 from sql.flight_parameters import parameter_values
+from sql.opened_store import OpenedStore
 from sql.query_limits import Places, QueryLimits
-from sql.store import Store
 
 REMOTE_WRITES = (statements.WRITES - {"spans", "evaluations", "ingest_loads"}) | archive_writes.WRITES
 """Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
@@ -54,7 +54,7 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc]
 
     def __init__(
         self,
-        store: Store,
+        store: OpenedStore,
         address: str,
         token: str,
         flush: Callable[[], object] = lambda: None,

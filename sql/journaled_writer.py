@@ -11,36 +11,27 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sql import statements
 from sql.batches import combined
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError
 from sql.journal import Entry, Journal, JournalError, journal_directory
 from sql.store import Store
+from sql.telemetry_writer import ARRIVALS, Loader, numbered
 
 _LOG = logging.getLogger("spanverdict.load")
-
-ARRIVALS = "ingest_loads"
-"""The write that counts what came in; each entry has its rows, and it runs last."""
-
-COUNTED = {"traces": "spans", "logs": "log_records", "feedback": "feedback"}
-"""The signals of the arrivals, and the table that holds the records of each."""
 
 RETRY_SECONDS = 1.0
 """How long a load that failed waits before it is tried again."""
 
 APPEND_FAILURE_SECONDS = 5.0
 """How long after a failed append nothing is taken to be writable, unless one succeeds."""
-
-KNOWN_RESOURCES = 100_000
-"""How many resource ids are remembered so that a resource is not looked up again at every load."""
 
 
 @dataclass(frozen=True)
@@ -58,27 +49,6 @@ class LoadLimits:
     size: int = 192 * 2**20
     seconds: float = 1.0
     patience_seconds: float = 3.0
-
-
-@dataclass
-class LoadCounters:
-    """Totals of the loads since the start.
-
-    Attributes:
-        loads: transactions.
-        seconds: time spent in them.
-        last_load_at: when the last one succeeded, as Unix time.
-        entries_refused: entries that the database refused and that were set aside.
-        stored: rows that each table gained.
-        duplicates: records, by signal, that the store had already.
-    """
-
-    loads: int = 0
-    seconds: float = 0.0
-    last_load_at: float | None = None
-    entries_refused: int = 0
-    stored: Counter[str] = field(default_factory=Counter)
-    duplicates: Counter[str] = field(default_factory=Counter)
 
 
 class JournaledWriter:
@@ -108,10 +78,10 @@ class JournaledWriter:
         self._rows = self._size = self._loading_size = 0
         self._first_added = self._last_loaded = 0.0
         self._wanted = 0
-        self._known_resources: set[str] = set()
         self._loaded = self._appended = self._loaded_sequence()
         self._journal = Journal(journal_directory(store.path), self._loaded, reserve_bytes)
-        self.counters = LoadCounters()
+        self._loader = Loader(store)
+        self.counters = self._loader.counters
         self._failure: StoreError | None = None
         self._append_failure: tuple[float, JournalError] | None = None
         self._stopping = False
@@ -270,9 +240,8 @@ class JournaledWriter:
         Raises:
             StoreError: they cannot be stored now; nothing of what is not stored is lost from the journal.
         """
-        started = time.monotonic()
         try:
-            stored = self._write(batch)
+            self._write(batch)
         except StoreFailedError:
             raise
         except StoreError as error:
@@ -286,44 +255,18 @@ class JournaledWriter:
             refused = _all_rejected(self._journal.tables(batch[0])[ARRIVALS])
             self.counters.entries_refused += 1
             _LOG.error("The database refuses rows that were acknowledged: %s They are kept in %s.", error, path)
-            stored = self._store_tables({ARRIVALS: _numbered(refused, batch[0])})
+            self._loader.store({ARRIVALS: numbered(refused, batch[0].sequence)})
         with self._changed:
             self._loaded = batch[-1].sequence
             self._failure = None
-        self.counters.loads += 1
-        self.counters.seconds += time.monotonic() - started
-        self.counters.last_load_at = time.time()
-        self.counters.stored.update(stored)
 
-    def _write(self, batch: Sequence[Entry]) -> dict[str, int]:
+    def _write(self, batch: Sequence[Entry]) -> None:
         parts = []
         for entry in batch:
             part = self._journal.tables(entry)
-            parts.append({**part, ARRIVALS: _numbered(part[ARRIVALS], entry)})
-        return self._store_tables(combined(parts))
-
-    def _store_tables(self, tables: dict[str, pa.Table]) -> dict[str, int]:
-        arrivals = tables.pop(ARRIVALS)
-        resources = tables.pop("resources", None)
-        ids: list[str] = resources["resource_id"].to_pylist() if resources is not None else []
-        if not self._known_resources.issuperset(ids):
-            tables["resources"] = resources
-        tables[ARRIVALS] = arrivals
-        stored = self._store.write(tables)
-        for signal, table in COUNTED.items():
-            came = arrivals.filter(pc.equal(arrivals["signal"], signal))
-            new = pc.sum(pc.subtract(came["accepted"], came["rejected"])).as_py() or 0
-            self.counters.duplicates[signal] += new - stored.get(table, 0)
-        if len(self._known_resources) > KNOWN_RESOURCES:
-            self._known_resources.clear()
-        self._known_resources.update(ids)
-        return stored
+            parts.append({**part, ARRIVALS: numbered(part[ARRIVALS], entry.sequence)})
+        self._loader.store(combined(parts))
 
 
 def _all_rejected(arrivals: pa.Table) -> pa.Table:
     return arrivals.set_column(arrivals.schema.get_field_index("rejected"), "rejected", arrivals["accepted"])
-
-
-def _numbered(arrivals: pa.Table, entry: Entry) -> pa.Table:
-    sequences = pa.repeat(pa.scalar(entry.sequence, pa.int64()), arrivals.num_rows)
-    return arrivals.append_column("journal_sequence", sequences)

@@ -18,14 +18,14 @@ _ARCHIVED = {**TABLES, "restored_spans": TABLES["spans"]}
 """Writes of rows that may be archived already, and the table that they go to."""
 
 
-def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, store: Path) -> int:
+def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, store: Path | None) -> int:
     """Run a named write within the caller's transaction; the caller holds the write lock.
 
     Args:
         cursor: in a transaction.
         name: the write.
         rows: what it takes.
-        store: the store's path.
+        store: the store's path; None of a lake, which has no archive.
 
     Returns:
         How many rows were stored.
@@ -35,12 +35,15 @@ def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, sto
         duckdb.Error: the rows cannot be written.
         KeyError: there is no such write.
     """
-    if name in _ARCHIVED:
+    if name in _ARCHIVED and store:
         rows = archive_writes.not_archived(cursor, _ARCHIVED[name], rows, store)
     if rows.num_rows == 0:
         return 0
     cursor.register("incoming", rows)
-    stored = archive_writes.change(cursor, name, store) if name in archive_writes.WRITES else _run(cursor, name)
+    if store and name in archive_writes.WRITES:
+        stored = archive_writes.change(cursor, name, store)
+    else:
+        stored = _run(cursor, name)
     cursor.unregister("incoming")
     return stored
 

@@ -52,6 +52,9 @@ _PRIVATE = frozenset(
 )
 """Functions and views that tell of the process and the machine, not of what is stored."""
 
+_OF_LAKE = re.compile(r"ducklake_\w+|postgres_\w+|pg_clear_cache|__ducklake_\w+")
+"""They change a lake whatever the transaction says, or reach into its catalog."""
+
 _OF_FILES = re.compile(r"glob|sniff_csv|(?:read|parquet)_\w+")
 """They read files. The database lets nothing in but the archive's, which its views read, and nobody else has to."""
 
@@ -104,6 +107,8 @@ def check_calls(query: str) -> None:
         told = name or token.text.strip("'").lower()
         if told in _PRIVATE:
             raise QueryError(f"{told} tells of the server's process and machine and is not answered.")
+        if _OF_LAKE.fullmatch(told):
+            raise QueryError(f"{told} belongs to the shared store's own upkeep and is not answered.")
         if _IN_ARCHIVE in _unescaped(token.text):
             raise QueryError(
                 "The archive's files are not read by name; the views spans and log_records hold their rows."

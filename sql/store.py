@@ -8,21 +8,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from sql import archive_writes, statements
 from sql.archive_views import follow_name, let_in
-from sql.errors import QueryError, RowsRefusedError, StoreError, StoreUnavailableError
-from sql.mends import with_mend
+from sql.errors import RowsRefusedError, StoreError, StoreUnavailableError
 from sql.migrating import migrate, schema_version
 from sql.named_writes import write_rows
-from sql.query_watch import WATCH_SECONDS, QueryWatch
-from sql.read_only import check_parameters, check_read_only, first_line, parameter_names
+from sql.opened_store import OpenedStore
+from sql.query_watch import WATCH_SECONDS
+from sql.read_only import first_line
 from sql.store_copy import keep_before
 from sql.store_file import open_file, opening_message
 from sql.store_hold import Hold
@@ -31,15 +31,11 @@ from sql.write_failures import as_store_errors
 STORAGE_VERSION = "v1.5.0"
 """Files written so open in every DuckDB from 1.5.5 on."""
 
-BATCH_ROWS = 8_192
-"""Rows of one record batch of an answer. DuckDB's memory limit does not hold for a batch, and there are copies of it on
-its way: 200,000 texts of 9 kB took 2.9 GB in batches of 100,000 rows, 0.9 GB so, in the same time."""
-
 REOPEN_SECONDS = 5.0
 """How long queries may take to let go before the file is opened anew."""
 
 
-class Store:
+class Store(OpenedStore):
     """An open store.
 
     Args:
@@ -56,9 +52,8 @@ class Store:
     def __init__(
         self, path: Path, *, read_only: bool = False, memory_limit: str = "1GB", query_seconds: float = 600
     ) -> None:
+        super().__init__(path, query_seconds)
         self.path = path
-        self.query_seconds = query_seconds
-        self._reading: set[duckdb.DuckDBPyConnection] = set()
         self._write_lock = threading.Lock()
         self._hold: Hold | None = None
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
@@ -117,12 +112,6 @@ class Store:
                 time.sleep(WATCH_SECONDS / 10)
             else:
                 return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Checkpoint what is in the write-ahead log and close the file.
@@ -235,138 +224,11 @@ class Store:
         with contextlib.suppress(duckdb.TransactionException):
             self._connection.execute("CHECKPOINT")
 
-    def read(
-        self,
-        query: str,
-        parameters: Mapping[str, Any] | None = None,
-        given_up: Callable[[], bool] | None = None,
-    ) -> pa.Table:
-        """Answer one read-only query as an Arrow table.
-
-        Args:
-            query: a single SELECT (or EXPLAIN) statement, with named parameters such as ``$since``.
-            parameters: their values.
-            given_up: asked now and then whether nobody waits for it any more; the query is stopped then.
-
-        Raises:
-            QueryError: the statement is refused or fails.
-        """
-        with self.reader(query, parameters, given_up) as batches:
-            return batches.read_all()
-
-    @contextlib.contextmanager
-    def reader(
-        self,
-        query: str,
-        parameters: Mapping[str, Any] | None = None,
-        given_up: Callable[[], bool] | None = None,
-    ) -> Iterator[pa.RecordBatchReader]:
-        """Answer one read-only query as a stream of record batches, in its own read-only transaction.
-
-        Args:
-            query: a single SELECT (or EXPLAIN) statement.
-            parameters: values of its named parameters.
-            given_up: asked now and then whether the client has gone; the query is stopped then.
-
-        Raises:
-            QueryError: the statement is refused, fails, also while its batches are read, or takes longer than the
-                store's limit.
-        """
-        given = dict(parameters or {})
-        with self._read_cursor(query, given_up) as cursor:
-            check_parameters(cursor, query, given)
-            yield cursor.sql(query, params=given).to_arrow_reader(BATCH_ROWS)
-
-    def question(
-        self,
-        query: str,
-        parameters: Mapping[str, Any] | None = None,
-        given_up: Callable[[], bool] | None = None,
-    ) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
-        """Answer somebody's question; whoever has the store open is not limited."""
-        return self.reader(query, parameters, given_up)
-
-    def check(self, name: str, rows: pa.Table, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Ask what would become of rows (sql/checks); nothing is written.
-
-        Args:
-            name: the named check.
-            rows: what it is asked about.
-            parameters: values of its named parameters.
-
-        Raises:
-            QueryError: it fails, such as for a column that is not there, or takes longer than the store's limit.
-        """
-        query = statements.check(name)
-        with self._read_cursor(query, given=rows) as cursor:
-            return cursor.sql(query, params=dict(parameters or {})).to_arrow_table()
-
-    def schema(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Schema:
-        """The columns that a query would return, without running it.
-
-        Args:
-            query: a single SELECT (or EXPLAIN) statement.
-            parameters: values of its parameters; those without one count as NULL.
-
-        Raises:
-            QueryError: the statement is refused or does not bind.
-        """
-        with self._read_cursor(query) as cursor:
-            given = dict.fromkeys(parameter_names(cursor, query)) | dict(parameters or {})
-            return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
-
-    def parameter_names(self, query: str) -> list[str]:
-        """The parameters of a query in their order: numbers as text where it counts them, else names.
-
-        Raises:
-            QueryError: the statement is refused.
-        """
-        with self._read_cursor(query) as cursor:
-            return parameter_names(cursor, query)
-
-    @contextlib.contextmanager
-    def _read_cursor(
-        self, query: str, given_up: Callable[[], bool] | None = None, given: pa.Table | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor in a read-only transaction, interrupted past the time limit or when nobody waits for it.
-
-        Rows that are ``given`` are there as the table ``incoming``. What fails on it is a QueryError.
-        """
-        try:
-            cursor = self._connection.cursor()
-        except duckdb.Error as error:
-            raise StoreUnavailableError(f"{self.path} is being opened anew; ask again.") from error
-        watch = QueryWatch(cursor, self.query_seconds, given_up)
-        try:
-            check_read_only(cursor, query)
-            if given is not None:
-                cursor.register("incoming", given)
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            self._reading.add(cursor)
-            watch.start()
-            yield cursor
-        except (duckdb.Error, pa.ArrowException) as error:
-            raise self._with_mend(watch.failure(error), error, query) from error
-        finally:
-            watch.end()
-            self._reading.discard(cursor)
-            cursor.close()
-
-    def _with_mend(self, failure: QueryError, error: Exception, query: str) -> QueryError:
-        """What a failed question says, with what to write instead where the database only refused its words."""
-        if not isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.ConversionException):
-            return failure
-        columns: dict[str, list[str]] = {}
-        with contextlib.suppress(duckdb.Error), self._connection.cursor() as cursor:
-            for table, column, *_ in cursor.execute(statements.read("catalog_columns")).fetchall():
-                columns.setdefault(table, []).append(column)
-        return QueryError(with_mend(str(failure), query, columns))
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        return self._connection.cursor()
 
     def interrupt_readers(self) -> None:
         """Stop every query that runs, and hold still for nobody."""
         if self._hold:
             self._hold.end("the server stops")
-        for cursor in list(self._reading):
-            # One that the store has closed meanwhile has stopped.
-            with contextlib.suppress(duckdb.Error):
-                cursor.interrupt()
+        super().interrupt_readers()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import duckdb
 
+from sql.address import StoreAddress
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError
 from sql.read_only import first_line
 
@@ -22,11 +22,11 @@ _FATAL = (
 
 
 @contextlib.contextmanager
-def as_store_errors(path: Path) -> Iterator[None]:
+def as_store_errors(address: StoreAddress) -> Iterator[None]:
     """Tell what the database says of a write meanwhile as one of the store's errors.
 
     Args:
-        path: the store.
+        address: the store.
 
     Raises:
         StoreFailedError: the database can no longer be written, for example because the disk is full.
@@ -36,7 +36,7 @@ def as_store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except _FATAL as error:
-        raise StoreFailedError(f"{path} can no longer be written: {first_line(error).rstrip('.')}.") from error
+        raise StoreFailedError(f"{address} can no longer be written: {first_line(error).rstrip('.')}.") from error
     except duckdb.OutOfMemoryException as error:
         raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
     except duckdb.Error as error:

@@ -13,7 +13,8 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.credentials import Credential
-from collector.ingest import Ingest, Limits, OverloadedError, StoppedError
+from collector.ingest import Ingest, OverloadedError, StoppedError
+from collector.ingest_limits import Limits
 from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.journal import JournalError

@@ -85,7 +85,7 @@ def test_the_default_file_is_that_of_the_working_directory(workdir: Path) -> Non
     assert load(None).db == Path("a.duckdb")
     assert load(None).ingest.linger_ms == 5
     named = load(written(workdir, "db = 'b.duckdb'"))
-    assert (named.db, named.ingest.linger_ms) == (Path("b.duckdb"), 20)
+    assert (named.db, named.ingest.linger_ms) == (Path("b.duckdb"), None)
 
 
 def test_the_environment_overrides_single_keys(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_option_before_environment_before_file(
         ("[server]\nmemory_limit = 'much'", "'server.memory_limit' is 'much', but it is not a size, such as 512MB"),
         ("server = 5", "c.toml: 'server' is 5, but it should be a table."),
         ("prices = 5", "c.toml: 'prices' is 5, but it should be an array."),
-        ("db = 5", "c.toml: 'db' is 5, but it should be a path."),
+        ("db = 5", "c.toml: 'db' is 5, but it should be a path, or ducklake:… for a shared store."),
         ("[[prices]]\nmodel = 'm'", "c.toml: 'prices.0' cannot be used: the price of model 'm' has no input_per_mtok;"),
         (PRICE.replace("= 1", "= -1"), "'prices.0.input_per_mtok' is -1, but input should be greater than or equal"),
         (PRICE.replace("= 1", "= inf"), "'prices.0.input_per_mtok' is inf, but input should be a finite number."),

@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from analytics.report.schema import text
-from sql.access import server_file
+from sql.server_file import server_file
 from sql.store import Store
 
 ROOT = Path(__file__).parents[2]

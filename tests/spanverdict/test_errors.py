@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from click.testing import Result
 
-from sql.access import ServerFile, server_file
+from sql.server_file import ServerFile, server_file
 from sql.store import Store
 
 Cli = Callable[..., Result]

@@ -30,11 +30,11 @@ from collector.credentials import Credential, Credentials, token_hash
 from spanverdict.pg_server import PgServer
 from spanverdict.pg_session import parameter_oids
 from spanverdict.pg_values import encoder, parameter
-from sql.access import ServerFile
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
 from sql.postgres_types import OIDS, TYPES
 from sql.query_limits import QueryLimits
+from sql.server_file import ServerFile
 from sql.store import Store
 
 SECRET = "server-token"

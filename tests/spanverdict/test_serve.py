@@ -26,8 +26,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from pyarrow import flight
 
-from sql.access import server_file
 from sql.flight_calls import statement_ticket
+from sql.server_file import server_file
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")

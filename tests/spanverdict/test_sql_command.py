@@ -32,10 +32,10 @@ from spanverdict.sql_parameters import parameter
 from spanverdict.sql_prompt import SqlCompleter, open_history
 from spanverdict.sql_shell import Catalog, Shell, is_whole
 from sql import statements
-from sql.access import ServerFile
 from sql.clock import utc_now
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
+from sql.server_file import ServerFile
 from sql.store import Store
 
 Cli = Callable[..., Result]

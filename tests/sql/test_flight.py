@@ -13,9 +13,10 @@ import pytest
 from pyarrow import flight
 
 from sql import flight_messages as messages
-from sql.access import RemoteStore, ServerFile, open_store, server_file
+from sql.access import RemoteStore, open_store
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.flight_server import FlightServer
+from sql.server_file import ServerFile, server_file
 from sql.store import Store
 
 

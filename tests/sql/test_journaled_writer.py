@@ -12,8 +12,9 @@ import pytest
 
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError
 from sql.journal import Journal, journal_directory
-from sql.journaled_writer import ARRIVALS, JournaledWriter, LoadLimits
+from sql.journaled_writer import JournaledWriter, LoadLimits
 from sql.store import Store
+from sql.telemetry_writer import ARRIVALS
 
 START = datetime(2026, 11, 2)
 

@@ -1,0 +1,98 @@
+"""The schema of a lake: the same migrations, views and macros as a file's."""
+
+from __future__ import annotations
+
+import duckdb
+
+from sql import statements
+from sql.archived_tables import TABLES
+from sql.clock import utc_now
+from sql.errors import StoreError
+from sql.lake_address import LakeAddress
+from sql.lake_connection import CATALOG
+
+BULK_TABLES = ("live_spans", "live_log_records", "calls", "trace_keys", "outcome_matches", "new_outcomes")
+"""Tables that grow by many rows at a time; each insert is a file, whereas few rows go into the catalog."""
+
+_FILE_ONLY = (" USING COMPRESSION zstd",)
+"""What a migration says that concerns the storage of DuckDB's own files; Parquet is compressed as a whole."""
+
+PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2"}
+
+
+def lake_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """The newest migration that a lake has; 0 of an empty one.
+
+    Args:
+        connection: a cursor on the lake.
+    """
+    (known,) = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND table_name = 'schema_migrations'", [CATALOG]
+    ).fetchall()[0]
+    if not known:
+        return 0
+    (version,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchall()[0]
+    return int(version or 0)
+
+
+def check_version(at: int, address: LakeAddress, *, read_only: bool) -> None:
+    """Whether this version of spanverdict may work with a lake of a schema version.
+
+    Raises:
+        StoreError: it may not.
+    """
+    newest = statements.migrations()[-1][0]
+    if at > newest:
+        raise StoreError(
+            f"{address} was written by a newer spanverdict (schema {at}; this one knows {newest}): update spanverdict."
+        )
+    if read_only and at == 0:
+        raise StoreError(f"There is no store at {address} yet; `spanverdict serve` makes one.")
+    if read_only and at < newest:
+        raise StoreError(
+            f"{address} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
+        )
+
+
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Run the migrations that a lake does not have, in one transaction; the caller holds the turn to write.
+
+    Args:
+        connection: a cursor on the lake.
+
+    Raises:
+        duckdb.Error: one fails; the lake is as it was.
+    """
+    at = lake_version(connection)
+    pending = [(version, text) for version, text in statements.migrations() if version > at]
+    if not pending:
+        return
+    connection.begin()
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL, applied_at TIMESTAMP NOT NULL)"
+        )
+        for version, text in pending:
+            connection.execute(_for_lake(text))
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", [version, utc_now()])
+        for table in TABLES.values():
+            # Everything is a file already: nothing is moved aside.
+            connection.execute(f"CREATE OR REPLACE VIEW {table.archived} AS FROM {table.live} WHERE false")
+            connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS FROM {table.live}")
+        for name in statements.VIEWS:
+            connection.execute(statements.view(name))
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    if at == 0:
+        for option, value in PARQUET_OPTIONS.items():
+            connection.execute(f"CALL {CATALOG}.set_option('{option}', '{value}')")
+        for name in BULK_TABLES:
+            connection.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', 0, table_name => '{name}')")
+
+
+def _for_lake(text: str) -> str:
+    for words in _FILE_ONLY:
+        text = text.replace(words, "")
+    return text

@@ -1,0 +1,191 @@
+"""The store as a lake: many processes write it and read it at once, on one machine or many.
+
+Every process attaches the lake by itself; there is no server that owns it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sql import archive_writes
+from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
+from sql.lake_address import LakeAddress
+from sql.lake_connection import connect, cursor_on, lock
+from sql.lake_files import NewFiles
+from sql.lake_schema import bring_up_to_date, check_version, lake_version
+from sql.lake_turn import Turns
+from sql.named_writes import write_rows
+from sql.opened_store import OpenedStore
+from sql.read_only import first_line
+from sql.write_failures import as_store_errors
+
+_STAMPED = frozenset({"spans", "log_records", "evaluations", "resources", "feedback", "ingest_loads"})
+"""Writes of telemetry: their `received_at` is the moment of the turn, so that what a job has read up to a moment is
+whole, whichever collector's clock is behind."""
+
+_COMMIT_ATTEMPTS = 5
+"""How often a write is done anew that upkeep came in the way of, by replacing the files it changed."""
+
+_CONFLICT = re.compile(r"conflict|compacted|snapshot", re.IGNORECASE)
+
+_CLOSE_SECONDS = 5.0
+"""How long queries may take to let go."""
+
+_WATCH_SECONDS = 0.02
+
+
+class LakeStore(OpenedStore):
+    """An attached lake.
+
+    Args:
+        address: the lake.
+        read_only: attach without the right to write.
+        memory_limit: DuckDB's own memory limit, such as ``1GB``.
+        query_seconds: how long one query may take.
+
+    Raises:
+        StoreUnavailableError: the catalog or the data cannot be reached, or an extension is missing.
+        StoreError: the lake is of a newer version of spanverdict.
+    """
+
+    def __init__(
+        self,
+        address: LakeAddress,
+        *,
+        read_only: bool = False,
+        memory_limit: str = "1GB",
+        query_seconds: float = 600,
+    ) -> None:
+        super().__init__(address, query_seconds)
+        self._lake = address
+        self._config: dict[str, Any] = {"memory_limit": memory_limit}
+        self._read_only = read_only
+        self._write_lock = threading.Lock()
+        self._turns = Turns(address)
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = connect(self._lake, self._config, read_only=self._read_only)
+        try:
+            with self._cursor() as cursor:
+                at = lake_version(cursor)
+                check_version(at, self._lake, read_only=self._read_only)
+                if not self._read_only:
+                    self._make_or_migrate(cursor)
+            lock(self._connection, self._lake)
+        except duckdb.Error as error:
+            self._connection.close()
+            raise StoreUnavailableError(f"{self._lake} cannot be opened: {first_line(error).rstrip('.')}.") from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _make_or_migrate(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        # In turn: of collectors that start together one does it, and the others find it done.
+        files = NewFiles(self._lake.folder)
+        with self._turns.taken():
+            bring_up_to_date(cursor)
+            files.sync()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        return cursor_on(self._connection)
+
+    def reopen(self) -> None:
+        """Attach the lake anew after it could not be written; queries that run are stopped.
+
+        Raises:
+            StoreUnavailableError: it cannot be attached now.
+        """
+        with self._write_lock:
+            self._let_go()
+            self._open()
+
+    def close(self) -> None:
+        """Detach the lake."""
+        with self._write_lock:
+            self._let_go()
+            self._turns.close()
+
+    def _let_go(self) -> None:
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        self._connection.close()
+        while self._reading and time.monotonic() < deadline:
+            self.interrupt_readers()
+            time.sleep(_WATCH_SECONDS)
+
+    def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Run named writes (sql/writes) in one transaction of the lake; when this returns, every process sees the rows.
+
+        Args:
+            tables: name of the write → its rows; empty tables are passed over.
+
+        Returns:
+            For each write, how many rows it stored; rows that were there already are not counted.
+
+        Raises:
+            StoreFailedError: the lake can no longer be written, for example because the catalog is gone.
+            RowsRefusedError: these rows cannot be written; the store is as it was.
+            StoreError: they could not be written now.
+        """
+        if refused := archive_writes.WRITES & tables.keys():
+            raise RowsRefusedError(f"A shared store has no archive, so {', '.join(sorted(refused))} is not written.")
+        with self._write_lock, self._turns.taken() as turn, as_store_errors(self.address):
+            stamped = {name: _stamped(name, rows, turn.stamp) for name, rows in tables.items()}
+            for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+                try:
+                    return self._write_once(stamped, turn.check)
+                except duckdb.TransactionException as error:
+                    if attempt == _COMMIT_ATTEMPTS or not _CONFLICT.search(str(error)):
+                        raise
+        raise AssertionError
+
+    def _write_once(self, tables: Mapping[str, pa.Table], check: Any) -> dict[str, int]:  # noqa: ANN401
+        stored = dict.fromkeys(tables, 0)
+        files = NewFiles(self._lake.folder)
+        with contextlib.closing(self._cursor()) as cursor:
+            cursor.begin()
+            try:
+                for name, rows in tables.items():
+                    stored[name] = write_rows(cursor, name, rows, None)
+                files.sync()
+                check()
+                cursor.commit()
+            except OSError as error:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.rollback()
+                raise StoreFailedError(f"{self._lake.folder} can no longer be written: {error.strerror}.") from error
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.rollback()
+                raise
+        return stored
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A lake is not held still.
+
+        Raises:
+            StoreError: always; what to do instead.
+        """
+        raise StoreError(
+            f"{self.address} is not copied by its files: `spanverdict migrate --to FILE` makes a copy, and the catalog"
+            " and the object store have backups of their own."
+        )
+        yield
+
+
+def _stamped(name: str, rows: pa.Table, stamp: datetime) -> pa.Table:
+    if name not in _STAMPED or "received_at" not in rows.column_names:
+        return rows
+    at = rows.schema.get_field_index("received_at")
+    column = pa.repeat(pa.scalar(stamp, rows.schema.field(at).type), rows.num_rows)
+    return rows.set_column(at, rows.schema.field(at), column)
