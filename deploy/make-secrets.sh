@@ -22,7 +22,7 @@ if [ ! -e spanverdict.toml ]; then
     {
         cat ../spanverdict.toml
         printf '\n# What senders present as: authorization: Bearer (what is in sender_token)\n[[tokens]]\nname = "senders"\nsha256 = "'
-        sha256sum <sender_token | cut -d ' ' -f 1 | tr -d '\n'
+        { command -v sha256sum >/dev/null && sha256sum || shasum -a 256; } <sender_token | cut -d ' ' -f 1 | tr -d '\n'
         printf '"\n'
     } >spanverdict.toml
 fi
