@@ -77,6 +77,14 @@ def stored(path: Path) -> set[str]:
         return set(store.read("SELECT name FROM spans").column("name").to_pylist())
 
 
+def moved(text: str, ports: dict[str, int], front: dict[str, int], dns: int) -> str:
+    """The load balancer's configuration with other ports of the collectors, of its own, and of its DNS server."""
+    text = re.sub(r"bind :(\d+)", lambda found: f"bind 127.0.0.1:{front[found[1]]}", text)
+    text = re.sub(r'("\$\{COLLECTORS\}:)(\d+)"', lambda found: f'{found[1]}{ports[found[2]]}"', text)
+    text = text.replace("port 4320", f"port {ports['4320']}")
+    return text.replace("parse-resolv-conf", f"nameserver here 127.0.0.1:{dns}")
+
+
 @pytest.mark.slow
 def test_requests_reach_every_collector_and_survive_the_death_of_one(
     deploy: Path,
@@ -101,13 +109,10 @@ def test_requests_reach_every_collector_and_survive_the_death_of_one(
     health = f"127.0.0.1:{front['8404']}"
     pages = [f"{address}:{ports['4320']}" for address in COLLECTORS]
     with names(list(COLLECTORS)) as dns:
-        text = (deploy / "load-balancer" / "haproxy.cfg").read_text("utf-8")
-        text = re.sub(r"bind :(\d+)", lambda found: f"bind 127.0.0.1:{front[found[1]]}", text)
-        text = re.sub(r'("\$\{COLLECTORS\}:)(\d+)"', lambda found: f'{found[1]}{ports[found[2]]}"', text)
-        text = text.replace("port 4320", f"port {ports['4320']}")
-        text = text.replace("parse-resolv-conf", f"nameserver here 127.0.0.1:{dns}")
         configuration = tmp_path / "haproxy.cfg"
-        configuration.write_text(text, "utf-8")
+        configuration.write_text(
+            moved((deploy / "load-balancer" / "haproxy.cfg").read_text("utf-8"), ports, front, dns)
+        )
         command = [haproxy, "-db", "-f", str(configuration)]
         with subprocess.Popen(command, env={"COLLECTORS": "collector"}, stdout=subprocess.DEVNULL) as balancer:
             try:
