@@ -19,6 +19,9 @@ _FILE_ONLY = (" USING COMPRESSION zstd",)
 
 PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2"}
 
+MERGED_BYTES = 256 * 2**20
+"""How large a file becomes that upkeep merges of small ones, and so how much one such step reads."""
+
 
 def lake_version(connection: duckdb.DuckDBPyConnection) -> int:
     """The newest migration that a lake has; 0 of an empty one.
@@ -86,7 +89,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.rollback()
         raise
     if at == 0:
-        for option, value in PARQUET_OPTIONS.items():
+        for option, value in {**PARQUET_OPTIONS, "target_file_size": f"{MERGED_BYTES}B"}.items():
             connection.execute(f"CALL {CATALOG}.set_option('{option}', '{value}')")
         for name in BULK_TABLES:
             connection.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', 0, table_name => '{name}')")
