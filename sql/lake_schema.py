@@ -11,8 +11,18 @@ from sql.errors import StoreError
 from sql.lake_address import LakeAddress
 from sql.lake_connection import CATALOG
 
-BULK_TABLES = ("live_spans", "live_log_records", "calls", "trace_keys", "outcome_matches", "new_outcomes")
-"""Tables that grow by many rows at a time; each insert is a file, whereas few rows go into the catalog."""
+BULK_TABLES = (
+    "live_spans",
+    "live_log_records",
+    "evaluations",
+    "feedback",
+    "calls",
+    "trace_keys",
+    "outcome_matches",
+    "new_outcomes",
+)
+"""Tables that grow without end, and whose rows may be deleted; each insert is a file, whereas few rows of others go
+into the catalog, from which upkeep moves only what is never deleted (sql/lake_upkeep.py)."""
 
 _FILE_ONLY = (" USING COMPRESSION zstd",)
 """What a migration says that concerns the storage of DuckDB's own files; Parquet is compressed as a whole."""
