@@ -51,6 +51,11 @@ class Housekeeping:
         self._leading: _Tasks | None = None
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
+    @property
+    def leads(self) -> bool:
+        """Whether the store's tasks are this process's now."""
+        return self._leading is not None
+
     def start(self) -> None:
         """Begin, at once where the store is a file."""
         if isinstance(self._store.address, LakeAddress):

@@ -9,26 +9,35 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import Result
 
 from sql import lake_upkeep
-from sql.errors import StoreError, StoreUnavailableError
 from sql.lake_address import LakeAddress
-from sql.lake_catalog import LakeCatalog
+from sql.lake_catalog import DataFile, LakeCatalog
 from sql.lake_files import NewFiles
 from sql.lake_store import LakeStore
-from sql.lake_turn import UPKEEP, Leadership, Turn
-from sql.lake_upkeep import SOON, LakeUpkeep, merge_waits
+from sql.lake_turn import TASKS, UPKEEP, Turn
+from sql.lake_upkeep import SOON, LakeUpkeep, Merged, merge_waits
+from tests.postgres import Postgres
 
+Cli = Callable[..., Result]
 Rows = Callable[..., dict[str, pa.Table]]
 HOUR = timedelta(hours=1)
 NOTHING = timedelta(0)
-RENAME = "UPDATE live_spans SET name = 'renamed' WHERE name = 'chat 0'"
+
+
+def rename(old: str, new: str) -> str:
+    """A statement that deletes rows and inserts others."""
+    return f"UPDATE live_spans SET name = '{new}' WHERE name = '{old}'"
 
 
 def spans(rows: Rows, name: str = "chat", count: int = 3) -> dict[str, pa.Table]:
@@ -36,13 +45,32 @@ def spans(rows: Rows, name: str = "chat", count: int = 3) -> dict[str, pa.Table]
     return rows(*({"name": name, "span_id": os.urandom(8), "trace_id": os.urandom(16)} for _ in range(count)))
 
 
+@dataclass
+class Lake:
+    """A lake that is open, to write and for its upkeep."""
+
+    address: LakeAddress
+    store: LakeStore
+    upkeep: LakeUpkeep
+
+
+@pytest.fixture(scope="module")
+def opened(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake that these tests share, for opening one takes longer than they do."""
+    address = postgres.lake(tmp_path_factory.mktemp("upkeep"))
+    with LakeStore(address) as store, LakeUpkeep(address) as upkeep:
+        yield Lake(address, store, upkeep)
+    postgres.drop(address)
+
+
 @pytest.fixture
-def store(lake: LakeAddress, rows: Rows) -> Iterator[LakeStore]:
-    """A lake into which six requests of three spans were written: `chat 0` to `chat 5`."""
-    with LakeStore(lake) as opened:
-        for number in range(6):
-            opened.write(spans(rows, f"chat {number}"))
-        yield opened
+def lake(opened: Lake, rows: Rows) -> Lake:
+    """That lake, with what four requests of three spans brought: `chat 0` to `chat 3`."""
+    change(opened.store, "DELETE FROM live_spans")
+    opened.upkeep.tidy(NOTHING)
+    for number in range(4):
+        opened.store.write(spans(rows, f"chat {number}"))
+    return opened
 
 
 def counts(store: LakeStore) -> tuple[int, int]:
@@ -51,146 +79,126 @@ def counts(store: LakeStore) -> tuple[int, int]:
     return row["rows"], row["ids"]
 
 
-def live_files(lake: LakeAddress, table: str = "live_spans") -> int:
-    """How many files a table has."""
-    with LakeCatalog(lake) as catalog:
-        return len(catalog.files().get(table, []))
+def live_files(lake: Lake, table: str = "live_spans") -> list[DataFile]:
+    """The files of a table."""
+    with LakeCatalog(lake.address) as catalog:
+        return catalog.files().get(table, [])
 
 
-def on_disk(lake: LakeAddress) -> set[str]:
-    """The files of a lake's folder."""
-    assert lake.folder
-    return {str(path) for path in lake.folder.rglob("*.parquet")}
+def on_disk(lake: Lake) -> set[str]:
+    """The files in a lake's folder."""
+    assert lake.address.folder
+    return {str(path) for path in lake.address.folder.rglob("*.parquet")}
 
 
 def change(store: LakeStore, statement: str) -> None:
-    """What a writer does that takes no turn."""
+    """What a program does that waits for no turn."""
     with store._cursor() as cursor:
         cursor.execute(statement)
 
 
-def test_beside_a_writer_and_readers(lake: LakeAddress, rows: Rows) -> None:
-    """While one process writes and two read, files are merged again and again: no error, every row once, fewer files."""
-    written = threading.Event()
-    failures: list[BaseException] = []
-
-    def attempt(what: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                what()
-            except BaseException as error:  # noqa: BLE001 (of a thread; it is told below)
-                failures.append(error)
-
-        return run
+def test_beside_a_writer_and_readers(lake: Lake, rows: Rows) -> None:
+    """While one process writes and two read, files are merged all the time: no error, every row once, fewer files."""
+    ended = threading.Event()
 
     def write() -> None:
-        with LakeStore(lake) as writer:
-            for _ in range(20):
-                writer.write(spans(rows))
-        written.set()
+        try:
+            for _ in range(8):
+                lake.store.write(spans(rows))
+        finally:
+            ended.set()
 
-    def read() -> None:
+    def read() -> int:
         last = 0
-        with LakeStore(lake, read_only=True) as reader:
-            while not written.is_set():
-                found, different = counts(reader)
-                assert found == different
-                assert last <= found
-                last = found
+        while not ended.is_set():
+            found, different = counts(reader)
+            assert found == different
+            assert last <= found
+            last = found
+        return last
 
-    threads = [threading.Thread(target=attempt(what)) for what in (write, read, read)]
-    for thread in threads:
-        thread.start()
     merged = 0
-    with LakeUpkeep(lake) as upkeep:
-        while threads[0].is_alive():
-            merged += upkeep.merge(4).files
-        for thread in threads:
-            thread.join()
-        merged += upkeep.merge().files
-    assert not failures
-    assert merged >= 20
-    assert live_files(lake) == 1
-    with LakeStore(lake, read_only=True) as reader:
-        assert counts(reader) == (60, 60)
+    with LakeStore(lake.address, read_only=True) as reader, ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(what) for what in (write, read, read)]
+        while not ended.is_set():
+            merged += lake.upkeep.merge(4).files
+        for each in running:
+            each.result()
+    merged += lake.upkeep.merge().files
+    assert merged >= 12
+    assert len(live_files(lake)) == 1
+    assert counts(lake.store) == (36, 36)
 
 
-def test_files_with_deleted_rows_are_written_anew(store: LakeStore, lake: LakeAddress) -> None:
-    """Rows that were changed are in one file with the rest afterwards, and nothing is left that hides the old ones."""
-    change(store, RENAME)
-    change(store, "DELETE FROM live_spans WHERE name = 'chat 1'")
-    with LakeUpkeep(lake) as upkeep:
-        upkeep.merge()
-    with LakeCatalog(lake) as catalog:
-        assert [(file.rows, file.deleted) for file in catalog.files()["live_spans"]] == [(15, 0)]
-    names = store.read("SELECT name, count(*) AS n FROM spans GROUP BY name ORDER BY name").to_pylist()
-    assert [row["name"] for row in names] == ["chat 2", "chat 3", "chat 4", "chat 5", "renamed"]
+def test_files_with_deleted_rows_are_written_anew(lake: Lake) -> None:
+    """Rows that were changed are in one file with the rest afterwards, without what hides the old ones."""
+    change(lake.store, rename("chat 0", "renamed"))
+    change(
+        lake.store, "DELETE FROM live_spans WHERE name = 'chat 1' OR span_id = (SELECT min(span_id) FROM live_spans)"
+    )
+    left = counts(lake.store)
+    lake.upkeep.merge()
+    assert [(file.rows, file.deleted) for file in live_files(lake)] == [(left[0], 0)]
+    names = lake.store.read("SELECT DISTINCT name FROM spans ORDER BY name")["name"].to_pylist()
+    assert names == ["chat 2", "chat 3", "renamed"]
+    assert counts(lake.store) == left
 
 
-def test_replaced_files_stay_for_readers_that_began_before(store: LakeStore, lake: LakeAddress) -> None:
+def test_replaced_files_stay_for_readers_that_began_before(lake: Lake) -> None:
     """A query goes on reading the files it began with; they are removed once nobody may be reading them."""
+    lake.upkeep.tidy(NOTHING)
     before = on_disk(lake)
-    with store.reader("FROM spans") as batches, LakeUpkeep(lake) as upkeep:
-        assert upkeep.merge().files == 6
-        tidied = upkeep.tidy(HOUR)
+    with lake.store.reader("FROM spans") as batches:
+        assert lake.upkeep.merge().files == 4
+        tidied = lake.upkeep.tidy(HOUR)
         assert (tidied.files, tidied.snapshots) == (0, 0)
         assert before <= on_disk(lake)
-        assert batches.read_all().num_rows == 18
-        tidied = upkeep.tidy(NOTHING)
-    assert (tidied.files, tidied.orphans) == (6, 0)
-    assert tidied.snapshots > 6
-    assert len(on_disk(lake) & before) == len(before) - 6
-    assert counts(store) == (18, 18)
+        assert batches.read_all().num_rows == 12
+    tidied = lake.upkeep.tidy(NOTHING)
+    assert tidied.snapshots == 1
+    assert not before & on_disk(lake)
+    assert counts(lake.store) == (12, 12)
 
 
-def test_upkeep_gives_way_to_a_writer(
-    store: LakeStore, lake: LakeAddress, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where rows are deleted of files that are just being merged the merge is done anew; if need be, another time."""
-    statements = iter([RENAME])
+def test_upkeep_gives_way_to_a_writer(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows are deleted of files that are just being merged the merge is done anew; in the end by the next run."""
+    names = ["chat 0", "b", "c", "d", "e"]
+    changes = iter([rename(*names[:2])])
     sync = NewFiles.sync
 
     def overtaken(files: NewFiles) -> None:
-        if statement := next(statements, None):
-            change(store, statement)
+        if statement := next(changes, None):
+            change(lake.store, statement)
         sync(files)
 
-    with LakeUpkeep(lake) as upkeep:
-        monkeypatch.setattr(NewFiles, "sync", overtaken)
-        merged = upkeep.merge()
-        assert (merged.files, merged.gave_way) == (5, [])
-        upkeep.merge()
-        assert counts(store) == (18, 18)
-        for name in ("a", "b"):
-            store.write(spans(rows, name))
-        statements = (f"UPDATE live_spans SET name = 'again {number}' WHERE name = 'a'" for number in range(9))
-        statements = iter(
-            [f"UPDATE live_spans SET name = '{new}' WHERE name = '{old}'" for old, new in ("ac", "cd", "de")]
-        )
-        assert upkeep.merge().gave_way == ["live_spans"]
-    assert counts(store) == (24, 24)
-    assert store.read("SELECT count(*) AS n FROM spans WHERE name = 'e'")["n"].to_pylist() == [3]
+    monkeypatch.setattr(NewFiles, "sync", overtaken)
+    assert lake.upkeep.merge() == Merged(files=4, into=1)
+    assert counts(lake.store) == (12, 12)
+    change(lake.store, "DELETE FROM live_spans WHERE name = 'chat 1'")
+    changes = iter([rename(*pair) for pair in pairwise(names[1:])])
+    assert lake.upkeep.merge().gave_way == ["live_spans"]
+    assert next(changes, None) is None
+    assert counts(lake.store) == (9, 9)
+    assert lake.store.read("SELECT count(span_id) AS n FROM spans WHERE name = 'e'")["n"].to_pylist() == [3]
 
 
-def test_a_write_that_finds_its_files_replaced_is_done_anew(
-    store: LakeStore, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_finds_its_files_replaced_is_done_anew(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever merges without waiting for a turn, such as another program, costs a writer one more attempt."""
     merges = iter(["CALL ducklake_merge_adjacent_files('lake', 'live_spans')"])
     check = Turn.check
 
     def overtaken(turn: Turn) -> None:
         if merge := next(merges, None):
-            change(store, merge)
+            change(lake.store, merge)
         check(turn)
 
-    row = store.read("SELECT start_time, span_id, trace_id FROM spans WHERE name = 'chat 0' LIMIT 1")
+    row = lake.store.read("SELECT start_time, span_id, trace_id FROM spans WHERE name = 'chat 0' LIMIT 1")
     monkeypatch.setattr(Turn, "check", overtaken)
-    store.write({"normalizer_versions": row.append_column("normalizer_version", pa.array([7], pa.int32()))})
+    lake.store.write({"normalizer_versions": row.append_column("normalizer_version", pa.array([7], pa.int32()))})
     assert next(merges, None) is None
-    told = store.read("SELECT count(*) AS n FROM spans WHERE normalizer_version = 7")
+    told = lake.store.read("SELECT count(span_id) AS n FROM spans WHERE normalizer_version = 7")
     assert told["n"].to_pylist() == [1]
-    assert counts(store) == (18, 18)
+    assert counts(lake.store) == (12, 12)
 
 
 _KILLED = """
@@ -204,102 +212,96 @@ with LakeUpkeep(LakeAddress.parse(sys.argv[1])) as upkeep:
 """
 
 
-def test_a_killed_compaction_loses_nothing(store: LakeStore, lake: LakeAddress) -> None:
+def test_a_killed_compaction_loses_nothing(lake: Lake) -> None:
     """Killed before its commit it leaves a file that nobody knows; the next one does the work and removes that file."""
     before = on_disk(lake)
-    done = subprocess.run([sys.executable, "-c", _KILLED, str(lake)], check=False)
+    lake.upkeep._right.release()
+    try:
+        done = subprocess.run([sys.executable, "-c", _KILLED, str(lake.address)], check=False)
+    finally:
+        assert lake.upkeep._right.held()
     assert done.returncode == -signal.SIGKILL
     (left,) = on_disk(lake) - before
-    assert counts(store) == (18, 18)
-    with LakeUpkeep(lake) as upkeep:
-        assert upkeep.merge().files == 6
-        assert upkeep.tidy(HOUR).orphans == 0
-        two_days_ago = time.time() - 2 * 86_400
-        os.utime(left, (two_days_ago, two_days_ago))
-        assert upkeep.tidy(HOUR).orphans == 1
+    assert counts(lake.store) == (12, 12)
+    assert lake.upkeep.merge().files == 4
+    assert lake.upkeep.tidy(HOUR).orphans == 0
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(left, (two_days_ago, two_days_ago))
+    assert lake.upkeep.tidy(HOUR).orphans == 1
     assert not Path(left).exists()
-    assert counts(store) == (18, 18)
+    assert counts(lake.store) == (12, 12)
 
 
-def test_of_two_compactions_one_is_refused(store: LakeStore, lake: LakeAddress) -> None:
-    """The second is told that another process is at it; when that one ends, it may."""
-    with LakeUpkeep(lake) as upkeep:
-        with pytest.raises(StoreUnavailableError, match="Another process is at the upkeep"):
-            LakeUpkeep(lake)
-        with LakeCatalog(lake) as catalog:
-            holder = catalog.holder(UPKEEP)
-            assert holder
-            assert holder.name.startswith(f"spanverdict {os.getpid()} on ")
-        assert upkeep.merge().files == 6
-    with LakeUpkeep(lake) as again:
-        assert again.merge().files == 0
-    assert counts(store) == (18, 18)
+def test_of_two_compactions_one_is_refused(opened: Lake, cli: Cli) -> None:
+    """The second is told that another process is at it, and who it is can be seen."""
+    refused = cli("compact", "--store", str(opened.address))
+    assert refused.exit_code == 4
+    assert "Another process is at the upkeep" in refused.stderr
+    with LakeCatalog(opened.address) as catalog:
+        holder = catalog.holder(UPKEEP)
+        assert holder
+        assert holder.name.startswith(f"spanverdict {os.getpid()} on ")
+        assert catalog.holder(TASKS) is None
 
 
-def test_where_no_lake_is_nothing_is_made(postgres: Any, tmp_path: Path) -> None:
-    """An empty database stays empty, and the sentence says what makes a lake; the right to upkeep is free again."""
+def test_where_no_lake_is_none_is_made(postgres: Postgres, cli: Cli, tmp_path: Path) -> None:
+    """An empty database stays empty, and the sentence says what makes a lake."""
     postgres.execute("CREATE DATABASE nothing_here")
     try:
-        address = LakeAddress(postgres.uri("nothing_here"), f"{tmp_path}/")
-        with pytest.raises(StoreError, match="`spanverdict serve` makes one"):
-            LakeUpkeep(address)
+        refused = cli("compact", "--store", str(LakeAddress(postgres.uri("nothing_here"), f"{tmp_path}/")))
+        assert refused.exit_code == 4
+        assert "`spanverdict serve` makes one" in refused.stderr
         assert postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", "nothing_here") == [(0,)]
-        right = Leadership(address, UPKEEP)
-        assert right.held()
-        right.release()
     finally:
         postgres.execute("DROP DATABASE nothing_here WITH (FORCE)")
 
 
 def loads(number: int) -> dict[str, pa.Table]:
     """The row that counts what came in a request."""
-    row = {"received_at": None, "signal": "traces", "service_name": "shop", "accepted": number, "rejected": 0}
+    row = {"received_at": None, "signal": "traces", "service_name": "shop", "accepted": number, "rejected": 0,
+           "journal_sequence": 0}  # fmt: skip
     schema = pa.schema({"received_at": pa.timestamp("us"), "signal": pa.string(), "service_name": pa.string(),
                         "accepted": pa.int64(), "rejected": pa.int64(), "journal_sequence": pa.int64()})  # fmt: skip
-    return {"ingest_loads": pa.Table.from_pylist([row | {"journal_sequence": 0}], schema)}
+    return {"ingest_loads": pa.Table.from_pylist([row], schema)}
 
 
-def test_many_rows_of_the_catalog_move_into_a_file(
-    store: LakeStore, lake: LakeAddress, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_rows_of_the_catalog_move_into_a_file(opened: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a table to which rows are only added; where rows were deleted the dead are forgotten first."""
-    monkeypatch.setattr(lake_upkeep, "FLUSHED_ROWS", 4)
-    for number in range(5):
-        store.write(loads(number))
-    change(
-        store, "INSERT INTO pruned_days SELECT 'spans', DATE '2026-11-01', 'rows', i, NULL, now() FROM range(6) r(i)"
-    )
-    change(store, "UPDATE pruned_days SET rows = 60 WHERE rows = 5")
+    store = opened.store
 
     def stored() -> list[Any]:
         accepted = store.read("SELECT accepted FROM ingest_loads ORDER BY accepted")["accepted"].to_pylist()
         pruned = store.read("SELECT rows FROM pruned_days ORDER BY rows")["rows"].to_pylist()
         return [accepted, pruned]
 
+    monkeypatch.setattr(lake_upkeep, "FLUSHED_ROWS", 5)
+    for number in range(5):
+        store.write(loads(number))
+    change(
+        store, "INSERT INTO pruned_days SELECT 'spans', DATE '2026-11-01', 'rows', i, NULL, now() FROM range(6) r(i)"
+    )
+    change(store, "UPDATE pruned_days SET rows = 60 WHERE rows = 5")
     expected = [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 60]]
     assert stored() == expected
-    with LakeUpkeep(lake) as upkeep:
-        tidied = upkeep.tidy(NOTHING)
-        assert (tidied.flushed, tidied.rows) == (5, 1)
-        assert (live_files(lake, "ingest_loads"), live_files(lake, "pruned_days")) == (1, 0)
-        assert stored() == expected
-        tidied = upkeep.tidy(NOTHING)
-        assert tidied.flushed == 6
-        assert tidied.rows == 0
-    assert live_files(lake, "pruned_days") == 1
+    assert opened.upkeep.tidy(NOTHING).rows == 1
+    assert (len(live_files(opened, "ingest_loads")), live_files(opened, "pruned_days")) == (1, [])
+    assert stored() == expected
+    assert opened.upkeep.tidy(NOTHING).flushed == 6
+    assert len(live_files(opened, "pruned_days")) == 1
     assert stored() == expected
     change(store, "UPDATE pruned_days SET rows = 5 WHERE rows = 60")
     store.write(loads(7))
-    assert stored() == [[0, 1, 2, 3, 4, 7], [0, 1, 2, 3, 4, 5]]
+    expected = [[0, 1, 2, 3, 4, 7], [0, 1, 2, 3, 4, 5]]
+    assert stored() == expected
+    opened.upkeep.merge()
+    opened.upkeep.tidy(NOTHING)
+    assert stored() == expected
 
 
-def test_a_merge_waits_until_there_is_enough(store: LakeStore, lake: LakeAddress, rows: Rows) -> None:
-    """A few files are left alone by whoever looks each minute."""
-    with LakeCatalog(lake) as catalog, LakeUpkeep(lake) as upkeep:
-        assert not merge_waits(catalog.files())
-        assert upkeep.merge(SOON).files == 0
-        for _ in range(SOON - 6):
-            store.write(spans(rows))
-        assert merge_waits(catalog.files())
-        assert upkeep.merge(SOON).files == SOON
-        assert not merge_waits(catalog.files())
+def test_a_merge_waits_until_there_is_enough() -> None:
+    """A few files are left alone, and large ones; deleted rows make files worth writing anew."""
+    small, large, touched = DataFile(1000, 10, 0), DataFile(2**30, 10, 0), DataFile(1000, 10, 1)
+    assert not merge_waits({})
+    assert not merge_waits({"spans": [small] * (SOON - 1) + [touched] * (SOON - 1), "calls": [large] * SOON})
+    assert merge_waits({"calls": [], "spans": [small] * SOON})
+    assert merge_waits({"spans": [large, *[touched] * SOON]})
