@@ -20,7 +20,7 @@ import duckdb
 from sql.archive_views import literal
 from sql.errors import StoreFailedError, StoreUnavailableError
 from sql.lake_address import LakeAddress
-from sql.lake_catalog import DataFile, LakeCatalog
+from sql.lake_catalog import DataFile, InlinedRows, LakeCatalog
 from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
 from sql.lake_schema import check_version, lake_version
@@ -146,14 +146,9 @@ class LakeUpkeep:
             StoreError: the lake cannot be read or written; what was merged before is merged.
         """
         done = Merged()
-        for table, files in sorted(self._catalog.files().items()):
-            threshold = _threshold(files, least)
-            if threshold is not None:
-                self._step(
-                    done,
-                    table,
-                    f"ducklake_rewrite_data_files('{CATALOG}', {literal(table)}, delete_threshold => {threshold})",
-                )
+        for table in sorted(self._catalog.files()):
+            while self._rewrite(done, table, least):
+                pass
         for table, files in sorted(self._catalog.files().items()):
             for at_least, below in SIZES:
                 if _of_size(files, at_least, below) < least:
@@ -194,21 +189,32 @@ class LakeUpkeep:
         waits until its dead rows are forgotten, or stays in the catalog.
         """
         moved = 0
-        for table in sorted(self._catalog.inlined()):
-            files = NewFiles(self._address.folder)
-            with self._turns.taken() as turn:
-                held = self._catalog.inlined().get(table, [])
-                live = sum(rows.live for rows in held)
-                if live < FLUSHED_ROWS or any(rows.dead for rows in held) or self._catalog.has_inlined_deletes(table):
-                    continue
-                with self._changing() as cursor:
-                    call = f"ducklake_flush_inlined_data('{CATALOG}', table_name => {literal(table)})"
-                    cursor.execute(f"CALL {call}").fetchall()
-                    self._sync(files)
-                    turn.check()
-                    cursor.commit()
-            moved += live
+        for table, rows in sorted(self._catalog.inlined().items()):
+            if _movable(rows):
+                moved += self._flush_table(table)
         return moved
+
+    def _flush_table(self, table: str) -> int:
+        files = NewFiles(self._address.folder)
+        with self._turns.taken() as turn:
+            rows = self._catalog.inlined().get(table, [])
+            if not _movable(rows) or self._catalog.has_inlined_deletes(table):
+                return 0
+            with self._changing() as cursor:
+                call = f"ducklake_flush_inlined_data('{CATALOG}', table_name => {literal(table)})"
+                cursor.execute(f"CALL {call}").fetchall()
+                self._sync(files)
+                turn.check()
+                cursor.commit()
+        return sum(each.live for each in rows)
+
+    def _rewrite(self, done: Merged, table: str, least: int) -> int:
+        """Write files of a table anew of which rows were deleted, as many as are worth it at once."""
+        threshold = _threshold(self._catalog.files().get(table, []), least)
+        if threshold is None:
+            return 0
+        call = f"ducklake_rewrite_data_files('{CATALOG}', {literal(table)}, delete_threshold => {threshold})"
+        return self._step(done, table, call)
 
     def _step(self, done: Merged, table: str, call: str) -> int:
         """One piece of work and its commit; returns how many files it took."""
@@ -274,6 +280,11 @@ def _threshold(files: Sequence[DataFile], least: int) -> float | None:
     written = list(itertools.accumulate(file.size_bytes for file in touched))
     last = max(sum(size <= REWRITTEN_BYTES for size in written), 1) - 1
     return touched[last].deleted / touched[last].rows
+
+
+def _movable(rows: Sequence[InlinedRows]) -> bool:
+    """Whether a table has many rows in the catalog, and no dead ones."""
+    return sum(each.live for each in rows) >= FLUSHED_ROWS and not any(each.dead for each in rows)
 
 
 def _of_size(files: Sequence[DataFile], at_least: int, below: int) -> int:
