@@ -12,7 +12,7 @@ from spanverdict.upkeep_checks import examine_retention, examine_tables
 from sql.access import Access
 from sql.lake_address import LakeAddress
 from sql.lake_catalog import DataFile, History, LakeCatalog, used_bytes
-from sql.lake_upkeep import SMALL_BYTES
+from sql.lake_upkeep import SMALL_BYTES, SOON
 
 MANY_SMALL_FILES = 300
 """Small files of one table that are worth a word: each costs a query a look, and is merged within minutes."""
@@ -100,7 +100,7 @@ def _files(files: Mapping[str, Sequence[DataFile]]) -> Iterator[Finding]:
         yield Finding(
             Status.OK,
             "files",
-            f"{total:,} files, {sum(waiting.values()):,} of them small; enough of a table are merged.",
+            f"{total:,} files, {sum(waiting.values()):,} of them small; {SOON} of a table are merged.",
         )
 
 
