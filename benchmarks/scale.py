@@ -15,24 +15,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import secrets
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import psycopg
-from collectors import EXPORT, OPTIONS, spanverdict
+from collectors import EXPORT, OPTIONS, free_port, spanverdict, wait_for
 from figures import Row, tell
 from ingest import stored
+from large_store import BEGIN, fill
 from payloads import encoded
 from queries import percentile
+from report_scale import PROMOTION, REPORTED, SPANVERDICT, Run, run
 
+from analytics.part_files import files_of
 from sql.address import StoreAddress
 from sql.lake_address import LakeAddress
 
@@ -124,6 +131,76 @@ def compare_ingest(catalog: str, data: str, requests: int, runs: int) -> list[Ro
     return [{**row, "of a file's spans/s": float(row["spans/s"]) / first} for row in rows]
 
 
+@contextlib.contextmanager
+def cluster(workers: int) -> Iterator[str]:
+    """A scheduler of Dask and so many workers with a thread each, as processes of their own; the engine's address."""
+    address = f"127.0.0.1:{free_port()}"
+    host, port = address.split(":")
+    common = ["--no-dashboard"]
+    commands = [["scheduler", "--host", host, "--port", port, *common]]
+    commands += [["worker", f"tcp://{address}", "--nthreads", "1", "--host", host, *common]] * workers
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
+    running = []
+    try:
+        for command in commands:
+            running.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *command],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            wait_for(address)
+        yield f"dask://{address}"
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait()
+
+
+def report(store: StoreAddress, days: int, engine: str | None) -> Run:
+    """A report that finds no rows kept from an earlier one."""
+    with tempfile.TemporaryDirectory() as cache:
+        as_of = (BEGIN + timedelta(days=days)).isoformat()
+        command = [*SPANVERDICT, "report", PROMOTION, "--as-of", as_of, "--format", "json", "--store", str(store)]
+        if engine:
+            command += ["--engine", engine]
+        os.environ["XDG_CACHE_HOME"] = cache
+        if isinstance(store, Path):
+            files_of(store).clear()
+        return run(command, REPORTED)
+
+
+def compare_reports(catalog: str, data: str, spans: int, days: int, workers: Sequence[int]) -> list[Row]:
+    """The rows of the table of reports, on one size of load."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stores: dict[str, StoreAddress] = {
+            "file": Path(folder) / "large.duckdb",
+            "lake": stack.enter_context(new_lake(catalog, data or folder)),
+        }
+        for kind, store in stores.items():
+            fill(store, spans, days=days)
+            derived = run([*SPANVERDICT, "derive", "--store", str(store)])
+            for count in (0, *workers):
+                with cluster(count) if count else contextlib.nullcontext() as engine:
+                    took = report(store, days, engine)
+                row: Row = {
+                    "spans": f"{spans:,}",
+                    "store": kind,
+                    "workers": count or "none",
+                    "derive, s": derived.seconds,
+                    "report, s": took.seconds,
+                    "its processor time, s": took.processor,
+                    "its peak, MiB": took.mib,
+                }
+                print(row, flush=True)
+                rows.append(row)
+    first = float(rows[0]["report, s"])
+    return [{**row, "of the file's time": float(row["report, s"]) / first} for row in rows]
+
+
 def main() -> None:
     """Measure what is asked for, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,8 +210,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=480)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("--days", type=int, default=14)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     options = parser.parse_args()
-    tell(compare_ingest(options.catalog, options.data, options.requests, options.runs))
+    catalog, data = options.catalog, options.data
+    if options.what == "ingest":
+        tell(compare_ingest(catalog, data, options.requests, options.runs))
+    else:
+        tell(compare_reports(catalog, data, options.spans, options.days, options.workers))
 
 
 if __name__ == "__main__":
