@@ -44,9 +44,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With ``--lake``, what holds for files alone is left out."""
     if not config.getoption("--lake"):
         return
-    fitting = [item for item in items if item.get_closest_marker("any_store") or LAKE_TESTS in item.path.parents]
+    fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
     items[:] = fitting
+
+
+def _fits_lakes(item: pytest.Item) -> bool:
+    if item.get_closest_marker("file_only"):
+        return False
+    return item.get_closest_marker("any_store") is not None or LAKE_TESTS in item.path.parents
 
 
 @pytest.fixture(scope="session", autouse=True)
