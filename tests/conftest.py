@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -215,3 +217,20 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(start_server: Callable[..., Server]) -> Server:
     """One running server."""
     return start_server()
+
+
+@pytest.fixture
+def fixed_port() -> Callable[[], int]:
+    """Draws free ports for servers that come and go, outside of those that the kernel hands out to clients."""
+
+    def draw() -> int:
+        for port in random.sample(range(12_000, 30_000), 100):
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return port
+        return pytest.fail("no port is free")
+
+    return draw
