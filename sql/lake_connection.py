@@ -15,6 +15,7 @@ import duckdb
 from sql.archive_views import literal
 from sql.errors import StoreUnavailableError
 from sql.lake_address import LakeAddress
+from sql.priority import behind_ingest
 from sql.read_only import first_line
 
 CATALOG = "lake"
@@ -50,7 +51,8 @@ def connect(address: LakeAddress, config: Mapping[str, Any], *, read_only: bool)
     names = _EXTENSIONS if address.folder else (*_EXTENSIONS, _OBJECT_STORE_EXTENSION)
     paths = [_extension(name) for name in names]
     temporary = {"temp_directory": str(Path(tempfile.gettempdir()) / f"spanverdict-{os.getpid()}")}
-    connection = duckdb.connect(":memory:", config={**temporary, **_FROM_PACKAGES, **config})
+    with behind_ingest():
+        connection = duckdb.connect(":memory:", config={**temporary, **_FROM_PACKAGES, **config})
     try:
         for path in paths:
             connection.execute(f"LOAD {literal(str(path))}")
