@@ -118,6 +118,12 @@ class ArchiveConfig(Section):
     least_rows: Annotated[int, Field(gt=0)] = 1000
 
 
+class LakeConfig(Section):
+    """``[lake]``: the upkeep of a shared store."""
+
+    keep_minutes: Annotated[FiniteFloat, Field(ge=10)] = 60.0
+
+
 ContentAction = Literal["keep", "truncate", "hash", "drop"]
 
 
