@@ -15,12 +15,22 @@ import duckdb
 from sql.archive_views import literal
 from sql.errors import StoreUnavailableError
 from sql.lake_address import LakeAddress
+from sql.priority import behind_ingest
 from sql.read_only import first_line
 
 CATALOG = "lake"
 """The name by which the database knows the lake."""
 
-_EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs")
+_EXTENSIONS = ("ducklake", "postgres_scanner")
+
+_OBJECT_STORE_EXTENSION = "httpfs"
+
+_NOTHING_ELSE_LOADED = {
+    # That what is loaded is signed by DuckDB is checked each time, for others package it: 0.4 s of each command.
+    "allow_unsigned_extensions": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+}
 
 INLINED_ROWS = 100
 """Inserts of at most as many rows go into the catalog and not into a file of their own, but for telemetry."""
@@ -37,9 +47,11 @@ def connect(address: LakeAddress, config: Mapping[str, Any], *, read_only: bool)
     Raises:
         StoreUnavailableError: the extensions are not installed, or the catalog or the data cannot be reached.
     """
-    paths = [_extension(name) for name in _EXTENSIONS]
+    names = _EXTENSIONS if address.folder else (*_EXTENSIONS, _OBJECT_STORE_EXTENSION)
+    paths = [_extension(name) for name in names]
     temporary = {"temp_directory": str(Path(tempfile.gettempdir()) / f"spanverdict-{os.getpid()}")}
-    connection = duckdb.connect(":memory:", config={**temporary, **config})
+    with behind_ingest():
+        connection = duckdb.connect(":memory:", config={**temporary, **_NOTHING_ELSE_LOADED, **config})
     try:
         for path in paths:
             connection.execute(f"LOAD {literal(str(path))}")

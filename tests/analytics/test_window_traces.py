@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from polars.testing import assert_frame_equal
 
-from analytics import window_traces
+from analytics import part_rows
 from analytics.job import run_report
 from analytics.job_options import JobOptions
 from analytics.part_files import PartFiles
@@ -23,7 +23,10 @@ from analytics.trace_parts import trace_parts
 from analytics.trace_rows import TraceRows, trace_rows
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 AT = datetime(2026, 11, 1)
 SECOND = 10**9
@@ -60,7 +63,7 @@ class World:
     """A store with a promotion, and reports of it."""
 
     def __init__(self, folder: Path, otlp: Any) -> None:
-        self.store = Store(folder / "s.duckdb")
+        self.store = store_at(folder / "s.duckdb")
         self.files = PartFiles(folder / "s.duckdb.parts")
         self._otlp = otlp
         promotion = Promotion("p", "m0", "m1", "concurrent", AT + timedelta(days=1), None, "app.cohort", 0.5)
@@ -109,7 +112,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(rows.traces.height)
         return rows
 
-    monkeypatch.setattr(window_traces, "trace_rows", counted)
+    monkeypatch.setattr(part_rows, "trace_rows", counted)
     return counts
 
 
@@ -117,7 +120,7 @@ def test_kept_rows_are_those_of_the_spans(world: World, made: list[int], monkeyp
     """The first report makes all rows, the second none, and each is the same as without files, in whatever pieces."""
     plain = world.report(kept=True)
     assert made == [DAYS * A_DAY]
-    monkeypatch.setattr(window_traces, "SPANS_AT_ONCE", 7)
+    monkeypatch.setattr(part_rows, "SPANS_AT_ONCE", 7)
     made.clear()
     assert world.report(kept=True) == plain
     assert sum(made) == DAYS * A_DAY
@@ -132,7 +135,7 @@ def test_kept_rows_are_those_of_the_spans(world: World, made: list[int], monkeyp
 
 def test_what_arrives_late_is_seen(world: World, made: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A span or a failed validation that comes after rows were kept counts, as if nothing had been kept."""
-    monkeypatch.setattr(window_traces, "SPANS_AT_ONCE", 100)
+    monkeypatch.setattr(part_rows, "SPANS_AT_ONCE", 100)
     reports = [world.report(kept=True)]
     call = _trace(45)[1]
     late = {**call, "span_id": b"lateshow", "end_time_unix_nano": call["end_time_unix_nano"] + SECOND}
