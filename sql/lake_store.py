@@ -19,7 +19,7 @@ import pyarrow as pa
 from sql import archive_writes
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.lake_address import LakeAddress
-from sql.lake_connection import connect, cursor_on, lock
+from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
 from sql.lake_schema import bring_up_to_date, check_version, lake_version
 from sql.lake_turn import Turns
@@ -51,6 +51,7 @@ class LakeStore(OpenedStore):
         read_only: attach without the right to write.
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
         query_seconds: how long one query may take.
+        snapshot: read the lake as it was at this snapshot, ``read_only``; None for as it is.
 
     Raises:
         StoreUnavailableError: the catalog or the data cannot be reached, or an extension is missing.
@@ -64,8 +65,10 @@ class LakeStore(OpenedStore):
         read_only: bool = False,
         memory_limit: str = "1GB",
         query_seconds: float = 600,
+        snapshot: int | None = None,
     ) -> None:
         super().__init__(address, query_seconds)
+        self._snapshot = snapshot
         self._lake = address
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
@@ -74,13 +77,14 @@ class LakeStore(OpenedStore):
         self._open()
 
     def _open(self) -> None:
-        self._connection = connect(self._lake, self._config, read_only=self._read_only)
+        self._connection = connect(self._lake, self._config, read_only=self._read_only, snapshot=self._snapshot)
         try:
             with self._cursor() as cursor:
                 at = lake_version(cursor)
                 check_version(at, self._lake, read_only=self._read_only)
                 if not self._read_only:
                     self._make_or_migrate(cursor)
+                self._refuse_unfinished(cursor)
             lock(self._connection, self._lake)
         except duckdb.Error as error:
             self._connection.close()
@@ -98,6 +102,12 @@ class LakeStore(OpenedStore):
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         return cursor_on(self._connection)
+
+    def snapshot(self) -> int:
+        """The number of the newest commit that is seen now."""
+        with self._cursor() as cursor:
+            (number,) = cursor.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[0]
+        return int(number)
 
     def reopen(self) -> None:
         """Attach the lake anew after it could not be written; queries that run are stopped.
