@@ -26,12 +26,10 @@ def lake_version(connection: duckdb.DuckDBPyConnection) -> int:
     Args:
         connection: a cursor on the lake.
     """
-    (known,) = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND table_name = 'schema_migrations'", [CATALOG]
-    ).fetchall()[0]
-    if not known:
+    try:
+        (version,) = connection.execute(f"SELECT max(version) FROM {CATALOG}.schema_migrations").fetchall()[0]
+    except duckdb.CatalogException:
         return 0
-    (version,) = connection.execute("SELECT max(version) FROM schema_migrations").fetchall()[0]
     return int(version or 0)
 
 

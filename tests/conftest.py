@@ -22,6 +22,8 @@ from spanverdict.output import records
 from sql.access import open_store
 from sql.server_file import ServerFile
 
+pytest_plugins = ["tests.postgres"]
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
 
