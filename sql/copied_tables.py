@@ -6,6 +6,7 @@ Everything is copied but what describes the place: where its files are, which ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sql.archived_tables import TABLES
 from sql.opened_store import OpenedStore
@@ -63,10 +64,9 @@ class CopiedTable:
     time: str | None
     columns: tuple[tuple[str, str], ...]
 
-    @property
-    def within(self) -> str:
-        """The condition of rows from ``$since`` on and before ``$until``, as SQL."""
-        return f"{self.time} >= $since::TIMESTAMP AND {self.time} < $until::TIMESTAMP"
+    def within(self, since: datetime, until: datetime) -> str:
+        """The condition, as SQL, of rows from a moment on and before another one (UTC, naive)."""
+        return f"{self.time} >= TIMESTAMP '{since}' AND {self.time} < TIMESTAMP '{until}'"
 
     @property
     def checksum(self) -> str:

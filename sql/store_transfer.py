@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -27,7 +26,7 @@ from sql.write_failures import as_store_errors
 SLICE_ROWS = 1_000_000
 """Slices of the live rows have about as many: few files of a lake, and not much to do again after a kill."""
 
-PIECE_BYTES = 128 * 2**20
+PIECE_BYTES = 192 * 2**20
 """Rows of a slice are stored so much at a time, as it is in memory."""
 
 _BEGIN, _END = datetime(1677, 10, 1), datetime(2262, 4, 11)  # noqa: DTZ001 (the store's times are naive UTC)
@@ -58,12 +57,11 @@ class Slice:
         return f"{self.relation} from {self.since} to {self.until}" if self.table.time else self.relation
 
     @property
-    def query(self) -> tuple[str, dict[str, Any]]:
-        """The query of its rows, and its parameters."""
+    def query(self) -> str:
+        """The query of its rows: without parameters, for the answer to a query with them is whole in memory."""
         if self.table.time is None:
-            return f"SELECT * FROM {self.relation}", {}
-        within = f"SELECT * FROM {self.relation} WHERE {self.table.within}"
-        return within, {"since": self.since, "until": self.until}
+            return f"SELECT * FROM {self.relation}"
+        return f"SELECT * FROM {self.relation} WHERE {self.table.within(self.since, self.until)}"
 
 
 def slices_of(store: OpenedStore, tables: Sequence[CopiedTable]) -> list[Slice]:
@@ -220,7 +218,7 @@ class _Pieces:
 
 
 def _copy_slice(source: OpenedStore, target: Target, part: Slice, advance: Callable[[int], object]) -> None:
-    with source.reader(*part.query) as batches:
+    with source.reader(part.query) as batches:
         pieces = _Pieces(batches, advance)
         try:
             with as_store_errors(target.address), target.transaction() as cursor:
@@ -302,8 +300,7 @@ def _counts(store: OpenedStore, table: CopiedTable) -> dict[datetime, int]:
 
 
 def _checksum(store: OpenedStore, table: CopiedTable, since: datetime, until: datetime) -> str:
-    query = f"SELECT {table.checksum} AS checksum FROM {table.name}"
-    given = {"since": since, "until": until} if table.time else {}
-    (row,) = store.read(f"{query} WHERE {table.within}" if table.time else query, given).to_pylist()
+    within = f" WHERE {table.within(since, until)}" if table.time else ""
+    (row,) = store.read(f"SELECT {table.checksum} AS checksum FROM {table.name}{within}").to_pylist()
     checksum: str = row["checksum"]
     return checksum
