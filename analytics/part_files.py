@@ -55,7 +55,7 @@ class PartFiles:
         """Keep the rows of a part; where that cannot be, such as on a full disk, they are made anew next time."""
         draft = self._directory / f"{secrets.token_hex(8)}.draft"
         with contextlib.suppress(OSError):
-            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                     pq.write_table(rows.to_arrow(), file, compression="zstd", write_page_checksum=True)

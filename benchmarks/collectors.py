@@ -19,6 +19,7 @@ from pathlib import Path
 import grpc
 import psutil
 
+from sql.address import StoreAddress
 from sql.server_file import ServerFile
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -66,17 +67,19 @@ def wait_for(address: str) -> None:
 
 
 @contextmanager
-def spanverdict(store: Path) -> Iterator[Collector]:
+def spanverdict(store: StoreAddress) -> Iterator[Collector]:
     """`spanverdict serve` on a store."""
-    addresses = [text for name in LISTENERS for text in (f"--{name}", "127.0.0.1:0")]
-    command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store), *addresses]
+    ports = dict.fromkeys(LISTENERS, "127.0.0.1:0") | {"grpc": f"127.0.0.1:{free_port()}"}
+    addresses = [text for name, address in ports.items() for text in (f"--{name}", address)]
+    command = [sys.executable, "-m", "spanverdict", "serve", "--store", str(store), *addresses]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        while (told := ServerFile.read(store)) is None:
+        wait_for(ports["grpc"])
+        while isinstance(store, Path) and ServerFile.read(store) is None:
             if process.poll() is not None:
                 raise SystemExit("spanverdict serve did not start.")
             time.sleep(0.05)
-        yield Collector(told.grpc, psutil.Process(process.pid))
+        yield Collector(ports["grpc"], psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait()

@@ -7,12 +7,16 @@ the candidate, which is a tenth slower in the cohort ``cohort-03``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 
-from sql.store import Store
+from sql.access import make_store
+from sql.address import StoreAddress
+from sql.lake_connection import connect, cursor_on
 
 BASE, CANDIDATE = "large-base", "large-candidate"
 COHORTS = 20
@@ -92,19 +96,19 @@ FROM models, parts
 """
 
 
-def fill(path: Path, spans: int, *, days: int = 14, first_day: int = 0, users: int = 200_000) -> None:
+def fill(address: StoreAddress, spans: int, *, days: int = 14, first_day: int = 0, users: int = 200_000) -> None:
     """Make a store, or add days to one.
 
     Args:
-        path: the database file.
+        address: where the store is.
         spans: how many each day gets, times ``days``.
         days: how many days are made.
         first_day: which of them is the first.
         users: from how many users traces come.
     """
-    Store(path).close()
+    make_store(address)
     a_day = spans // SPANS_PER_TRACE // days
-    with duckdb.connect(str(path), config={"wal_autocheckpoint": "256MB", "memory_limit": "4GB"}) as database:
+    with _opened(address) as database:
         if first_day == 0:
             database.execute(
                 "INSERT INTO resources BY NAME SELECT 'large' AS resource_id, 'assistant' AS service_name,"
@@ -121,4 +125,15 @@ def fill(path: Path, spans: int, *, days: int = 14, first_day: int = 0, users: i
             given = {"day": at, "first": number * a_day, "last": (number + 1) * a_day, "users": users}
             database.execute(_TRACES, given)
             database.execute(_SPANS, {"promoted": number >= PRE_DAYS})
-        database.execute("CHECKPOINT")
+        if isinstance(address, Path):
+            database.execute("CHECKPOINT")
+
+
+@contextmanager
+def _opened(address: StoreAddress) -> Iterator[duckdb.DuckDBPyConnection]:
+    if isinstance(address, Path):
+        with duckdb.connect(str(address), config={"wal_autocheckpoint": "256MB", "memory_limit": "4GB"}) as database:
+            yield database
+    else:
+        with connect(address, {"memory_limit": "4GB"}, read_only=False) as lake, cursor_on(lake) as database:
+            yield database

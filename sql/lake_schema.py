@@ -20,6 +20,10 @@ _FILE_ONLY = (" USING COMPRESSION zstd",)
 PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2"}
 
 
+NEWEST = statements.migrations()[-1][0]
+"""The schema version that this spanverdict knows."""
+
+
 def lake_version(connection: duckdb.DuckDBPyConnection) -> int:
     """The newest migration that a lake has; 0 of an empty one.
 
@@ -39,16 +43,15 @@ def check_version(at: int, address: LakeAddress, *, read_only: bool) -> None:
     Raises:
         StoreError: it may not.
     """
-    newest = statements.migrations()[-1][0]
-    if at > newest:
+    if at > NEWEST:
         raise StoreError(
-            f"{address} was written by a newer spanverdict (schema {at}; this one knows {newest}): update spanverdict."
+            f"{address} was written by a newer spanverdict (schema {at}; this one knows {NEWEST}): update spanverdict."
         )
     if read_only and at == 0:
         raise StoreError(f"There is no store at {address} yet; `spanverdict serve` makes one.")
-    if read_only and at < newest:
+    if read_only and at < NEWEST:
         raise StoreError(
-            f"{address} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
+            f"{address} has the older schema {at}: start `spanverdict serve` once to bring it to {NEWEST}."
         )
 
 

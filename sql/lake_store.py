@@ -21,9 +21,9 @@ from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnav
 from sql.lake_address import LakeAddress
 from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
-from sql.lake_schema import bring_up_to_date, check_version, lake_version
+from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version
 from sql.lake_turn import Turns
-from sql.named_writes import write_rows
+from sql.lake_writes import write_tables
 from sql.opened_store import OpenedStore
 from sql.read_only import first_line
 from sql.write_failures import as_store_errors
@@ -77,13 +77,22 @@ class LakeStore(OpenedStore):
         self._open()
 
     def _open(self) -> None:
+        # Of collectors that start together one makes the lake or brings it forward, and the others find it done.
+        first = not self._read_only and not self._turns.is_made()
+        with self._turns.taken() if first else contextlib.nullcontext():
+            self._attach(in_turn=first)
+
+    def _attach(self, *, in_turn: bool) -> None:
         self._connection = connect(self._lake, self._config, read_only=self._read_only, snapshot=self._snapshot)
         try:
             with self._cursor() as cursor:
                 at = lake_version(cursor)
                 check_version(at, self._lake, read_only=self._read_only)
-                if not self._read_only:
-                    self._make_or_migrate(cursor)
+                if not self._read_only and at < NEWEST:
+                    with contextlib.nullcontext() if in_turn else self._turns.taken():
+                        files = NewFiles(self._lake.folder)
+                        bring_up_to_date(cursor)
+                        files.sync()
                 self._refuse_unfinished(cursor)
             lock(self._connection, self._lake)
         except duckdb.Error as error:
@@ -92,13 +101,6 @@ class LakeStore(OpenedStore):
         except BaseException:
             self._connection.close()
             raise
-
-    def _make_or_migrate(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        # In turn: of collectors that start together one does it, and the others find it done.
-        files = NewFiles(self._lake.folder)
-        with self._turns.taken():
-            bring_up_to_date(cursor)
-            files.sync()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         return cursor_on(self._connection)
@@ -159,13 +161,11 @@ class LakeStore(OpenedStore):
         raise AssertionError
 
     def _write_once(self, tables: Mapping[str, pa.Table], check: Any) -> dict[str, int]:  # noqa: ANN401
-        stored = dict.fromkeys(tables, 0)
         files = NewFiles(self._lake.folder)
         with contextlib.closing(self._cursor()) as cursor:
             cursor.begin()
             try:
-                for name, rows in tables.items():
-                    stored[name] = write_rows(cursor, name, rows, None)
+                stored = write_tables(cursor, tables)
                 files.sync()
                 check()
                 cursor.commit()

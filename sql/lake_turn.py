@@ -118,6 +118,21 @@ class Turns:
                 connection.close()
                 raise StoreUnavailableError(f"The catalog of {self._address} went away: {_line(error)}.") from error
 
+    def is_made(self) -> bool:
+        """Whether the catalog holds a lake already, be it an empty one.
+
+        Raises:
+            StoreUnavailableError: the catalog cannot be reached.
+        """
+        import psycopg  # noqa: PLC0415 (as above)
+
+        with self._once:
+            try:
+                row = self._open().execute("SELECT to_regclass('ducklake_metadata')").fetchone()
+            except psycopg.Error as error:
+                raise StoreUnavailableError(f"The catalog of {self._address} went away: {_line(error)}.") from error
+        return row != (None,)
+
     def close(self) -> None:
         """End the connection to the catalog."""
         with self._once:
@@ -126,6 +141,8 @@ class Turns:
                 self._connection = None
 
     def _open(self) -> psycopg.Connection:
+        import psycopg  # noqa: PLC0415 (as above)
+
         if self._connection and not self._connection.closed:
             return self._connection
         connection = _connected(self._address)
@@ -135,7 +152,9 @@ class Turns:
         # A stamp that a crash of the catalog loses is behind the clock by then.
         connection.execute("SET synchronous_commit = off")
         if connection.execute("SELECT to_regclass('spanverdict_stamps')").fetchone() == (None,):
-            connection.execute("CREATE TABLE IF NOT EXISTS spanverdict_stamps (at TIMESTAMP NOT NULL)")
+            with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                # Whoever is second where two make it has it.
+                connection.execute("CREATE TABLE IF NOT EXISTS spanverdict_stamps (at TIMESTAMP NOT NULL)")
         self._connection = connection
         return connection
 

@@ -18,14 +18,14 @@ _ARCHIVED = {**TABLES, "restored_spans": TABLES["spans"]}
 """Writes of rows that may be archived already, and the table that they go to."""
 
 
-def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, store: Path | None) -> int:
+def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, store: Path) -> int:
     """Run a named write within the caller's transaction; the caller holds the write lock.
 
     Args:
         cursor: in a transaction.
         name: the write.
         rows: what it takes.
-        store: the store's path; None of a lake, which has no archive.
+        store: the store's path.
 
     Returns:
         How many rows were stored.
@@ -35,20 +35,30 @@ def write_rows(cursor: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, sto
         duckdb.Error: the rows cannot be written.
         KeyError: there is no such write.
     """
-    if name in _ARCHIVED and store:
+    if name in _ARCHIVED:
         rows = archive_writes.not_archived(cursor, _ARCHIVED[name], rows, store)
     if rows.num_rows == 0:
         return 0
     cursor.register("incoming", rows)
-    if store and name in archive_writes.WRITES:
-        stored = archive_writes.change(cursor, name, store)
-    else:
-        stored = _run(cursor, name)
+    stored = archive_writes.change(cursor, name, store) if name in archive_writes.WRITES else run_write(cursor, name)
     cursor.unregister("incoming")
     return stored
 
 
-def _run(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
+def run_write(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Run a named write with the rows registered as ``incoming``, whatever may be archived of them.
+
+    Args:
+        cursor: in a transaction.
+        name: the write.
+
+    Returns:
+        How many rows were stored.
+
+    Raises:
+        duckdb.Error: the rows cannot be written.
+        KeyError: there is no such write.
+    """
     text = statements.write(name)
     if name in _USUALLY_NEW:
         known = cursor.execute(statements.read(_USUALLY_NEW[name])).fetchone()

@@ -113,6 +113,16 @@ def insert(name: str) -> str:
 
 
 @cache
+def lake_write(name: str) -> str:
+    """The text of what a named write of telemetry comes to in a lake.
+
+    Raises:
+        FileNotFoundError: there is no such text.
+    """
+    return (_ROOT / "lake_writes" / f"{name}.sql").read_text("utf-8")
+
+
+@cache
 def read(name: str) -> str:
     """The text of a query that the jobs and the command line use themselves.
 

@@ -20,9 +20,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 
 from spanverdict.output import records
 from sql.access import open_store
+from sql.address import StoreAddress, beside
 from sql.server_file import ServerFile
-
-pytest_plugins = ["tests.postgres"]
+from tests.postgres import made_object_store, new_lake, object_store, postgres  # noqa: F401 (fixtures)
+from tests.stores import Lakes, address_of, lakes, use_lakes
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
@@ -30,7 +31,37 @@ settings.load_profile("repeatable")
 FREE_PORTS = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]
 
 ROOT = Path(__file__).parent.parent
+LAKE_TESTS = ROOT / "tests" / "lake"
 SHARED = ROOT.parent / "shared" / "fixtures"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Stores are files, unless lakes are asked for."""
+    parser.addoption("--lake", action="store_true", help="Run the tests of any store, and of lakes, on lakes.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--lake``, what holds for files alone is left out."""
+    if not config.getoption("--lake"):
+        return
+    fitting = [item for item in items if item.get_closest_marker("any_store") or LAKE_TESTS in item.path.parents]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
+    items[:] = fitting
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores(request: pytest.FixtureRequest) -> None:
+    """What paths of stores stand for."""
+    if request.config.getoption("--lake"):
+        use_lakes(Lakes(request.getfixturevalue("postgres")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Lakes go with the module that made them."""
+    yield
+    if (made := lakes()) and (nextitem is None or nextitem.path != item.path):
+        made.forget()
 
 
 @pytest.fixture(scope="session")
@@ -116,9 +147,10 @@ def otlp() -> Otlp:
 class Server:
     """A real `spanverdict serve` in its own process."""
 
-    db: Path
+    db: StoreAddress
     process: subprocess.Popen[bytes]
     told: ServerFile
+    log: Path
 
     def sql(self, query: str) -> list[dict[str, Any]]:
         """Ask the running server, as another process would."""
@@ -131,13 +163,20 @@ class Server:
         return self.process.wait(timeout=60)
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept beside a lake is not kept in the user's own cache."""
+    if lakes():
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers on free loopback ports; whatever still runs at the end is killed."""
     started: list[Server] = []
 
-    def start(db: Path | None = None, *options: str) -> Server:
-        store = db or tmp_path / "store.duckdb"
+    def start(db: StoreAddress | None = None, *options: str) -> Server:
+        store = address_of(db or tmp_path / "store.duckdb")
         command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store),
                    *FREE_PORTS, *options]  # fmt: skip
         log = tmp_path / f"server-{len(started)}.log"
@@ -149,12 +188,14 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
+        place = beside(store)
+        place = place if isinstance(store, Path) else place.with_name(f"{place.name}-{process.pid}")
         deadline = time.monotonic() + 60
-        while (told := ServerFile.read(store)) is None or told.pid != process.pid:
+        while (told := ServerFile.read(place)) is None or told.pid != process.pid:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the server did not start: {log.read_text()}")
             time.sleep(0.05)
-        started.append(Server(store, process, told))
+        started.append(Server(store, process, told, log))
         return started[-1]
 
     yield start

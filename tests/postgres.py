@@ -48,6 +48,11 @@ def _free_port() -> int:
         return port
 
 
+def database(address: LakeAddress) -> str:
+    """The name of the database that is a lake's catalog."""
+    return address.catalog.rpartition("/")[2]
+
+
 @dataclass
 class Postgres:
     """A PostgreSQL server of its own on loopback, which trusts whoever comes; what it writes is not synced.
@@ -61,7 +66,7 @@ class Postgres:
     port: int
     _process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = field(default_factory=count)
-    _template: tuple[str, Path] | None = None
+    _empty: LakeAddress | None = None
 
     def make(self) -> None:
         """Make its files, and start it."""
@@ -114,35 +119,38 @@ class Postgres:
         """The URI of a database."""
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
 
-    def lake(self, data: Path | str) -> LakeAddress:
-        """An empty lake with a catalog of its own: a copy of one that was made once, which is faster.
+    def lake(self, data: Path | str, like: LakeAddress | None = None, name: str | None = None) -> LakeAddress:
+        """A lake with a catalog of its own: a copy of another one, which is faster than to make it.
 
         Args:
             data: the folder of its files, or where in an object store they are.
+            like: whose rows it has, from a folder to a folder; None: an empty one.
+            name: of the catalog's database; None: a new one.
         """
-        if self._template is None:
-            self._template = self._made_template()
-        template, made = self._template
-        if not str(data).startswith("s3://"):
-            Path(data).mkdir(parents=True, exist_ok=True)
-        name = f"lake_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        if like is None:
+            self._empty = self._empty or self._made_empty()
+            like = self._empty
+        name = name or f"lake_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {database(like)}")
         address = LakeAddress(self.uri(name), f"{str(data).rstrip('/')}/")
         self.execute(f"UPDATE ducklake_metadata SET value = '{address.data}' WHERE key = 'data_path'", name)
-        assert not list(made.rglob("*.parquet")), "a new lake has files, which its copies would miss"
+        if address.folder and like.folder:
+            shutil.copytree(like.folder, address.folder, dirs_exist_ok=True)
         return address
 
     def drop(self, address: LakeAddress) -> None:
         """Remove a lake's catalog."""
-        self.execute(f"DROP DATABASE {address.catalog.rpartition('/')[2]} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {database(address)} WITH (FORCE)")
 
-    def _made_template(self) -> tuple[str, Path]:
+    def _made_empty(self) -> LakeAddress:
         from sql.lake_store import LakeStore  # noqa: PLC0415 (only where the extensions are)
 
-        data = Path(tempfile.mkdtemp(dir=self.folder, prefix="template-"))
+        data = Path(tempfile.mkdtemp(dir=self.folder, prefix="empty-"))
         self.execute("CREATE DATABASE lake_template")
-        LakeStore(LakeAddress(self.uri("lake_template"), f"{data}/")).close()
-        return "lake_template", data
+        address = LakeAddress(self.uri("lake_template"), f"{data}/")
+        LakeStore(address).close()
+        assert not list(data.rglob("*.parquet")), "an empty lake has files, which those in object stores would miss"
+        return address
 
     @staticmethod
     def _as_user() -> dict[str, Any]:
@@ -233,7 +241,8 @@ class ObjectStore:
 
 
 @pytest.fixture(scope="session")
-def _object_store() -> Iterator[ObjectStore]:
+def made_object_store() -> Iterator[ObjectStore]:
+    """The S3-compatible server of this process."""
     pytest.importorskip("moto.server", reason="moto is not installed")
     server = ObjectStore()
     server.start()
@@ -244,8 +253,8 @@ def _object_store() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def object_store(_object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+def object_store(made_object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """An S3-compatible server with the bucket `spans`, which this process and those it starts know of."""
-    for name, value in _object_store.environment.items():
+    for name, value in made_object_store.environment.items():
         monkeypatch.setenv(name, value)
-    return _object_store
+    return made_object_store

@@ -17,7 +17,10 @@ from analytics.derive import CALL_COLUMNS
 from analytics.derived_calls import Derived, derived_calls, ordered, with_not_counted, with_work
 from analytics.pricing import PriceBook
 from analytics.span_tree import SpanTree
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOON = datetime(2026, 11, 1, 12)
 COUNTS = {"max_tokens", "gateway_attempts"}
@@ -94,7 +97,7 @@ def test_view_and_frame_say_the_same(tmp_path: Path, seed: int) -> None:
     rows = with_not_counted(Derived(calls, derived.not_counted), spans).select(CALL_COLUMNS)
     moment = pl.lit(NOON, pl.Datetime("us"))
     when = dict.fromkeys(("spans_through", "evaluations_through", "marked_through", "derived_at"), moment)
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         assert store.write(
             {
                 "derived_calls": rows.with_columns(

@@ -25,7 +25,11 @@ from collector.decode import decode_traces
 from collector.otlp_json import to_protobuf
 from collector.rows import span_rows
 from collector.signals import Signal
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 AT = datetime(2026, 10, 20)
 UNTIL = datetime(2026, 11, 20)
@@ -38,16 +42,16 @@ Tell = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenedStore]:
     """A store for traces of many tests."""
-    with Store(tmp_path_factory.mktemp("many") / "s.duckdb") as opened:
+    with store_at(tmp_path_factory.mktemp("many") / "s.duckdb") as opened:
         yield opened
 
 
@@ -55,7 +59,7 @@ _NUMBERS = count(1)
 
 
 @pytest.fixture
-def tell(many: Store, otlp: Any) -> Tell:
+def tell(many: OpenedStore, otlp: Any) -> Tell:
     """Store one trace's spans and say what is known of it."""
 
     def told(*spans: dict[str, Any], attributes: ConditionAttributes | None = None) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def test_definitions_of_tools(tell: Tell, attributes: dict[str, Any], changed: d
     assert first != other
 
 
-def test_the_hash_changes_with_the_content(store: Store, otlp: Any) -> None:
+def test_the_hash_changes_with_the_content(store: OpenedStore, otlp: Any) -> None:
     """Equal definitions and instructions have equal hashes, different ones different hashes."""
     for number, (tools, system) in enumerate([("a", "x"), ("a", "y"), ("b", "x")]):
         span = chat(**{"gen_ai.tool.definitions": tools, "gen_ai.system_instructions": system})
@@ -213,7 +217,7 @@ def test_the_probability_of_being_kept(
     assert told.get("sampling_rule") == rule
 
 
-def test_before_the_promotion_only_sampling_is_read(store: Store, otlp: Any) -> None:
+def test_before_the_promotion_only_sampling_is_read(store: OpenedStore, otlp: Any) -> None:
     """The pre-period is weighed as well; its prompts are not compared, unless before and after are."""
     span = chat(**{"gen_ai.system_instructions": "x", "sampling.probability": 0.5})
     store.write(span_rows(decode_traces([otlp.request(span).SerializeToString()]), [None], AT).tables)
@@ -224,7 +228,7 @@ def test_before_the_promotion_only_sampling_is_read(store: Store, otlp: Any) -> 
     assert read_conditions(store, both, ConditionAttributes(), whole_window(AT, UNTIL))["system_prompt"][0] is not None
 
 
-def test_traces_without_a_word_stay(store: Store) -> None:
+def test_traces_without_a_word_stay(store: OpenedStore) -> None:
     """A frame keeps its rows and order; what is unknown is null."""
     found = read_conditions(store, PROMOTION, ConditionAttributes(), whole_window(AT, UNTIL))
     traces = with_conditions(pl.DataFrame({"trace_id": ["b", "a"]}), found)
@@ -232,7 +236,7 @@ def test_traces_without_a_word_stay(store: Store) -> None:
     assert traces["keep_probability"].null_count() == 2
 
 
-def test_requests_are_described_by_attributes_of_few_values(store: Store, otlp: Any) -> None:
+def test_requests_are_described_by_attributes_of_few_values(store: OpenedStore, otlp: Any) -> None:
     """Kinds of requests are read from root spans; ids, models and what went on are passed over."""
     spans = [
         {
@@ -256,7 +260,7 @@ def test_requests_are_described_by_attributes_of_few_values(store: Store, otlp: 
     assert read_requests(store, strata, ConditionAttributes(), until=UNTIL) is None
 
 
-def test_captured_definitions_and_instructions(store: Store, shared_fixtures: Path) -> None:
+def test_captured_definitions_and_instructions(store: OpenedStore, shared_fixtures: Path) -> None:
     """Spans of real instrumentations that were given tools tell them."""
     for path in sorted((shared_fixtures / "generated-matrix").glob("openai-chat-tools.*.traces.json")):
         data = to_protobuf(path.read_bytes(), Signal.TRACES)
@@ -267,7 +271,7 @@ def test_captured_definitions_and_instructions(store: Store, shared_fixtures: Pa
     assert found["tool_schema"].drop_nulls().len() >= 3
 
 
-def test_a_report_compares_what_both_arms_shared(store: Store, otlp: Any) -> None:
+def test_a_report_compares_what_both_arms_shared(store: OpenedStore, otlp: Any) -> None:
     """A newer system prompt for a part of the candidate: the cohort is invalid, and judged on what both arms shared."""
     spans = []
     for number in range(800):

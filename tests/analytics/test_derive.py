@@ -18,7 +18,11 @@ from analytics.job_options import JobOptions
 from analytics.pricing import Price, PriceBook
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ARRIVAL = datetime(2026, 11, 1)
 SECOND = 1_000_000_000
@@ -29,14 +33,14 @@ Receive = Callable[..., None]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
 @pytest.fixture
-def receive(store: Store, otlp: Any) -> Receive:
+def receive(store: OpenedStore, otlp: Any) -> Receive:
     """Store the spans of a request as if they had arrived a number of minutes after the first ones."""
 
     def arrive(*spans: dict[str, Any], minutes: int = 0) -> None:
@@ -67,13 +71,13 @@ def failed(span: int, **more: Any) -> dict[str, Any]:
     return call(span, status={"code": 2}, attributes=without, **more)
 
 
-def rows(store: Store, query: str) -> list[dict[str, Any]]:
+def rows(store: OpenedStore, query: str) -> list[dict[str, Any]]:
     """The answer of a query."""
     found: list[dict[str, Any]] = store.read(query).to_pylist()
     return found
 
 
-def test_calls_are_derived_once_and_priced(store: Store, receive: Receive) -> None:
+def test_calls_are_derived_once_and_priced(store: OpenedStore, receive: Receive) -> None:
     """What arrived becomes calls with their cost; deriving again finds nothing to do."""
     receive(call(1), call(2, trace=2))
     step = derive(store, OPTIONS)
@@ -85,7 +89,7 @@ def test_calls_are_derived_once_and_priced(store: Store, receive: Receive) -> No
     ]
 
 
-def test_a_late_span_changes_its_trace(store: Store, receive: Receive) -> None:
+def test_a_late_span_changes_its_trace(store: OpenedStore, receive: Receive) -> None:
     """A trace is looked at whole again when more of it arrives: the failed call that came late starts the chain."""
     receive(call(2, second=5))
     derive(store, OPTIONS)
@@ -98,7 +102,7 @@ def test_a_late_span_changes_its_trace(store: Store, receive: Receive) -> None:
 
 
 @pytest.mark.parametrize("name", ["JSONValidation", "json_validation", "Schema Validation"])
-def test_a_late_evaluation_changes_the_chain(store: Store, receive: Receive, otlp: Any, name: str) -> None:
+def test_a_late_evaluation_changes_the_chain(store: OpenedStore, receive: Receive, otlp: Any, name: str) -> None:
     """An answer that a validator fails days later makes the call after it a schema repair."""
     receive(call(1), call(2, second=5))
     derive(store, OPTIONS)
@@ -116,7 +120,7 @@ def test_a_late_evaluation_changes_the_chain(store: Store, receive: Receive, otl
     assert rows(store, "SELECT attempts, schema_repairs FROM attempt_chains") == [{"attempts": 2, "schema_repairs": 1}]
 
 
-def test_marked_traces_are_priced_anew(store: Store, receive: Receive) -> None:
+def test_marked_traces_are_priced_anew(store: OpenedStore, receive: Receive) -> None:
     """After prices change, what is marked takes the new ones; the rest keeps what it had."""
     receive(call(1), call(2, trace=2, second=100))
     derive(store, OPTIONS)
@@ -131,7 +135,9 @@ def test_marked_traces_are_priced_anew(store: Store, receive: Receive) -> None:
     assert mark_stale(store, model="m") == 2
 
 
-def test_many_traces_are_derived_in_parts(store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_traces_are_derived_in_parts(
+    store: OpenedStore, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the size of a part, every trace is derived; one too large to read is left out and said."""
     monkeypatch.setattr(analytics.derive, "SPANS_AT_ONCE", 3)
     monkeypatch.setattr(analytics.derive, "LARGEST_TRACE", 5)
@@ -146,7 +152,7 @@ def test_many_traces_are_derived_in_parts(store: Store, receive: Receive, monkey
 
 
 def test_a_marked_trace_that_cannot_be_derived_is_done_with(
-    store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch
+    store: OpenedStore, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trace that has grown too large since, or whose spans are gone, is not looked for again and again."""
     receive(*(call(n, second=n) for n in range(1, 5)), call(9, trace=2))
@@ -158,7 +164,7 @@ def test_a_marked_trace_that_cannot_be_derived_is_done_with(
 
 
 def test_a_trace_that_breaks_the_derivation_harms_no_other(
-    store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: OpenedStore, receive: Receive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever one trace holds, the others are derived; the one at fault is told without what it holds."""
     real = analytics.derive.derived_calls
@@ -179,7 +185,7 @@ def test_a_trace_that_breaks_the_derivation_harms_no_other(
 class Overtaken:
     """A store where somebody else derives at an inconvenient moment."""
 
-    def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, store: OpenedStore, meanwhile: Callable[[], object]) -> None:
         self._store = store
         self._meanwhile: Callable[[], object] | None = meanwhile
 
@@ -195,7 +201,7 @@ class Overtaken:
         return self._store.write(tables)
 
 
-def test_who_is_overtaken_starts_anew(store: Store, receive: Receive) -> None:
+def test_who_is_overtaken_starts_anew(store: OpenedStore, receive: Receive) -> None:
     """Of two that derive at once the slower one, which saw less, overwrites nothing."""
     receive(call(2, second=5))
 
@@ -208,7 +214,7 @@ def test_who_is_overtaken_starts_anew(store: Store, receive: Receive) -> None:
     assert rows(store, "SELECT count(*) AS calls FROM calls") == [{"calls": 2}]
 
 
-def test_cost_is_conserved_from_calls_to_traces(store: Store, receive: Receive) -> None:
+def test_cost_is_conserved_from_calls_to_traces(store: OpenedStore, receive: Receive) -> None:
     """Cost by call is cost by chain is cost by trace, and what has no price stays unknown in each."""
     unpriced = {"gen_ai.request.model": "nobody-knows"}
     receive(

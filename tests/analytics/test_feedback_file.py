@@ -23,7 +23,10 @@ from hypothesis import strategies as st
 from analytics import table_file
 from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
 from analytics.table_file import LONGEST_LINE
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ARRIVED = datetime(2026, 11, 22, 8, 30)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -459,7 +462,7 @@ def test_rows_fit_the_store(tmp_path: Path) -> None:
         "time,name,value,key,id,source\n1793000000,a,1,k,1,s\n1793000001,a,0,k,1,s\n1793000000,a,1,k,,s\n1793000000,a,1,k,,s\n"
     )
     rows = read_feedback(tmp_path / "f.csv", ARRIVED)
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         assert store.write({"feedback": rows}) == {"feedback": 3}
         assert store.write({"feedback": rows}) == {"feedback": 0}
         assert store.read("SELECT count(*) AS n FROM feedback")["n"].to_pylist() == [2]

@@ -22,7 +22,11 @@ from analytics.report import render
 from analytics.report.model import Check, CheckStatus, Decision, MetricResult, Report, Verdict
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
@@ -43,7 +47,7 @@ def run_id(*parts: object) -> bytes:
 class Experiment:
     """A store with a data set, to run models on."""
 
-    store: Store
+    store: OpenedStore
     folder: Path
     otlp: Any
     spans: list[dict[str, Any]] = field(default_factory=list)
@@ -118,7 +122,7 @@ class Experiment:
 @pytest.fixture
 def experiment(tmp_path: Path, otlp: Any) -> Iterator[Experiment]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         yield Experiment(store, tmp_path, otlp)
 
 

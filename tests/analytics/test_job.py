@@ -28,7 +28,11 @@ from collector.rows import log_rows, span_rows
 from sql.access import RemoteStore
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
@@ -49,7 +53,7 @@ def trace_id(model: str, number: int, label: str = "") -> str:
 class Incident:
     """A store to fill and to report on."""
 
-    store: Store
+    store: OpenedStore
     folder: Path
     otlp: Any
 
@@ -109,7 +113,7 @@ class Incident:
 @pytest.fixture
 def incident(tmp_path: Path, otlp: Any) -> Iterator[Incident]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         yield Incident(store, tmp_path, otlp)
 
 

@@ -26,7 +26,11 @@ from analytics.report.model import Check, CheckStatus, MetricResult, Report, Ver
 from analytics.report.values import ArmValue
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 RECEIVED = datetime(2026, 12, 31)
@@ -48,7 +52,7 @@ def trace_id(*parts: object) -> str:
 class World:
     """A store with a promotion, to send traces and outcomes to."""
 
-    store: Store
+    store: OpenedStore
     folder: Path
     otlp: Any
 
@@ -99,7 +103,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, otlp: Any) -> Iterator[World]:
     """An empty store with the promotion p."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
         yield World(store, tmp_path, otlp)
 

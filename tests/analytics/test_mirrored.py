@@ -23,7 +23,11 @@ from analytics.promotions import EVERYTHING, MIRRORED, Promotion, promotion_row
 from analytics.report.model import CheckStatus, MetricResult, Report, Verdict
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
@@ -151,7 +155,7 @@ def test_any_body_is_rows_or_a_sentence(body: object) -> None:
 class Gateway:
     """A store with mirrored requests."""
 
-    store: Store
+    store: OpenedStore
     otlp: Any
 
     def mirror(self, *results: dict[str, Any]) -> int:
@@ -182,7 +186,7 @@ class Gateway:
 @pytest.fixture
 def gateway(tmp_path: Path, otlp: Any) -> Iterator[Gateway]:
     """A store with the promotion."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
         yield Gateway(store, otlp)
 
@@ -236,7 +240,7 @@ def test_users_with_many_requests_weigh_less(gateway: Gateway) -> None:
     """The same failures of a few users are weaker evidence than those of many."""
     p_values = []
     for users in (400, 20):
-        with Store(gateway.store.path.with_name(f"{users}.duckdb")) as store:
+        with store_at(gateway.store.path.with_name(f"{users}.duckdb")) as store:
             store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
             other = Gateway(store, gateway.otlp)
             other.trace(*range(400), users=users)

@@ -18,7 +18,11 @@ from analytics.outcome_matching import match_outcomes
 from analytics.targets import match_targets
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ARRIVAL = datetime(2026, 11, 1)
 SECOND = 1_000_000_000
@@ -31,14 +35,14 @@ Receive = Callable[..., None]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
 @pytest.fixture
-def receive(store: Store, otlp: Any) -> Receive:
+def receive(store: OpenedStore, otlp: Any) -> Receive:
     """Store spans, each arrival a minute after the one before."""
     minutes = itertools.count()
 
@@ -79,7 +83,7 @@ def span_id(number: int) -> str:
     return f"{number:016x}"
 
 
-def feedback(store: Store, *rows: dict[str, Any]) -> None:
+def feedback(store: OpenedStore, *rows: dict[str, Any]) -> None:
     """Store feedback, by default an hour after the spans began."""
     kinds = {"event_time": pa.timestamp("ns"), "received_at": pa.timestamp("us"), "value": pa.float64()}
     names = (*kinds, "name", "label", *TARGETS, "source", "comment", "attributes", "id")
@@ -88,7 +92,7 @@ def feedback(store: Store, *rows: dict[str, Any]) -> None:
     store.write({"feedback": pa.Table.from_pylist(whole, pa.schema({n: kinds.get(n, pa.string()) for n in names}))})
 
 
-def evaluation(store: Store, **row: Any) -> None:
+def evaluation(store: OpenedStore, **row: Any) -> None:
     """Store one evaluation."""
     kinds = {"event_time": pa.timestamp("ns"), "received_at": pa.timestamp("us"), "score": pa.float64()}
     given = {"event_time": BEGAN + timedelta(hours=1), "received_at": ARRIVAL, "name": "Groundedness", "score": 0.4,
@@ -97,13 +101,13 @@ def evaluation(store: Store, **row: Any) -> None:
     store.write({"evaluations": pa.Table.from_pylist([given], fields)})
 
 
-def rows(store: Store, query: str) -> list[dict[str, Any]]:
+def rows(store: OpenedStore, query: str) -> list[dict[str, Any]]:
     """The answer of a query."""
     found: list[dict[str, Any]] = store.read(query).to_pylist()
     return found
 
 
-def matches(store: Store) -> list[tuple[str, int]]:
+def matches(store: OpenedStore) -> list[tuple[str, int]]:
     """What was matched: level and trace number."""
     found = rows(store, "SELECT level, trace_id FROM outcome_matches ORDER BY level, trace_id")
     return [(row["level"], int(row["trace_id"], 16)) for row in found]
@@ -125,7 +129,7 @@ def matches(store: Store) -> list[tuple[str, int]]:
     ],
 )
 def test_the_most_exact_known_target_decides(
-    store: Store, receive: Receive, target: dict[str, Any], expected: list[tuple[str, int]]
+    store: OpenedStore, receive: Receive, target: dict[str, Any], expected: list[tuple[str, int]]
 ) -> None:
     """Whichever comes first, an outcome speaks of each of its traces once, never of spans; else it is shown as lost."""
     spans = (span(1, conversation="c", ticket="T-1"), span(2, conversation="c"), span(3, trace=2, conversation="c"))
@@ -145,11 +149,11 @@ def test_the_most_exact_known_target_decides(
 def test_before_its_trace_after_a_restart_twice_and_corrected(tmp_path: Path, otlp: Any) -> None:
     """One row with the right value, the history kept, and the match stays through the correction."""
     given = {"id": "7", "conversation_id": "c"}
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         feedback(store, given)
         match_outcomes(store, None)
         feedback(store, given)
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         columns = decode_traces([otlp.request(span(1, conversation="c")).SerializeToString()])
         store.write(span_rows(columns, [None], ARRIVAL).tables)
         match_outcomes(store, None)
@@ -165,7 +169,7 @@ def test_before_its_trace_after_a_restart_twice_and_corrected(tmp_path: Path, ot
         assert matches(store) == [("conversation", 1), ("conversation", 2)]
 
 
-def test_a_correction_that_names_another_target_moves_the_outcome(store: Store, receive: Receive) -> None:
+def test_a_correction_that_names_another_target_moves_the_outcome(store: OpenedStore, receive: Receive) -> None:
     """The old match goes, at once; the new one is found. The value may be the same."""
     receive(span(1), span(2, trace=2))
     feedback(store, {"id": "7", "trace_id": trace_id(1)})
@@ -177,7 +181,7 @@ def test_a_correction_that_names_another_target_moves_the_outcome(store: Store, 
     assert rows(store, "SELECT trace_id FROM superseded_feedback") == [{"trace_id": trace_id(1)}]
 
 
-def test_a_corrected_evaluation_keeps_its_traces(store: Store, receive: Receive) -> None:
+def test_a_corrected_evaluation_keeps_its_traces(store: OpenedStore, receive: Receive) -> None:
     """Another score of the same target and evaluator, days later, changes no match."""
     receive(span(1))
     evaluation(store, span_id=span_id(1))
@@ -189,7 +193,7 @@ def test_a_corrected_evaluation_keeps_its_traces(store: Store, receive: Receive)
     assert match_outcomes(store, None).outcomes == 0
 
 
-def test_a_correction_before_the_first_look(store: Store, receive: Receive) -> None:
+def test_a_correction_before_the_first_look(store: OpenedStore, receive: Receive) -> None:
     """What was corrected while it still waited is looked for once."""
     receive(span(1))
     evaluation(store, span_id=span_id(1))
@@ -198,7 +202,7 @@ def test_a_correction_before_the_first_look(store: Store, receive: Receive) -> N
     assert matches(store) == [("span", 1)]
 
 
-def test_what_is_more_exact_and_comes_later_replaces(store: Store, receive: Receive) -> None:
+def test_what_is_more_exact_and_comes_later_replaces(store: OpenedStore, receive: Receive) -> None:
     """An answer's id that arrives after its conversation narrows the outcome to that one trace."""
     feedback(store, {"response_id": "r3", "conversation_id": "c"})
     receive(span(1, conversation="c"), span(2, trace=2, conversation="c"))
@@ -212,7 +216,7 @@ def test_what_is_more_exact_and_comes_later_replaces(store: Store, receive: Rece
     assert matches(store) == [("response", 3)]
 
 
-def test_an_application_id_may_stand_on_the_resource_or_on_an_evaluation(store: Store, receive: Receive) -> None:
+def test_an_application_id_may_stand_on_the_resource_or_on_an_evaluation(store: OpenedStore, receive: Receive) -> None:
     """A key is matched with the span's attribute, else its resource's; an evaluation may carry the attribute itself."""
     receive(span(1), resource={KEY: "T-1"})
     receive(span(2, trace=2, ticket="T-2"), resource={KEY: "T-1"})
@@ -222,7 +226,7 @@ def test_an_application_id_may_stand_on_the_resource_or_on_an_evaluation(store: 
     assert matches(store) == [("key", 1), ("key", 2)]
 
 
-def test_another_key_attribute_tries_again(store: Store, receive: Receive) -> None:
+def test_another_key_attribute_tries_again(store: OpenedStore, receive: Receive) -> None:
     """What the old attribute found goes, and what waits is matched by the new one, evaluations too."""
     receive(span(1, ticket="T-1"), {**span(2, trace=2), "attributes": {"order": "T-1"}})
     feedback(store, {"key": "T-1"})
@@ -237,7 +241,7 @@ def test_another_key_attribute_tries_again(store: Store, receive: Receive) -> No
     assert matches(store) == []
 
 
-def test_a_late_outcome_gets_one_look_over_all_of_history(store: Store, receive: Receive) -> None:
+def test_a_late_outcome_gets_one_look_over_all_of_history(store: OpenedStore, receive: Receive) -> None:
     """Who follows finds what is near in time; the look over everything finds the rest, and is not repeated."""
     receive(span(1))
     match_outcomes(store, None)
@@ -252,7 +256,7 @@ def test_a_late_outcome_gets_one_look_over_all_of_history(store: Store, receive:
     assert match_outcomes(store, None).outcomes == 0
 
 
-def test_a_late_outcome_that_comes_before_its_trace(store: Store, receive: Receive) -> None:
+def test_a_late_outcome_that_comes_before_its_trace(store: OpenedStore, receive: Receive) -> None:
     """A trace that is imported after an outcome of weeks later is found by it."""
     feedback(store, {"conversation_id": "c", "event_time": BEGAN + timedelta(days=60)})
     match_outcomes(store, None)
@@ -261,7 +265,7 @@ def test_a_late_outcome_that_comes_before_its_trace(store: Store, receive: Recei
     assert matches(store) == [("conversation", 1)]
 
 
-def test_many_are_matched_in_parts(store: Store, receive: Receive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_matched_in_parts(store: OpenedStore, receive: Receive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the size of a part every match is written; a conversation of too many traces is cut off."""
     monkeypatch.setattr(analytics.outcome_matching, "MATCHES_AT_ONCE", 3)
     monkeypatch.setattr(analytics.outcome_matching, "OUTCOMES_AT_ONCE", 4)
@@ -281,7 +285,7 @@ def test_many_are_matched_in_parts(store: Store, receive: Receive, monkeypatch: 
     assert len(matches(store)) == 9 * 3 + 4
 
 
-def test_times_at_the_ends_of_what_can_be_held(store: Store, receive: Receive) -> None:
+def test_times_at_the_ends_of_what_can_be_held(store: OpenedStore, receive: Receive) -> None:
     """No moment of a span or an outcome holds up the others."""
     latest = datetime(2262, 4, 11, 23, 47)
     receive(span(1, trace=1, start_time_unix_nano=2**63 - 2, end_time_unix_nano=2**63 - 2))
@@ -298,7 +302,7 @@ def test_times_at_the_ends_of_what_can_be_held(store: Store, receive: Receive) -
 class Overtaken:
     """A store where something happens between what is read and the first write."""
 
-    def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, store: OpenedStore, meanwhile: Callable[[], object]) -> None:
         self._store = store
         self._meanwhile: Callable[[], object] | None = meanwhile
 
@@ -314,7 +318,7 @@ class Overtaken:
         return self._store.write(tables)
 
 
-def test_who_is_overtaken_starts_anew(store: Store, receive: Receive) -> None:
+def test_who_is_overtaken_starts_anew(store: OpenedStore, receive: Receive) -> None:
     """Of two that match at once the slower writes nothing twice; nor does one whose outcome was corrected meanwhile."""
     receive(span(1), span(2, trace=2))
     feedback(store, {"id": "7", "trace_id": trace_id(1)})
@@ -326,7 +330,7 @@ def test_who_is_overtaken_starts_anew(store: Store, receive: Receive) -> None:
     assert matches(store) == [("trace", 1), ("trace", 2)]
 
 
-def test_two_that_match_by_different_attributes_both_end(store: Store, receive: Receive) -> None:
+def test_two_that_match_by_different_attributes_both_end(store: OpenedStore, receive: Receive) -> None:
     """Who finds that another attribute holds now leaves the rest to the one that set it."""
     receive(span(1, ticket="T-1"))
     feedback(store, {"key": "T-1"})
@@ -336,7 +340,7 @@ def test_two_that_match_by_different_attributes_both_end(store: Store, receive: 
     assert matches(store) == [("key", 1), ("key", 1)]
 
 
-def test_the_table_says_what_a_report_would(store: Store, receive: Receive) -> None:
+def test_the_table_says_what_a_report_would(store: OpenedStore, receive: Receive) -> None:
     """In whatever order spans and outcomes arrive, the table ends as one join over all of them."""
     draw = random.Random(5)  # noqa: S311 (repeatable scenes)
     for scene in range(4):
@@ -379,7 +383,7 @@ def test_the_table_says_what_a_report_would(store: Store, receive: Receive) -> N
     assert wanted.height > 100
 
 
-def test_what_matches_nothing_is_shown_by_age_and_source(store: Store) -> None:
+def test_what_matches_nothing_is_shown_by_age_and_source(store: OpenedStore) -> None:
     """The view names what was looked for, since when it waits, and from whom it came."""
     feedback(store, {"key": "T-1", "source": "zendesk"}, {"conversation_id": "c", "source": "zendesk"})
     evaluation(store, service_name="judge")

@@ -24,7 +24,11 @@ from collector.otlp_json import to_protobuf
 from collector.redact import Action, Content, ContentPolicy
 from collector.rows import log_rows, span_rows
 from collector.signals import Signal
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ARRIVAL = datetime(2026, 11, 1)
 MS = 1_000_000
@@ -36,14 +40,14 @@ Receive = Callable[..., None]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
 @pytest.fixture
-def receive(store: Store, otlp: Any) -> Receive:
+def receive(store: OpenedStore, otlp: Any) -> Receive:
     """Store spans as they come over OTLP, under a content policy where one is given."""
 
     def arrive(*spans: dict[str, Any], policy: ContentPolicy | None = None, **given_more: Any) -> None:
@@ -75,12 +79,12 @@ def call(question: str, answer: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def only(store: Store, **more: Any) -> TraceView:
+def only(store: OpenedStore, **more: Any) -> TraceView:
     """The one trace that is there."""
     return read_traces(store, [TRACE], **more)[TRACE]
 
 
-def test_a_trace_reads_from_its_root_down(store: Store, receive: Receive) -> None:
+def test_a_trace_reads_from_its_root_down(store: OpenedStore, receive: Receive) -> None:
     """Children below their parents by their beginning; times from the trace's own; what each span did and cost."""
     receive(
         span(3, 1, 40, 20, attributes={"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look_up",
@@ -109,7 +113,7 @@ def test_a_trace_reads_from_its_root_down(store: Store, receive: Receive) -> Non
     assert chat.cost is None, "nothing has been derived, and unknown is not zero"
 
 
-def test_what_is_broken_is_shown_as_far_as_it_goes(store: Store, receive: Receive) -> None:
+def test_what_is_broken_is_shown_as_far_as_it_goes(store: OpenedStore, receive: Receive) -> None:
     """Missing parents, two roots, cycles, clocks that run apart, an end before a start."""
     receive(
         span(1), span(2, 99, 5), span(3, 4, 20), span(4, 3, 21), span(5, 5, 30), span(6, 1, -50, 10),
@@ -134,7 +138,7 @@ def test_every_span_has_one_place(links: list[tuple[int, int, int]]) -> None:
     assert all(now <= before + 1 for before, now in zip([-1, *depths], depths, strict=False))
 
 
-def test_a_chain_of_ten_thousand_spans(store: Store, receive: Receive) -> None:
+def test_a_chain_of_ten_thousand_spans(store: OpenedStore, receive: Receive) -> None:
     """It is read in a moment; the root, the failure and the model call far down are among what is shown."""
     spans = [span(number, number - 1 or None, number) for number in range(1, 10_001)]
     spans[8_000] |= {"status": {"code": 2}}
@@ -151,7 +155,7 @@ def test_a_chain_of_ten_thousand_spans(store: Store, receive: Receive) -> None:
     assert depths["s9001"] == 9_000
 
 
-def test_texts_are_bounded_and_say_so(store: Store, receive: Receive) -> None:
+def test_texts_are_bounded_and_say_so(store: OpenedStore, receive: Receive) -> None:
     """A long text loses its middle, a long conversation its beginning, a span of megabytes its content."""
     turns = [{"role": "user", "parts": [{"type": "text", "content": f"turn {number}"}]} for number in range(80)]
     receive(
@@ -180,7 +184,9 @@ def test_texts_are_bounded_and_say_so(store: Store, receive: Receive) -> None:
         (Action.TRUNCATE, "[truncated:", "The content policy keeps the beginning of this; it had 30 characters."),
     ],
 )
-def test_what_the_policy_did_is_said(store: Store, receive: Receive, action: Action, shown: str, note: str) -> None:
+def test_what_the_policy_did_is_said(
+    store: OpenedStore, receive: Receive, action: Action, shown: str, note: str
+) -> None:
     """What was hashed or cut is shown as it is stored, with a sentence; it is not shown as nothing."""
     policy = ContentPolicy({Content.PROMPTS: action}, truncate_characters=10)
     receive(span(1, attributes={"gen_ai.operation.name": "chat", "gen_ai.prompt.0.content": "x" * 30,
@@ -190,14 +196,14 @@ def test_what_the_policy_did_is_said(store: Store, receive: Receive, action: Act
     assert said.note == note
 
 
-def test_what_was_dropped_or_never_recorded_is_said(store: Store, receive: Receive) -> None:
+def test_what_was_dropped_or_never_recorded_is_said(store: OpenedStore, receive: Receive) -> None:
     """A model call without messages says that there are none, and why that may be."""
     receive(span(1, attributes=call("q", "a")), policy=ContentPolicy(dict.fromkeys(Content, Action.DROP)))
     (shown,) = only(store).spans
     assert (shown.messages, shown.note) == ((), NO_MESSAGES)
 
 
-def test_messages_of_every_instrumentation(store: Store, shared_fixtures: Path) -> None:
+def test_messages_of_every_instrumentation(store: OpenedStore, shared_fixtures: Path) -> None:
     """Captures of one recorded response: each shows the question and the tool that the model asked for."""
     folder = shared_fixtures / "generated-matrix"
     for path in folder.glob("openai-chat-tools.*.logs.json"):
@@ -218,7 +224,7 @@ def test_messages_of_every_instrumentation(store: Store, shared_fixtures: Path) 
     assert seen >= 7
 
 
-def test_outcomes_stand_with_the_trace_as_of_a_moment(store: Store, receive: Receive, otlp: Any) -> None:
+def test_outcomes_stand_with_the_trace_as_of_a_moment(store: OpenedStore, receive: Receive, otlp: Any) -> None:
     """Scores and feedback of the trace, whatever was said later left out; the same question has the same answer."""
     receive(span(1, attributes=call("q", "a")), span(2, at=90_000))
     event = {

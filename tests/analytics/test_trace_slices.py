@@ -21,6 +21,7 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql.errors import QueryMemoryError
 from sql.store import Store
+from tests.stores import store_at
 
 AT = datetime(2026, 10, 20)
 UNTIL = datetime(2026, 11, 20)
@@ -44,10 +45,11 @@ def span(number: int, words: random.Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.any_store
 def test_large_messages_are_read_in_parts(tmp_path: Path, otlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where memory does not suffice for all traces at once the report is the same, to the byte."""
     words = random.Random(5)  # noqa: S311 (texts, not secrets)
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         for begin in range(0, TRACES, 40):
             batch = otlp.request(*(span(number, words) for number in range(begin, begin + 40)))
             store.write(span_rows(decode_traces([batch.SerializeToString()]), [None], AT).tables)
@@ -55,7 +57,7 @@ def test_large_messages_are_read_in_parts(tmp_path: Path, otlp: Any, monkeypatch
             {"promotions": promotion_row(Promotion("p", "m0", "m1", "concurrent", AT, None, "app.cohort", 0.5), AT)}
         )
         whole = as_json.render(run_report(store, "p", JobOptions(), as_of=UNTIL, now=UNTIL))
-    with Store(tmp_path / "s.duckdb", memory_limit="150MB") as small:
+    with store_at(tmp_path / "s.duckdb", memory_limit="150MB") as small:
         parts = as_json.render(run_report(small, "p", JobOptions(), as_of=UNTIL, now=UNTIL))
         monkeypatch.setattr(trace_slices, "SLICES", (1,))
         with pytest.raises(QueryMemoryError, match=r"raise server\.memory_limit"):

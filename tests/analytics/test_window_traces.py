@@ -23,7 +23,10 @@ from analytics.trace_parts import trace_parts
 from analytics.trace_rows import TraceRows, trace_rows
 from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 AT = datetime(2026, 11, 1)
 SECOND = 10**9
@@ -60,7 +63,7 @@ class World:
     """A store with a promotion, and reports of it."""
 
     def __init__(self, folder: Path, otlp: Any) -> None:
-        self.store = Store(folder / "s.duckdb")
+        self.store = store_at(folder / "s.duckdb")
         self.files = PartFiles(folder / "s.duckdb.parts")
         self._otlp = otlp
         promotion = Promotion("p", "m0", "m1", "concurrent", AT + timedelta(days=1), None, "app.cohort", 0.5)

@@ -19,13 +19,16 @@ from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.journal import JournalError
 from sql.journaled_writer import JournaledWriter
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
 
 
 class GatedWriter(JournaledWriter):
     """A real writer whose journal waits at a gate, or fails as a full disk makes it fail."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: OpenedStore) -> None:
         super().__init__(store)
         self.store = store
         self.gate = threading.Event()
@@ -54,7 +57,7 @@ class GatedWriter(JournaledWriter):
 @pytest.fixture
 def gated(tmp_path: Path) -> Iterator[GatedWriter]:
     """The writer."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         writer = GatedWriter(store)
         yield writer
         writer.gate.set()

@@ -24,7 +24,10 @@ from collector.rows import log_rows, span_rows
 from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.journaled_writer import JournaledWriter, LoadLimits
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 24)
 DROP_ALL = dict.fromkeys(Content, "drop")
@@ -359,7 +362,7 @@ def test_nothing_to_do_is_no_policy() -> None:
 @contextmanager
 def running(tmp_path: Path, content: ContentPolicy) -> Iterator[Ingest]:
     """The ingest path onto a real store, whose journal is not loaded before the end."""
-    store = Store(tmp_path / "s.duckdb")
+    store = store_at(tmp_path / "s.duckdb")
     writer = JournaledWriter(store, replace(LoadLimits(), seconds=1e9))
     ingest = Ingest(writer, content=content)
     ingest.start()

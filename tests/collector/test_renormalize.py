@@ -18,7 +18,11 @@ from collector.renormalize import renormalize
 from collector.rows import span_rows
 from sql import statements
 from sql.errors import StoreError
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 1)
 START = 1_793_000_000_123_456_789
@@ -44,9 +48,9 @@ def spans(otlp: Any) -> pa.Table:
 
 
 @pytest.fixture
-def store(tmp_path: Path, spans: pa.Table) -> Iterator[Store]:
+def store(tmp_path: Path, spans: pa.Table) -> Iterator[OpenedStore]:
     """A store whose spans an older version wrote: the first four right, the others with nothing read."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         opened.write({"spans": spans})
         opened.write(
             {
@@ -59,13 +63,13 @@ def store(tmp_path: Path, spans: pa.Table) -> Iterator[Store]:
         yield opened
 
 
-def ask(store: Store, query: str) -> list[dict[str, Any]]:
+def ask(store: OpenedStore, query: str) -> list[dict[str, Any]]:
     """The answer of a query."""
     found: list[dict[str, Any]] = store.read(query).to_pylist()
     return found
 
 
-def test_history_becomes_what_it_would_be_today(store: Store, spans: pa.Table) -> None:
+def test_history_becomes_what_it_would_be_today(store: OpenedStore, spans: pa.Table) -> None:
     """Every canonical column of every row is what the present version writes."""
     assert renormalize(store) == SPANS
     columns = [name for name in spans.column_names if name not in {"attributes", "events", "links", "received_at"}]
@@ -82,7 +86,7 @@ def test_history_becomes_what_it_would_be_today(store: Store, spans: pa.Table) -
     assert renormalize(store) == 0
 
 
-def test_only_traces_with_a_change_are_derived_anew(store: Store, spans: pa.Table) -> None:
+def test_only_traces_with_a_change_are_derived_anew(store: OpenedStore, spans: pa.Table) -> None:
     """Rows that read the same as before cost their trace nothing."""
     del spans
     before = {row["trace_id"] for row in ask(store, "SELECT DISTINCT trace_id FROM stale_traces")}
@@ -96,7 +100,7 @@ def test_only_traces_with_a_change_are_derived_anew(store: Store, spans: pa.Tabl
 class Failing:
     """A store that can be written a number of times and no more."""
 
-    def __init__(self, store: Store, writes: int) -> None:
+    def __init__(self, store: OpenedStore, writes: int) -> None:
         self._store = store
         self._writes = writes
 
@@ -114,7 +118,7 @@ class Failing:
 
 @pytest.mark.parametrize(("rows", "size"), [(3, 2**20), (1000, 1), (2, 100)])
 def test_an_interrupted_run_goes_on_where_it_was(
-    store: Store, monkeypatch: pytest.MonkeyPatch, rows: int, size: int
+    store: OpenedStore, monkeypatch: pytest.MonkeyPatch, rows: int, size: int
 ) -> None:
     """Slices of whatever size, cut off after two of them: the next run does the rest, and no row twice."""
     monkeypatch.setattr(collector.renormalize, "SPANS_AT_ONCE", rows)
@@ -128,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert ask(store, "SELECT sum(input_tokens)::INTEGER AS n FROM spans") == [{"n": sum(range(SPANS))}]
 
 
-def test_a_row_that_cannot_be_read_keeps_its_columns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_cannot_be_read_keeps_its_columns(store: OpenedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """One damaged row is passed over, and the others are normalised."""
     real = NormalizerInput.of_stored
 

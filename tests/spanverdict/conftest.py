@@ -23,9 +23,15 @@ from analytics.report.schema import text
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
-from sql.store import Store
+from sql.address import StoreAddress
+from tests.stores import address_of, lakes, store_at
+
+MadeOnce = Callable[[str, Callable[[StoreAddress], object]], StoreAddress]
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = "spanverdict.duckdb"
+"""The store that every command takes by default."""
+
 BEGAN = datetime(2026, 11, 2)
 
 
@@ -52,6 +58,8 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("SPANVERDICT_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    if lakes():
+        monkeypatch.setenv("SPANVERDICT_DB", str(address_of(tmp_path / DEFAULT)))
     return tmp_path
 
 
@@ -96,10 +104,17 @@ _MADE: dict[str, bytes] = {}
 """Stores as they were made the first time: to make one takes longer than most of what is tested with it."""
 
 
-def _again(name: str, path: Path, make: Callable[[], object]) -> Path:
+def _again(name: str, path: Path, make: Callable[[StoreAddress], object], folder: Path) -> StoreAddress:
     """The store of a name at a path: made, or a copy of the one that was."""
+    if found := lakes():
+        if found.knows(name):
+            found.again(name, path)
+        else:
+            make(found.at(path))
+            found.keep(name, path, folder)
+        return found.at(path)
     if name not in _MADE:
-        make()
+        make(path)
         _MADE[name] = path.read_bytes()
     path.write_bytes(_MADE[name])
     path.chmod(0o600)
@@ -107,17 +122,29 @@ def _again(name: str, path: Path, make: Callable[[], object]) -> Path:
 
 
 @pytest.fixture
-def db(workdir: Path) -> Path:
-    """An empty store under the name that every command takes by default."""
-    path = workdir / "spanverdict.duckdb"
-    return _again("db", path, lambda: Store(path).close())
+def made_once(workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes the store that every command takes by default, or copies the one that was made under the same name before.
+
+    Given that name, and what makes it of the store that is there.
+    """
+
+    def make_once(name: str, make: Callable[[StoreAddress], object]) -> StoreAddress:
+        return _again(name, workdir / DEFAULT, make, tmp_path_factory.getbasetemp() / "kept")
+
+    return make_once
+
+
+@pytest.fixture
+def db(made_once: MadeOnce) -> StoreAddress:
+    """An empty store, the one that every command takes by default."""
+    return made_once("db", lambda address: store_at(address).close())
 
 
 @pytest.fixture
 def fill(otlp: Any) -> Callable[..., None]:
     """Puts traffic of one model into a store: a trace every 17 minutes, of which a percentage fails."""
 
-    def fill_store(path: Path, model: str, failing: int, traces: int = 400) -> None:
+    def fill_store(path: StoreAddress, model: str, failing: int, traces: int = 400) -> None:
         spans = []
         for number in range(traces):
             known = hashlib.blake2b(f"{model}-{number}".encode(), digest_size=16).digest()
@@ -131,32 +158,32 @@ def fill(otlp: Any) -> Callable[..., None]:
                 "start_time_unix_nano": begin, "end_time_unix_nano": begin + (800 + number * 37 % 400) * 10**6,
                 "status": {"code": 2 if number % 100 < failing else 0},
             })  # fmt: skip
-        with Store(path) as store:
+        with store_at(path) as store:
             store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], BEGAN).tables)
 
     return fill_store
 
 
 @pytest.fixture
-def promoted(db: Path, cli: Callable[..., Result]) -> Path:
+def promoted(db: StoreAddress, made_once: MadeOnce, cli: Callable[..., Result]) -> StoreAddress:  # noqa: ARG001 (there already)
     """A store with the promotion p of m1 beside m0, and no traffic."""
 
-    def make() -> None:
+    def make(_: StoreAddress) -> None:
         added = cli(
             "promotion", "add", "p", "--base", "m0", "--candidate", "m1", "--at", "2026-11-02T00:00Z",
             "--cohort-by", "app.cohort",
         )  # fmt: skip
         assert added.exit_code == 0
 
-    return _again("promoted", db, make)
+    return made_once("promoted", make)
 
 
 @pytest.fixture
-def incident(promoted: Path, fill: Callable[..., None]) -> Path:
+def incident(promoted: StoreAddress, made_once: MadeOnce, fill: Callable[..., None]) -> StoreAddress:  # noqa: ARG001
     """A store in which the candidate fails ten times as often as the base."""
 
-    def make() -> None:
-        fill(promoted, "m0", failing=3)
-        fill(promoted, "m1", failing=30)
+    def make(address: StoreAddress) -> None:
+        fill(address, "m0", failing=3)
+        fill(address, "m1", failing=30)
 
-    return _again("incident", promoted, make)
+    return made_once("incident", make)

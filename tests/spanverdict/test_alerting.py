@@ -20,9 +20,13 @@ from spanverdict.config import Config
 from spanverdict.delivery import GIVE_UP_AFTER, Result, deliver, pause
 from spanverdict.guard_config import GuardConfig
 from sql.clock import utc_now
-from sql.store import Store
+from sql.opened_store import OpenedStore
 from tests.alert_receivers import Receiver, free_port, http_receiver
 from tests.alert_reports import build
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 REGRESSED = {"eu": {"cost": "REGRESSED", "latency_p99": "INCONCLUSIVE"}, "us": {"cost": "INCONCLUSIVE"}}
 CALM = {"eu": {"cost": "INCONCLUSIVE", "latency_p99": "INCONCLUSIVE"}, "us": {"cost": "INCONCLUSIVE"}}
@@ -34,9 +38,9 @@ def day(number: int) -> datetime:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
@@ -57,13 +61,13 @@ def config(*channels: AlertConfig, guard: tuple[GuardConfig, ...] = ()) -> Confi
     return Config.model_construct(alerts=channels, guard=guard)
 
 
-def events(store: Store) -> list[str]:
+def events(store: OpenedStore) -> list[str]:
     """The kinds of what was recorded."""
     kinds: list[str] = store.read("SELECT change FROM alert_events ORDER BY recorded_at, change")["change"].to_pylist()
     return kinds
 
 
-def deliveries(store: Store) -> list[dict[str, Any]]:
+def deliveries(store: OpenedStore) -> list[dict[str, Any]]:
     """The outbox."""
     rows: list[dict[str, Any]] = store.read(
         "SELECT channel, purpose, status, attempts, last_error FROM alert_deliveries ORDER BY created_at, channel"
@@ -71,17 +75,17 @@ def deliveries(store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def served(store: Store, configured: Config, at: datetime | None = None) -> list[Result]:
+def served(store: OpenedStore, configured: Config, at: datetime | None = None) -> list[Result]:
     """Send what is due."""
     return asyncio.run(deliver(store, configured, utc_now if at is None else lambda: at))
 
 
-def told(store: Store, configured: Config, report: Report, report_id: str) -> int:
+def told(store: OpenedStore, configured: Config, report: Report, report_id: str) -> int:
     """Announce."""
     return announce(store, configured, report, report_id)
 
 
-def test_the_same_report_adds_nothing(store: Store) -> None:
+def test_the_same_report_adds_nothing(store: OpenedStore) -> None:
     """Announced again, also after others, it is no news."""
     both = config(hook("a"), hook("b"))
     first, second = build(REGRESSED, as_of=day(10)), build(CALM, as_of=day(11))
@@ -94,20 +98,20 @@ def test_the_same_report_adds_nothing(store: Store) -> None:
     assert [row["channel"] for row in deliveries(store)] == ["a", "b", "a", "b"]
 
 
-def test_an_older_report_is_no_news(store: Store) -> None:
+def test_an_older_report_is_no_news(store: OpenedStore) -> None:
     """Whoever makes a report of last week does not wake anybody."""
     told(store, config(hook()), build(CALM, as_of=day(11)), "r1")
     assert told(store, config(hook()), build(REGRESSED, as_of=day(10)), "r2") == 0
     assert told(store, config(hook()), build(REGRESSED, as_of=day(12)), "r3") == 2
 
 
-def test_a_promotion_is_known_by_itself(store: Store) -> None:
+def test_a_promotion_is_known_by_itself(store: OpenedStore) -> None:
     """What is known of one says nothing of another."""
     assert told(store, config(hook()), build(REGRESSED), "r1") == 2
     assert told(store, config(hook()), build(REGRESSED, promotion="other"), "r2") == 2
 
 
-def test_two_that_announce_at_once_add_one(store: Store) -> None:
+def test_two_that_announce_at_once_add_one(store: OpenedStore) -> None:
     """Eight threads, one report; then eight reports of one moment with the same change: the change is told once."""
 
     def together(*reports: tuple[Report, str]) -> int:
@@ -132,7 +136,7 @@ def test_two_that_announce_at_once_add_one(store: Store) -> None:
     assert len(deliveries(store)) == 2
 
 
-def test_channels_get_what_they_want(store: Store) -> None:
+def test_channels_get_what_they_want(store: OpenedStore) -> None:
     """By promotion, cohort, metric and kind of change; what changed is recorded in any case."""
     filters: list[dict[str, Any]] = [
         {}, {"on": ("decision",)}, {"on": ("improved",)}, {"promotions": ("other",)}, {"cohorts": ("us",)},
@@ -143,7 +147,7 @@ def test_channels_get_what_they_want(store: Store) -> None:
     assert [row["channel"] for row in deliveries(store)] == ["c0", "c1", "c5"]
 
 
-def test_verdicts_go_to_opentelemetry_with_each_report(store: Store) -> None:
+def test_verdicts_go_to_opentelemetry_with_each_report(store: OpenedStore) -> None:
     """Who keeps time series has to see that nothing changed, too; people do not."""
     both = config(AlertConfig(name="o", kind="opentelemetry", url="http://127.0.0.1:1"), hook("w"))
     for number in (10, 11):
@@ -151,7 +155,7 @@ def test_verdicts_go_to_opentelemetry_with_each_report(store: Store) -> None:
     assert [row["channel"] for row in deliveries(store)] == ["o", "o"]
 
 
-def test_a_failed_run_is_told_once(store: Store) -> None:
+def test_a_failed_run_is_told_once(store: OpenedStore) -> None:
     """Until a run succeeds: then the next failure is news again."""
 
     def fail(schedule: str = "nightly", promotion: str | None = "refunds-v2") -> int:
@@ -167,7 +171,7 @@ def test_a_failed_run_is_told_once(store: Store) -> None:
     assert events(store) == ["failed_run"] * 5
 
 
-def test_a_message_is_sent_once(store: Store, receiver: Receiver) -> None:
+def test_a_message_is_sent_once(store: OpenedStore, receiver: Receiver) -> None:
     """And written down as sent."""
     channel = config(hook(url=receiver.url))
     told(store, channel, build(REGRESSED), "r1")
@@ -176,7 +180,7 @@ def test_a_message_is_sent_once(store: Store, receiver: Receiver) -> None:
     assert len(receiver.received) == 1
 
 
-def test_a_receiver_that_fails_gets_it_later_under_the_same_identity(store: Store, receiver: Receiver) -> None:
+def test_a_receiver_that_fails_gets_it_later_under_the_same_identity(store: OpenedStore, receiver: Receiver) -> None:
     """500, then a Retry-After, then 200: three requests, one identity, the pauses that were asked for."""
     receiver.answers = [500, (429, {"Retry-After": "600"})]
     channel = config(hook(url=receiver.url))
@@ -193,7 +197,7 @@ def test_a_receiver_that_fails_gets_it_later_under_the_same_identity(store: Stor
     assert deliveries(store)[0]["attempts"] == 3
 
 
-def test_what_cannot_arrive_is_given_up(store: Store, receiver: Receiver) -> None:
+def test_what_cannot_arrive_is_given_up(store: OpenedStore, receiver: Receiver) -> None:
     """A refusal at once, a receiver that is down after a day; a channel that is gone is dropped."""
     receiver.answers = [403]
     channels = config(hook("refuses", receiver.url), hook("down", f"http://127.0.0.1:{free_port()}"), hook("gone"))
@@ -209,7 +213,7 @@ def test_what_cannot_arrive_is_given_up(store: Store, receiver: Receiver) -> Non
     ]  # fmt: skip
 
 
-def test_messages_wait_behind_one_that_waits(store: Store, receiver: Receiver) -> None:
+def test_messages_wait_behind_one_that_waits(store: OpenedStore, receiver: Receiver) -> None:
     """A channel that asks for a pause is not asked again for the next message."""
     receiver.answers = [(429, {"Retry-After": "60"})]
     channel = config(hook(url=receiver.url))
@@ -219,7 +223,7 @@ def test_messages_wait_behind_one_that_waits(store: Store, receiver: Receiver) -
     assert len(receiver.received) == 1
 
 
-def test_a_stop_lets_what_is_under_way_arrive(store: Store, receiver: Receiver) -> None:
+def test_a_stop_lets_what_is_under_way_arrive(store: OpenedStore, receiver: Receiver) -> None:
     """It is sent and written down, once; what was not begun waits for the next, as if nobody had tried."""
     channels = config(hook(url=receiver.url))
     told(store, channels, build(REGRESSED, as_of=day(10)), "r1")
@@ -229,7 +233,7 @@ def test_a_stop_lets_what_is_under_way_arrive(store: Store, receiver: Receiver) 
     assert [(row["status"], row["attempts"]) for row in deliveries(store)] == [("sent", 1), ("pending", 0)]
 
 
-def test_two_that_deliver_at_once_send_one(store: Store, receiver: Receiver) -> None:
+def test_two_that_deliver_at_once_send_one(store: OpenedStore, receiver: Receiver) -> None:
     """Four deliverers, twelve messages: each arrives once."""
     channels = config(*(hook(f"c{number}", receiver.url) for number in range(12)))
     told(store, channels, build(REGRESSED), "r1")
@@ -243,7 +247,7 @@ def test_two_that_deliver_at_once_send_one(store: Store, receiver: Receiver) -> 
     assert {row["status"] for row in deliveries(store)} == {"sent"}
 
 
-def test_a_crash_between_claim_and_mark_sends_again_later(store: Store, receiver: Receiver) -> None:
+def test_a_crash_between_claim_and_mark_sends_again_later(store: OpenedStore, receiver: Receiver) -> None:
     """While the claim of the process that died holds, nobody sends; after that it goes out under its identity."""
     channel = config(hook(url=receiver.url))
     told(store, channel, build(REGRESSED), "r1")
@@ -256,7 +260,7 @@ def test_a_crash_between_claim_and_mark_sends_again_later(store: Store, receiver
     assert receiver.received[0].headers["webhook-id"] == waiting
 
 
-def test_a_dry_channel_sends_nothing(store: Store, receiver: Receiver) -> None:
+def test_a_dry_channel_sends_nothing(store: OpenedStore, receiver: Receiver) -> None:
     """Its messages are kept to be looked at."""
     channel = config(hook(url=receiver.url, dry_run=True))
     assert told(store, channel, build(REGRESSED), "r1") == 2
@@ -265,7 +269,7 @@ def test_a_dry_channel_sends_nothing(store: Store, receiver: Receiver) -> None:
     assert deliveries(store)[0]["status"] == "dry_run"
 
 
-def test_a_guard_calls_once_for_each_cohort(store: Store, receiver: Receiver) -> None:
+def test_a_guard_calls_once_for_each_cohort(store: OpenedStore, receiver: Receiver) -> None:
     """However often it looks; alerts tell of it as well, in one message."""
     guard = GuardConfig(promotion="refunds-v2", metrics=("cost",), url=f"{receiver.url}/roll-back")
     both = config(hook(url=f"{receiver.url}/alert"), guard=(guard,))
@@ -278,7 +282,7 @@ def test_a_guard_calls_once_for_each_cohort(store: Store, receiver: Receiver) ->
     assert [row["purpose"] for row in deliveries(store)].count("roll_back") == 2
 
 
-def test_a_guard_on_trial_tells_nobody_and_fires_when_it_is_real(store: Store, receiver: Receiver) -> None:
+def test_a_guard_on_trial_tells_nobody_and_fires_when_it_is_real(store: OpenedStore, receiver: Receiver) -> None:
     """What it found on trial is kept to be looked at, and is not taken for told."""
     guard = GuardConfig(promotion="refunds-v2", url=receiver.url, dry_run=True)
     channels = config(hook(url=receiver.url), guard=(guard,))
@@ -298,7 +302,7 @@ def test_pauses_grow_and_vary() -> None:
     assert pause(1, 3_600.0) == timedelta(hours=1)
 
 
-def test_the_server_sends_when_something_waits(store: Store) -> None:
+def test_the_server_sends_when_something_waits(store: OpenedStore) -> None:
     """It looks every few seconds, and rests after a failure."""
     seconds = [100.0]
     task = DeliveryTask(store, clock=lambda: seconds[0])
@@ -323,7 +327,7 @@ def test_the_server_guards_promotions_that_are_under_way(promoted: Path, cli: Ca
     seconds = [100.0]
     guard = GuardConfig(promotion="p", every_seconds=300)
     wanted = ("guard", "check", "--promotion", "p", "--quiet")
-    with Store(promoted) as store:
+    with store_at(promoted) as store:
         task = GuardTask(guard, store, clock=lambda: seconds[0])
         assert task.due(datetime(2026, 11, 1)) is None
         seconds[0] += 300
@@ -333,13 +337,13 @@ def test_the_server_guards_promotions_that_are_under_way(promoted: Path, cli: Ca
         seconds[0] += 300
         assert task.due(datetime(2026, 11, 3)) == wanted
     assert cli("promotion", "end", "p", "--at", "2026-11-05T00:00Z").exit_code == 0
-    with Store(promoted) as store:
+    with store_at(promoted) as store:
         task = GuardTask(guard, store)
         assert task.due(datetime(2026, 11, 4)) == wanted
         assert GuardTask(guard, store).due(datetime(2026, 11, 6)) is None
 
 
-def test_tasks_are_those_that_are_configured(store: Store) -> None:
+def test_tasks_are_those_that_are_configured(store: OpenedStore) -> None:
     """Without channels and guards there is nothing to look for."""
     calling = GuardConfig(promotion="p", url="http://127.0.0.1:1")
     assert alert_tasks(config(), store) == []

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from sql.store import Store
 from tests.alert_receivers import Receiver, http_receiver
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 
@@ -155,7 +158,7 @@ def test_a_guard_rolls_a_cohort_back_once(configured: Path, cli: Cli, receiver: 
     assert (event["cohort"], event["metric"], event["after"]) == ("refunds", "error_rate", "roll_back")
     assert event["facts"]["interval"][0] > 0
     assert event["facts"]["exemplars"]["candidate"]
-    with Store(configured) as store:
+    with store_at(configured) as store:
         stored = store.read("SELECT report_id FROM reports")["report_id"].to_pylist()
     assert stored == [call["data"]["report"]["report_id"]]
 
@@ -171,7 +174,7 @@ def test_a_guard_that_finds_nothing_keeps_nothing(promoted: Path, fill: Callable
     assert misnamed.startswith("p: no metric eror_rate in the report, so nothing guards it; there are ")
     assert "error_rate" in misnamed.partition("there are")[2]
     assert nothing == "p: nothing to roll back that was not before."
-    with Store(promoted) as store:
+    with store_at(promoted) as store:
         assert store.read("SELECT * FROM reports").num_rows == 0
 
 

@@ -22,7 +22,10 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql import statements
 from sql.clock import utc_now
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 
@@ -254,7 +257,7 @@ def test_results_and_remarks_go_separate_ways(
 def test_stored_text_cannot_steer_the_terminal(db: Path, cli: Cli, otlp: Any) -> None:
     """Escapes in a service name are spelled out in the table."""
     request = otlp.request({"name": "\x1b[2J\x1b]0;owned\x07"}, service="evil\rgood")
-    with Store(db) as store:
+    with store_at(db) as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
     shown = cli("sql", "SELECT service_name, name FROM spans").stdout
     assert r"evil\x0dgood  \x1b[2J\x1b]0;owned\x07" in shown

@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 MODELS = ("--base", "m0", "--candidate", "m1")
@@ -22,7 +25,7 @@ MODELS = ("--base", "m0", "--candidate", "m1")
 def db(workdir: Path) -> Path:
     """An empty store."""
     path = workdir / "spanverdict.duckdb"
-    Store(path).close()
+    store_at(path).close()
     return path
 
 

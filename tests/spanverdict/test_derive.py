@@ -18,7 +18,10 @@ from click.testing import CliRunner
 from collector.normalize import NORMALIZER_VERSION
 from collector.sender import Sender
 from spanverdict.cli import main
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 SECOND = 1_000_000_000
 START = 1_793_000_000 * SECOND
@@ -89,7 +92,7 @@ def test_the_process_that_derives_is_started_again_and_ends_with_the_server(
 
 def spoil(path: Path) -> None:
     """Make every span of a store look as if a version that read nothing had normalised it."""
-    with Store(path) as store:
+    with store_at(path) as store:
         rows = store.read(
             "SELECT * EXCLUDE (events, links) REPLACE (0::USMALLINT AS normalizer_version,"
             " NULL::BIGINT AS input_tokens, 'wrong' AS provider, ['other'] AS finish_reasons) FROM spans"
@@ -154,7 +157,7 @@ def test_a_server_matches_outcomes_with_traces(deriving: Callable[..., Any], tmp
 def test_sql_says_what_has_not_been_derived(tmp_path: Path, otlp: Any) -> None:
     """A question that touches calls tells on standard error what they lack; others tell nothing."""
     store = stored(tmp_path, otlp)
-    with Store(store) as opened:
+    with store_at(store) as opened:
         opened.write(
             {"stale_traces": pa.table({"since": pa.nulls(1, pa.timestamp("ns")), "model": pa.nulls(1, pa.string())})}
         )

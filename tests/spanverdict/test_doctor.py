@@ -18,7 +18,10 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
 from sql.clock import utc_now
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source
@@ -64,7 +67,7 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
         .events.add(name="gen_ai.evaluation.result", time_unix_nano=1_793_000_000_000_000_000)
     )
     event.attributes.extend(otlp.key_values(score))
-    Store(tmp_path / "s.duckdb").close()
+    store_at(tmp_path / "s.duckdb").close()
     now = datetime.now()  # noqa: DTZ005 (a time of a file without an offset)
     moments = {
         "then": f"{now - timedelta(days=3):%Y-%m-%dT%H:%M}",
@@ -72,7 +75,7 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
     }
     (tmp_path / "f.csv").write_text(FEEDBACK.format(**moments))
     run("feedback", "import", "f.csv", "--db", "s.duckdb")
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
         derive(store, JobOptions())
         # What an older version let in.

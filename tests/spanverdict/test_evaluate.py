@@ -22,8 +22,11 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.output import records
 from sql.access import open_store
-from sql.store import Store
 from tests.judge_stand_in import StandIn, said, status
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
@@ -60,7 +63,7 @@ def talk(otlp: Any) -> Callable[..., None]:
                 "trace_id": known, "span_id": known[:8], "name": "chat", "attributes": attributes,
                 "start_time_unix_nano": begin, "end_time_unix_nano": begin + 10**9,
             })  # fmt: skip
-        with Store(db) as store:
+        with store_at(db) as store:
             store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], BEGAN).tables)
 
     return put
@@ -120,7 +123,7 @@ def test_tools_of_a_data_set_and_of_rules(workdir: Path, db: Path, cli: Cli, tal
         "dataset": "golden", "item_id": "item-0", "input": "1", "cohort": None, "attributes": None,
         "expected": json.dumps({"tools": ["refund"]}), "imported_at": BEGAN,
     }  # fmt: skip
-    with Store(db) as store:
+    with store_at(db) as store:
         store._connection.execute(
             "INSERT INTO dataset_items BY NAME SELECT $1 AS dataset, $2 AS item_id, $3 AS expected, $4 AS imported_at",
             [item["dataset"], item["item_id"], item["expected"], BEGAN],

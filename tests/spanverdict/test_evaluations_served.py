@@ -23,7 +23,10 @@ from collector.decode import decode_logs, decode_traces
 from collector.otlp_json import to_protobuf
 from collector.rows import log_rows, span_rows
 from collector.signals import Signal
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 26)
 DAY = 24 * 60 * 60 * 10**9
@@ -62,7 +65,7 @@ def test_openlit_sends_a_score_twice(start_server: Callable[..., Any], shared_fi
     ]
     assert stored(server, "name, score, label, identifier") == expected
     assert server.sql("SELECT count(*) AS n FROM superseded_evaluations") == [{"n": 0}]
-    with Store(tmp_path / "reversed.duckdb") as store:
+    with store_at(tmp_path / "reversed.duckdb") as store:
         logs = decode_logs([to_protobuf(files["logs"].read_bytes(), Signal.LOGS)])
         spans = decode_traces([to_protobuf(files["traces"].read_bytes(), Signal.TRACES)])
         for rows in (log_rows(logs, [None], NOW), span_rows(spans, [None], NOW)):

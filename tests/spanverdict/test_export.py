@@ -22,7 +22,10 @@ from collector.signals import Signal
 from spanverdict.export_manifest import MANIFEST
 from sql.access import open_store
 from sql.exported_tables import TABLES, WHAT
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 NIGHT = 1_793_750_399_999_999_000
@@ -95,7 +98,7 @@ def filled(promoted: Path, fill: Callable[..., None], workdir: Path, cli: Cli, o
     ]  # fmt: skip
     of_logs = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]}).encode()
     arrived = datetime(2026, 11, 20)
-    with Store(promoted) as store:
+    with store_at(promoted) as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], arrived).tables)
         store.write(log_rows(decode_logs([to_protobuf(of_logs, Signal.LOGS)]), [None], arrived).tables)
     (workdir / "f.csv").write_text(FEEDBACK)
@@ -214,13 +217,13 @@ def test_days_that_changed_are_written_anew_and_none_is_lost(source: Path, workd
     cli("export", "--to", "out", "--what", "spans", "--db", source)
     before = manifest(workdir / "out")["files"]
     late = otlp.request({"trace_id": b"\x0a" * 16, "start_time_unix_nano": NIGHT, "end_time_unix_nano": NIGHT + 1})
-    with Store(source) as store:
+    with store_at(source) as store:
         store.write(span_rows(decode_traces([late.SerializeToString()]), [None], datetime(2026, 11, 21)).tables)
     assert "into 1 files" in cli("export", "--to", "out", "--what", "spans", "--db", source).stderr
     after = manifest(workdir / "out")["files"]
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"spans/date=2026-11-03/spans.parquet"}
-    with Store(workdir / "less.duckdb") as store:
+    with store_at(workdir / "less.duckdb") as store:
         store.write(span_rows(decode_traces([late.SerializeToString()]), [None], datetime(2026, 11, 21)).tables)
     less = cli("export", "--to", "out", "--what", "spans", "--db", "less.duckdb")
     assert "spans/date=2026-11-03/spans.parquet stays as it is: the store has 1 of its" in less.stderr
@@ -238,7 +241,7 @@ def test_an_export_joins_what_is_there(source: Path, workdir: Path, cli: Cli, ot
             "end_time_unix_nano": NIGHT + 10,
         }
     )
-    with Store(workdir / "other.duckdb") as store:
+    with store_at(workdir / "other.duckdb") as store:
         store.write(span_rows(decode_traces([part.SerializeToString()]), [None], datetime(2026, 11, 25)).tables)
     later = FEEDBACK.replace("2026-11-04T10:00,thumbs_down,1", "2026-11-05T10:00,thumbs_down,0")
     (workdir / "later.csv").write_text(later)

@@ -15,7 +15,10 @@ from click.testing import Result
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql.clock import utc_now
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 
@@ -55,7 +58,7 @@ def where(request: pytest.FixtureRequest, db: Path, workdir: Path, otlp: Any) ->
         otlp.request({"attributes": names}),
         otlp.request({"trace_id": b"\x03" * 16, "span_id": b"\x03" * 8}, resource={"ticket.id": "T-3"}),
     ]
-    with Store(db) as store:
+    with store_at(db) as store:
         for request_sent in requests:
             store.write(span_rows(decode_traces([request_sent.SerializeToString()]), [None], utc_now()).tables)
     if request.param == "server":

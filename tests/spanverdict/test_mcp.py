@@ -31,7 +31,10 @@ from spanverdict.mcp_text import PART_CHARACTERS, json_text, marked, part_of
 from spanverdict.mcp_tools import Tools
 from sql.access import open_store
 from sql.errors import QueryError
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE hash(a.range, b.range) = 1"
@@ -78,7 +81,7 @@ def reported(incident: Path, cli: Callable[..., Result], otlp: Any) -> Path:
     spoken = json.dumps([{"role": "user", "parts": [{"type": "text", "content": HOSTILE}]}])
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m1", "gen_ai.input.messages": spoken}
     span = {"trace_id": b"\xaa" * 16, "name": HOSTILE, "attributes": attributes}
-    with Store(incident) as store:
+    with store_at(incident) as store:
         store.write(span_rows(decode_traces([otlp.request(span).SerializeToString()]), [None], LATER).tables)
     assert cli("report", "p").exit_code == 1
     return incident

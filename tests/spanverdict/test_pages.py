@@ -25,6 +25,9 @@ from spanverdict.page_access import PageAccess
 from spanverdict.report_pages import RenderedReport, RenderError, ReportPages
 from tests.spanverdict.browser import browser
 
+pytestmark = pytest.mark.any_store
+
+
 SCRIPT = "<script>alert(1)</script>"
 
 

@@ -35,7 +35,10 @@ from sql.flight_server import FlightServer
 from sql.postgres_types import OIDS, TYPES
 from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 SECRET = "server-token"
 ROOT = Path(__file__).parents[2]
@@ -68,7 +71,7 @@ def told(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with a promotion, served; no test changes it."""
     path = tmp_path_factory.mktemp("pg") / "s.duckdb"
-    with Store(path) as opened:
+    with store_at(path) as opened:
         now = datetime(2026, 11, 2)
         opened.write(
             {

@@ -13,7 +13,10 @@ from click.testing import Result
 
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 TUNED = "ft:gpt-4.1-mini-2025-04-14:acme:refunds:1"
@@ -41,7 +44,7 @@ def put(db: Path, otlp: Any) -> Put:
                 "end_time_unix_nano": begin + 10**9,
                 "attributes": {name: value for name, value in given.items() if value is not None},
             })  # fmt: skip
-        with Store(db) as store:
+        with store_at(db) as store:
             store.write(span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], BEGAN).tables)
 
     return store_calls
@@ -207,7 +210,7 @@ def test_history_is_priced_anew(put: Put, cli: Cli, db: Path) -> None:
     assert derived.exit_code == 0, derived.stderr
 
     def costs() -> dict[str, list[float | None]]:
-        with Store(db) as store:
+        with store_at(db) as store:
             rows = store.read("SELECT request_model, cost_usd FROM calls ORDER BY start_time").to_pylist()
         return {
             model: [row["cost_usd"] and float(row["cost_usd"]) for row in rows if row["request_model"] == model]

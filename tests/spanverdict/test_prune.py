@@ -25,7 +25,10 @@ from spanverdict.prune_task import EVERY, PruneTask
 from spanverdict.pruning import Limits, Pruner
 from spanverdict.retention_config import RetentionConfig, size_in_bytes
 from sql.clock import utc_now
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 TODAY = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -77,7 +80,7 @@ def filled(promoted: Path, otlp: Any, cli: Cli, workdir: Path) -> Path:
     """That store, made."""
     (workdir / "feedback.csv").write_text(FEEDBACK)
     assert cli("feedback", "import", "feedback.csv").exit_code == 0
-    with Store(promoted) as store:
+    with store_at(promoted) as store:
         for day in range(1, DAYS + 1):
             store.write(traffic(otlp, day))
         derive(store, JobOptions())
@@ -87,7 +90,7 @@ def filled(promoted: Path, otlp: Any, cli: Cli, workdir: Path) -> Path:
 def counts(path: Path) -> dict[str, int]:
     """Rows by table."""
     names = ("spans", "calls", "feedback", "promotions", "reports", "pruned_days")
-    with Store(path, read_only=True) as store:
+    with store_at(path, read_only=True) as store:
         return {name: store.read(f"SELECT count(*) AS n FROM {name}")["n"][0].as_py() for name in names}
 
 
@@ -149,13 +152,13 @@ def test_content_goes_and_rows_stay(stored: Path, cli: Cli, workdir: Path, otlp:
     young = {(TODAY - timedelta(days=day)).date().isoformat(): 20 for day in (1, 2, 3)}
 
     def with_content() -> dict[str, int]:
-        with Store(stored, read_only=True) as store:
+        with store_at(stored, read_only=True) as store:
             rows = store.read(f"{secret} '%{SECRET}%' GROUP BY ALL").to_pylist()
         return {row["day"]: row["n"] for row in rows}
 
     assert with_content() == young
     assert counts(stored) == before | {"pruned_days": 3}
-    with Store(stored) as store:
+    with store_at(stored) as store:
         row = store.read("SELECT * FROM spans ORDER BY start_time LIMIT 1").to_pylist()[0]
         assert (row["input_tokens"], row["user_id"], json.loads(row["events"])[0]["attributes"]) == (
             10, "u0", {"role": "user"},
@@ -172,7 +175,7 @@ def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, w
     (workdir / "spanverdict.toml").write_text("[archive]\nleast_rows = 1\n")
     assert cli("derive").exit_code == 0
     assert cli("archive", "--before", _day(1)).exit_code == 0
-    with Store(stored) as store:
+    with store_at(stored) as store:
         rows = store.read("SELECT * EXCLUDE (attributes, events) FROM spans ORDER BY ALL")
     config = retention(workdir, content_days=2, spans_days=4)
     planned = listed(cli("prune", "--config", config, "--dry-run", "--format", "json"))
@@ -181,7 +184,7 @@ def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, w
         ("archive", "content", _day(4)), ("archive", "content", _day(3)),
     }  # fmt: skip
     assert listed(cli("prune", "--config", config, "--format", "json")) == planned
-    with Store(stored) as store:
+    with store_at(stored) as store:
         left = store.read("SELECT * EXCLUDE (attributes, events) FROM spans ORDER BY ALL")
         first = datetime.fromisoformat(_day(4))
         assert left.equals(rows.filter(pc.greater_equal(rows["start_time"], pa.scalar(first, pa.timestamp("ns")))))
@@ -194,7 +197,7 @@ def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, w
     assert listed(cli("prune", "--config", config, "--format", "json")) == []
     before = left.num_rows
     assert cli("compact").exit_code == 0
-    with Store(stored, read_only=True) as store:
+    with store_at(stored, read_only=True) as store:
         assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [before]
 
 
@@ -206,7 +209,7 @@ def test_an_interrupted_prune_goes_on(stored: Path, monkeypatch: pytest.MonkeyPa
     class Killed(Exception):  # noqa: N818 (stands for a signal)
         pass
 
-    with Store(stored) as store:
+    with store_at(stored) as store:
         write = store.write
         for allowed in (1, 2, 0, 4):
             left = iter(range(allowed))
@@ -232,7 +235,7 @@ def test_each_kind_has_an_age_of_its_own(stored: Path, cli: Cli) -> None:
         made = cli("report", "p", "--as-of", (TODAY - timedelta(days=as_of)).isoformat())
         assert made.exit_code in (0, 1, 3)
     now = utc_now()
-    with Store(stored) as store:
+    with store_at(stored) as store:
         assert store.read("SELECT count(*) AS n FROM reports")["n"].to_pylist() == [2]
         limits = Limits.of(_config(outcomes_days=2, derived_days=4, reports_days=1), now + timedelta(days=2))
         planned = Pruner(store, stored, now).planned(limits)
@@ -257,7 +260,7 @@ def _config(**keys: int) -> RetentionConfig:
 def test_for_the_size_content_goes_first(stored: Path) -> None:
     """The oldest content, then the oldest spans, never what is younger than two days nor outcomes; then it is told."""
     done: list[pruning.Deletion] = []
-    with Store(stored) as store:
+    with store_at(stored) as store:
         limits = Limits(None, {}, 1)
         planned = Pruner(store, stored, utc_now()).planned(limits)
         assert not Pruner(store, stored, utc_now(), (), done.append).prune(limits)
@@ -270,7 +273,7 @@ def test_for_the_size_content_goes_first(stored: Path) -> None:
 
 def test_reports_say_what_was_deleted(stored: Path, cli: Cli, workdir: Path) -> None:
     """Fewer traces are not judged in silence; rates of outcomes that are gone are not judged at all."""
-    with Store(stored) as store:
+    with store_at(stored) as store:
         store.write({"promotions": store.read("SELECT * REPLACE ('q' AS name, $at AS started_at) FROM promotions",
                                               {"at": TODAY - timedelta(days=DAYS)})})  # fmt: skip
 
@@ -308,14 +311,14 @@ def test_a_server_prunes_by_itself(stored: Path, start_server: Callable[..., Any
     refused = cli("compact")
     assert (refused.exit_code, "A server runs on" in refused.stderr) == (4, True)
     assert server.stop() == 0
-    with Store(stored) as store:
+    with store_at(stored) as store:
         before = {table: store.read(f"SELECT * FROM {table} ORDER BY ALL") for table in ("spans", "calls", "feedback")}
     inode = stored.stat().st_ino
     done = cli("compact")
     assert done.exit_code == 0, done.stderr
     assert stored.stat().st_ino != inode
     assert stored.stat().st_mode & 0o777 == 0o600
-    with Store(stored) as store:
+    with store_at(stored) as store:
         assert store.read("SELECT free_blocks FROM pragma_database_size()")["free_blocks"].to_pylist() == [0]
         for table, rows in before.items():
             assert store.read(f"SELECT * FROM {table} ORDER BY ALL").equals(rows)

@@ -18,7 +18,10 @@ from collector.decode import decode_traces
 from collector.ingest import span_rows
 from spanverdict.cli import main
 from sql import statements
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data-model.md").read_text("utf-8")
@@ -154,7 +157,7 @@ def test_saved_queries_find_what_goes_wrong(db: Path, cli: Callable[..., Result]
         otlp.request({**root, "attributes": {"gen_ai.operation.name": "invoke_agent", **tokens}}, first, second, tool),
         otlp.request(lost, service="worker"),
     ]
-    with Store(db) as store:
+    with store_at(db) as store:
         for request in requests:
             store.write(span_rows(decode_traces([request.SerializeToString()]), [None], datetime(2026, 11, 2)).tables)
     assert cli("derive").exit_code == 0

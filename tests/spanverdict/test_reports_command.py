@@ -17,7 +17,10 @@ import pytest
 from click.testing import Result
 
 from spanverdict.report_output import is_colored
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 FIRST_RELEASE = ROOT / "tests" / "analytics" / "report" / "golden" / "first-release.json"
@@ -114,7 +117,7 @@ def keep(path: Path, **bodies: str) -> None:
            "data_watermark": None, "fingerprint": "f", "overall": "REGRESSED"}  # fmt: skip
     rows = [row | {"report_id": identity, "body": body} for identity, body in bodies.items()]
     columns = ["report_id", "promotion", "as_of", "generated_at", "data_watermark", "fingerprint", "overall", "body"]
-    with Store(path) as store:
+    with store_at(path) as store:
         store.write({"reports": pa.table({name: [each[name] for each in rows] for name in columns})})
 
 

@@ -20,7 +20,10 @@ from analytics.stored_reports import report_id, store_report
 from spanverdict.cli import main
 from sql.access import open_store
 from sql.clock import utc_now
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 TUNED = "ft:gpt-base:acme::7q"
 PRESENT = """# Ours, by hand
@@ -67,7 +70,7 @@ def store_of_reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Re
         gift_card=Decision.HOLD,
     )
     older = replace(newest, as_of=newest.as_of - timedelta(days=3), cohorts=newest.cohorts[:1])
-    Store(path).close()
+    store_at(path).close()
     with open_store(path, write=True) as store:
         store.write({"promotions": promotion_row(newest.promotion, utc_now())})
         store_report(store, newest)
@@ -240,7 +243,7 @@ def test_errors_leave_the_file_alone(run: Run, tmp_path: Path) -> None:
 
 def test_without_a_report_there_is_no_plan(run: Run, tmp_path: Path) -> None:
     """A promotion without a report says how to make one."""
-    Store(tmp_path / "s.duckdb").close()
+    store_at(tmp_path / "s.duckdb").close()
     with open_store(tmp_path / "s.duckdb", write=True) as store:
         store.write({"promotions": promotion_row(report(utc_now()).promotion, utc_now())})
     fails(run(), "spanverdict report refunds-v2")

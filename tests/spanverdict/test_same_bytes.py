@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from click.testing import Result
 
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 TIMES_OF_ARRIVAL = ("live_spans", "evaluations", "feedback")
 
@@ -60,7 +64,7 @@ def test_reports_do_not_depend_on_how_the_data_came(
     as_of = ("--as-of", json.loads((given / "truth.json").read_text("utf-8"))["all_mature_at"])
     shuffled(given, other)
     direct, served = workdir / "direct.duckdb", workdir / "served.duckdb"
-    Store(direct).close()
+    store_at(direct).close()
     for step in steps:
         assert cli(*step, "--db", direct).exit_code == 0
     with duckdb.connect(direct) as store:

@@ -14,7 +14,11 @@ from analytics.promotions import Promotion, promotion_row
 from spanverdict import schedule_runs
 from spanverdict.schedule_checks import examine_schedules
 from spanverdict.schedule_config import ScheduleConfig
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 SIX = datetime(2026, 11, 6, 6)
@@ -23,20 +27,20 @@ DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """A store with the promotion p."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         opened.write({"promotions": promotion_row(promotion, BEGAN)})
         yield opened
 
 
-def told(store: Store, now: datetime) -> list[tuple[str, str]]:
+def told(store: OpenedStore, now: datetime) -> list[tuple[str, str]]:
     """Status and detail of each finding."""
     return [(finding.status.value, finding.detail) for finding in examine_schedules(store, [DAILY], now)]
 
 
-def test_a_schedule_that_nothing_runs_is_told(store: Store) -> None:
+def test_a_schedule_that_nothing_runs_is_told(store: OpenedStore) -> None:
     """Neither one that was never seen, nor a slot that has gone by for ten minutes; looking changes nothing."""
     never = [("warn", "daily has not been seen by anything that runs it.")]
     assert told(store, SIX) == told(store, SIX + MINUTE) == never
@@ -52,7 +56,7 @@ def test_a_schedule_that_nothing_runs_is_told(store: Store) -> None:
         ("Why.", ("warn", "daily: the report on p of 2026-11-06 06:00 UTC failed: Why.")),
     ],
 )
-def test_the_latest_slot_is_told(store: Store, error: str | None, expected: tuple[str, str]) -> None:
+def test_the_latest_slot_is_told(store: OpenedStore, error: str | None, expected: tuple[str, str]) -> None:
     """While it is made, once it is made, and where it failed, with its sentence."""
     seen = schedule_runs.register(store, [DAILY], BEGAN)
     (due,) = schedule_runs.open_runs(store, [DAILY], seen, SIX).due

@@ -13,7 +13,11 @@ from analytics.promotions import Promotion, end_row, promotion_row
 from spanverdict import schedule_runs
 from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.schedule_runs import MOST_ATTEMPTS, Open, Run, claim
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 LEASE = timedelta(minutes=2)
 MINUTE = timedelta(minutes=1)
@@ -23,9 +27,9 @@ DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """A store with the promotion p, on which the daily schedule was seen first the day before."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         opened.write({"promotions": promotion_row(promotion("p"), BEGAN)})
         schedule_runs.register(opened, [DAILY], FIRST)
         yield opened
@@ -36,25 +40,25 @@ def promotion(name: str, at: datetime = BEGAN) -> Promotion:
     return Promotion(name, "m0", "m1", "concurrent", at, None, "app.cohort", None)
 
 
-def look(store: Store, schedules: Sequence[ScheduleConfig], now: datetime, **more: Any) -> Open:
+def look(store: OpenedStore, schedules: Sequence[ScheduleConfig], now: datetime, **more: Any) -> Open:
     """What there is to do, once the schedules are known."""
     return schedule_runs.open_runs(store, schedules, schedule_runs.register(store, schedules, now), now, **more)
 
 
-def due(store: Store, now: datetime, *schedules: ScheduleConfig) -> list[tuple[str, datetime, str]]:
+def due(store: OpenedStore, now: datetime, *schedules: ScheduleConfig) -> list[tuple[str, datetime, str]]:
     """What is due: schedule, slot, promotion."""
     found = look(store, schedules or (DAILY,), now)
     return [(run.schedule, run.slot, run.promotion) for run in found.due]
 
 
-def take(store: Store, now: datetime) -> Run:
+def take(store: OpenedStore, now: datetime) -> Run:
     """Claim the first that is due."""
     taken = claim(store, look(store, [DAILY], now).due[0], now, LEASE)
     assert taken
     return taken
 
 
-def test_a_schedule_begins_with_the_slot_after_it_was_seen(store: Store) -> None:
+def test_a_schedule_begins_with_the_slot_after_it_was_seen(store: OpenedStore) -> None:
     """What lies before is not made up for, whoever asks first, and when a schedule gets other times it begins anew."""
     assert due(store, SIX - MINUTE) == []
     assert due(store, SIX) == [("daily", SIX, "p")]
@@ -64,13 +68,13 @@ def test_a_schedule_begins_with_the_slot_after_it_was_seen(store: Store) -> None
     assert due(store, SIX, DAILY.model_copy(update={"time_zone": "Europe/Berlin"})) == []
 
 
-def test_after_downtime_the_latest_slot_is_due_alone(store: Store) -> None:
+def test_after_downtime_the_latest_slot_is_due_alone(store: OpenedStore) -> None:
     """A week without anybody who looks leaves one report to make, that of the last morning."""
     assert due(store, SIX + timedelta(days=7, hours=3)) == [("daily", SIX + timedelta(days=7), "p")]
 
 
 @pytest.mark.parametrize("end", ["finish", "fail"])
-def test_what_is_made_or_has_failed_is_due_no_more(store: Store, end: str) -> None:
+def test_what_is_made_or_has_failed_is_due_no_more(store: OpenedStore, end: str) -> None:
     """A slot is made once; the next one is due in its own time."""
     run = take(store, SIX)
     told = {"finish": lambda: schedule_runs.finish(store, run, SIX, "r" * 32, "INVALID"),
@@ -83,7 +87,7 @@ def test_what_is_made_or_has_failed_is_due_no_more(store: Store, end: str) -> No
     assert (row["status"], row["error"]) == {"finish": ("done", None), "fail": ("failed", "It failed.")}[end]
 
 
-def test_every_promotion_that_runs_is_reported_on(store: Store) -> None:
+def test_every_promotion_that_runs_is_reported_on(store: OpenedStore) -> None:
     """Without names a slot is about the promotions that were registered, had begun and had not ended at its time."""
     for name, at, registered in (
         ("begins-later", SIX + MINUTE, BEGAN),
@@ -100,7 +104,7 @@ def test_every_promotion_that_runs_is_reported_on(store: Store) -> None:
     assert [name for _, _, name in due(store, later, named)] == ["p", "unknown"], "an unknown one is to fail loudly"
 
 
-def test_one_of_all_who_try_makes_it(store: Store) -> None:
+def test_one_of_all_who_try_makes_it(store: OpenedStore) -> None:
     """Of two who found the same thing due, the second gets nothing; nor does one who wants something else meanwhile."""
     store.write({"promotions": promotion_row(promotion("q"), BEGAN)})
     p, q = look(store, [DAILY], SIX).due
@@ -114,7 +118,7 @@ def test_one_of_all_who_try_makes_it(store: Store) -> None:
     assert claim(store, p, SIX + timedelta(hours=1), LEASE) is None, "what is done is not begun again"
 
 
-def test_a_claim_whose_process_died_is_taken_over(store: Store) -> None:
+def test_a_claim_whose_process_died_is_taken_over(store: OpenedStore) -> None:
     """Its lease runs out; who took it over holds it, and the one who lost it changes nothing any more."""
     lost = take(store, SIX)
     assert schedule_runs.renew(store, lost, SIX + 3 * MINUTE)
@@ -129,7 +133,7 @@ def test_a_claim_whose_process_died_is_taken_over(store: Store) -> None:
     ]
 
 
-def test_what_ends_its_process_is_not_tried_for_ever(store: Store) -> None:
+def test_what_ends_its_process_is_not_tried_for_ever(store: OpenedStore) -> None:
     """After some attempts that ended without a word it is lost, with a sentence."""
     now = SIX
     for _ in range(MOST_ATTEMPTS):
@@ -143,14 +147,14 @@ def test_what_ends_its_process_is_not_tried_for_ever(store: Store) -> None:
     assert look(store, [DAILY], now).lost == ()
 
 
-def test_what_was_stopped_does_not_count_as_an_attempt(store: Store) -> None:
+def test_what_was_stopped_does_not_count_as_an_attempt(store: OpenedStore) -> None:
     """A claim that is given back can be taken at once, by anybody, any number of times."""
     for _ in range(MOST_ATTEMPTS + 2):
         assert schedule_runs.release(store, take(store, SIX), SIX, begun=False)
     assert take(store, SIX).attempts == 1
 
 
-def test_a_slot_that_was_left_behind_is_told_as_lost(store: Store) -> None:
+def test_a_slot_that_was_left_behind_is_told_as_lost(store: OpenedStore) -> None:
     """A run that died and whose slot is not the latest any more is not made, and not silently forgotten."""
     take(store, SIX)
     found = look(store, [DAILY], SIX + timedelta(days=1))
@@ -160,7 +164,7 @@ def test_a_slot_that_was_left_behind_is_told_as_lost(store: Store) -> None:
     ]
 
 
-def test_a_slot_is_due_after_its_delay(store: Store) -> None:
+def test_a_slot_is_due_after_its_delay(store: OpenedStore) -> None:
     """What was under way at a slot gets time to arrive; who asks meanwhile is told how long."""
     late = DAILY.model_copy(update={"delay_seconds": 60.0})
     before, meanwhile, after = (look(store, [late], SIX + wait) for wait in (-MINUTE, MINUTE / 2, MINUTE))
@@ -171,7 +175,7 @@ def test_a_slot_is_due_after_its_delay(store: Store) -> None:
     assert look(store, [fresh], SIX + MINUTE / 2).due_at is None, "a slot before it was seen is not waited for"
 
 
-def test_what_another_schedule_left_open_is_its_own(store: Store) -> None:
+def test_what_another_schedule_left_open_is_its_own(store: OpenedStore) -> None:
     """Whoever looks at one schedule alone tells no run of another for lost, unless that is configured no more."""
     run = take(store, SIX)
     hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
@@ -183,7 +187,7 @@ def test_what_another_schedule_left_open_is_its_own(store: Store) -> None:
     assert look(store, [hourly], SIX + MINUTE).lost == (), "its lease holds"
 
 
-def test_the_first_to_see_a_schedule_decides(store: Store) -> None:
+def test_the_first_to_see_a_schedule_decides(store: OpenedStore) -> None:
     """Of two processes that see a new schedule, the later one learns when the first did."""
     hourly = DAILY.model_copy(update={"name": "hourly", "cron": "0 * * * *"})
     seen: Callable[[datetime], datetime] = lambda now: schedule_runs.register(store, [hourly], now)["hourly"]  # noqa: E731

@@ -20,7 +20,11 @@ from spanverdict.config import Config
 from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.schedule_task import AGAIN_AFTER, ScheduledReports
 from sql.errors import StoreError
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 NOON, MINUTE = datetime(2026, 11, 5, 12), timedelta(minutes=1)
@@ -37,26 +41,26 @@ def _this_tree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """A store with the promotion p."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         opened.write({"promotions": promotion_row(promotion, BEGAN)})
         yield opened
 
 
-def scheduled(store: Store, *schedules: ScheduleConfig, since: datetime) -> ScheduledReports:
+def scheduled(store: OpenedStore, *schedules: ScheduleConfig, since: datetime) -> ScheduledReports:
     """The task of a server; its schedules were first seen then."""
     schedule_runs.register(store, schedules, since)
     return ScheduledReports(Config(schedule=schedules), store)
 
 
-def failures(store: Store) -> list[str]:
+def failures(store: OpenedStore) -> list[str]:
     """What alerts say of runs that failed."""
     return store.read("SELECT sentence FROM alert_events WHERE change = 'failed_run'").column(0).to_pylist()
 
 
-def test_a_server_looks_at_its_start_and_at_each_slot(store: Store) -> None:
+def test_a_server_looks_at_its_start_and_at_each_slot(store: OpenedStore) -> None:
     """What was missed is made at once; then nothing is run before a slot and its delay are over."""
     hourly = ScheduleConfig(name="hourly", cron="0 * * * *", promotions=("p",), delay_seconds=90)
     half = ScheduleConfig(name="half", cron="30 * * * *", promotions=("p",), delay_seconds=0)
@@ -75,7 +79,7 @@ def test_a_server_looks_at_its_start_and_at_each_slot(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", [4, 2, -signal.SIGKILL])
-def test_what_a_command_left_over_is_told_and_tried_again(store: Store, status: int) -> None:
+def test_what_a_command_left_over_is_told_and_tried_again(store: OpenedStore, status: int) -> None:
     """A store that was away, a broken configuration, a process that was killed: an alert, and a minute's pause."""
     task = scheduled(store, DAILY, since=NOON - timedelta(days=2))
     assert task.due(NOON) == COMMAND
@@ -89,7 +93,7 @@ def test_what_a_command_left_over_is_told_and_tried_again(store: Store, status: 
     assert f"ended with status {status} and without the report on p of 2026-11-05 06:00 UTC" in said
 
 
-def test_what_a_dead_command_still_holds_is_looked_at_again(store: Store) -> None:
+def test_what_a_dead_command_still_holds_is_looked_at_again(store: OpenedStore) -> None:
     """A claim whose process died is nobody's to make yet, but is not forgotten until the next slot."""
     task = scheduled(store, DAILY, since=NOON - timedelta(days=2))
     seen = schedule_runs.first_seen(store, [DAILY])
@@ -107,7 +111,7 @@ def test_what_a_dead_command_still_holds_is_looked_at_again(store: Store) -> Non
     assert failures(store) == []
 
 
-def test_a_store_that_cannot_be_read_is_asked_again(store: Store, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_read_is_asked_again(store: OpenedStore, tmp_path: Path) -> None:
     """Where nothing is known of what is left, the command is run again after a pause."""
     task = scheduled(store, DAILY, since=NOON - timedelta(days=2))
     assert task.due(NOON) == COMMAND

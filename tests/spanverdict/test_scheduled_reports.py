@@ -26,7 +26,10 @@ from spanverdict.config import Config
 from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.scheduled_worker import file_name
 from sql.access import open_store
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
@@ -41,7 +44,7 @@ def schedule(db: Path) -> Callable[..., datetime]:
         (db.parent / "spanverdict.toml").write_text(
             f'[[schedule]]\nname = "nightly"\ncron = "{NAME.cron}"\ndelay_seconds = 0\n{keys}'
         )
-        with Store(db) as store:
+        with store_at(db) as store:
             for name in promotions:
                 row = Promotion(name, "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
                 store.write({"promotions": promotion_row(row, BEGAN)})
@@ -316,7 +319,7 @@ def test_slots_that_come_faster_than_their_delay_do_not_keep_a_command(
     """A slot that had come at the beginning is waited for, those that come meanwhile are not; or none at all."""
     often = ScheduleConfig(name="often", cron="* * * * *", delay_seconds=60)
     row = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
-    with Store(db) as store:
+    with store_at(db) as store:
         store.write({"promotions": promotion_row(row, BEGAN)})
         schedule_runs.register(store, [often], BEGAN)
     moments = (BEGAN + timedelta(days=1, seconds=5 * number) for number in range(60))

@@ -22,7 +22,10 @@ from analytics.promotions import Promotion, promotion_row
 from analytics.schedule import check_cron
 from spanverdict import schedule_runs
 from spanverdict.config import load
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "docs" / "scheduling.md").read_text("utf-8"), re.DOTALL)
@@ -41,7 +44,7 @@ def installed(db: Path) -> Callable[[str], str]:
     (here / "spanverdict.toml").write_text(
         f'db = "{db}"\n[[schedule]]\nname = "n"\ncron = "30 0 * * *"\ndelay_seconds = 0\n'
     )
-    with Store(db) as store:
+    with store_at(db) as store:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         store.write({"promotions": promotion_row(promotion, BEGAN)})
     program = here / "spanverdict"
@@ -64,7 +67,7 @@ def installed(db: Path) -> Callable[[str], str]:
 @pytest.fixture
 def due(db: Path, installed: Callable[[str], str]) -> None:  # noqa: ARG001 (its configuration is read)
     """Lets a report be due: the schedule was seen long ago."""
-    with Store(db) as store:
+    with store_at(db) as store:
         schedule_runs.register(store, load(db.parent / "spanverdict.toml").schedule, BEGAN)
 
 
@@ -77,7 +80,7 @@ def check_made(done: subprocess.CompletedProcess[str]) -> None:
 def check_looked(db: Path, done: subprocess.CompletedProcess[str]) -> None:
     """The command has seen the schedule, which begins with its next slot."""
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    with Store(db) as store:
+    with store_at(db) as store:
         assert store.read("SELECT schedule FROM schedules").to_pylist() == [{"schedule": "n"}]
 
 

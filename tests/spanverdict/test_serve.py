@@ -29,6 +29,9 @@ from pyarrow import flight
 from sql.flight_calls import statement_ticket
 from sql.server_file import server_file
 
+pytestmark = pytest.mark.any_store
+
+
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")
 APP = Path(__file__).parent / "apps" / "support_app.py"

@@ -35,8 +35,12 @@ from sql import statements
 from sql.clock import utc_now
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
+from sql.opened_store import OpenedStore
 from sql.server_file import ServerFile
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 
@@ -46,9 +50,9 @@ ENDLESS = "SELECT count(*) FROM range(9000000) a, range(9000000) b WHERE hash(a.
 
 
 @pytest.fixture
-def served(db: Path) -> Iterator[Store]:
+def served(db: Path) -> Iterator[OpenedStore]:
     """The store of the working directory, served by this process."""
-    with Store(db) as store:
+    with store_at(db) as store:
         server = FlightServer(store, "127.0.0.1:0", "secret")
         told = dict.fromkeys(("grpc", "http", "monitoring"), "127.0.0.1:1")
         file = ServerFile(pid=os.getpid(), sql=f"127.0.0.1:{server.port}", token="secret", **told).write(db)
@@ -68,7 +72,7 @@ def test_a_query_from_standard_input(db: Path) -> None:
 def test_times_with_a_zone_are_explained(db: Path) -> None:
     """The first thing that people write, and what to write instead, which is right wherever the server runs."""
     query = "SELECT count(*) AS n FROM spans WHERE start_time > now() - INTERVAL 7 DAY"
-    with Store(db) as store:
+    with store_at(db) as store:
         with pytest.raises(QueryError, match="Times of the store are UTC and have no zone"):
             store.read(query)
         assert store.read(query.replace("now()", "now()::TIMESTAMP"))["n"].to_pylist() == [0]
@@ -161,7 +165,7 @@ def test_the_list_says_what_each_saved_query_is_for(cli: Cli) -> None:
     assert all(re.fullmatch(r"\w+ +[A-Z].{20,}", line) for line in lines)
 
 
-def test_ctrl_c_stops_the_query_on_the_server(served: Store, workdir: Path) -> None:
+def test_ctrl_c_stops_the_query_on_the_server(served: OpenedStore, workdir: Path) -> None:
     """Interrupted, a command ends with 130, and the server no longer runs its query."""
     command = [sys.executable, "-m", "spanverdict", "sql", ENDLESS]
     process = subprocess.Popen(command, cwd=workdir, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=-1, text=True)
@@ -287,7 +291,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(served: Store, workdir: Path) -> Iterator[Terminal]:
+def terminal(served: OpenedStore, workdir: Path) -> Iterator[Terminal]:
     """The shell on a terminal, with a server."""
     assert served
     opened = Terminal(workdir)
@@ -298,7 +302,7 @@ def terminal(served: Store, workdir: Path) -> Iterator[Terminal]:
     os.close(opened.master)
 
 
-def test_the_shell_on_a_terminal(terminal: Terminal, served: Store, workdir: Path) -> None:
+def test_the_shell_on_a_terminal(terminal: Terminal, served: OpenedStore, workdir: Path) -> None:
     """A prompt, answers, completion, a bar, Ctrl-C back to the prompt, history for its owner alone, and an end."""
     terminal.wait_for(PROMPT)
     terminal.type("SELECT 6 * 7\r")

@@ -14,6 +14,9 @@ from spanverdict.config import ConfigError, load
 from spanverdict.config_sections import ServerConfig
 from spanverdict.listeners import exposures
 
+pytestmark = pytest.mark.any_store
+
+
 HASH = "ab" * 32
 
 

@@ -17,8 +17,11 @@ from spanverdict import upkeep_checks
 from spanverdict.config import Config
 from sql.clock import utc_now
 from sql.journal import journal_directory
-from sql.store import Store
 from sql.store_copy import kept_before
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Cli = Callable[..., Result]
 
@@ -90,7 +93,7 @@ def test_a_file_that_is_mostly_free_is_worth_compacting(
     """Where more than half of it is, and more than a little."""
     told = {"size_bytes": 1000 * 2**20, "free_bytes": free * 2**20, "backed_up_at": None, "backed_up_to": None,
             "first_received_at": None}  # fmt: skip
-    with Store(db) as store:
+    with store_at(db) as store:
         monkeypatch.setattr(store, "read", _answering(store.read, told))
         found = next(upkeep_checks.examine_upkeep(Config(), db, store, utc_now()))
     assert (found.status, "spanverdict compact" in (found.mend or "")) == (status, status == "warn")

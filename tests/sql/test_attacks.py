@@ -14,13 +14,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 from sql.access import RemoteStore
 from sql.errors import QueryError
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenedStore]:
     """An open store, which no test changes."""
-    with Store(tmp_path_factory.mktemp("attacks") / "s.duckdb") as opened:
+    with store_at(tmp_path_factory.mktemp("attacks") / "s.duckdb") as opened:
         yield opened
 
 
@@ -78,7 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("SELECT format(repeat('{:9}', 3), 1)", "without widths"),
     ],
 )  # fmt: skip
-def test_what_reaches_further_is_refused(store: Store, query: str, message: str) -> None:
+def test_what_reaches_further_is_refused(store: OpenedStore, query: str, message: str) -> None:
     """Files, the network, extensions, settings, secrets, hidden writes and endless texts: one sentence each."""
     with pytest.raises(QueryError, match=message) as caught:
         store.read(query)
@@ -96,7 +99,7 @@ def test_what_reaches_further_is_refused(store: Store, query: str, message: str)
         "SHOW TABLES",
     ],
 )
-def test_what_only_looks_like_an_attack_is_answered(store: Store, query: str) -> None:
+def test_what_only_looks_like_an_attack_is_answered(store: OpenedStore, query: str) -> None:
     """Texts, comments, names of columns and small lengths are nobody's harm."""
     assert store.read(query).num_columns > 0
 

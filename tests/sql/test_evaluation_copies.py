@@ -11,7 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 22, 12)
 TEXTS = ("trace_id", "span_id", "response_id", "conversation_id", "name", "label", "explanation", "error_type",
@@ -27,9 +31,9 @@ EVENT = {"carrier": "span_event", "event_time": NOW - timedelta(milliseconds=3)}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         yield store
 
 
@@ -39,7 +43,7 @@ def rows(*given: dict[str, Any]) -> dict[str, pa.Table]:
     return {"evaluations": pa.Table.from_pylist([common | row for row in given], pa.schema(KINDS))}
 
 
-def standing(store: Store) -> list[dict[str, Any]]:
+def standing(store: OpenedStore) -> list[dict[str, Any]]:
     """What stands, and what was replaced."""
     found = store.read(
         "SELECT score, identifier, annotator, carrier, FALSE AS old FROM evaluations"
@@ -57,7 +61,9 @@ def standing(store: Store) -> list[dict[str, Any]]:
         ({"carrier": "span_event"}, {"carrier": "annotation"}, {**LOG, "annotator": "LLM"}),
     ],
 )
-def test_a_copy_that_tells_less_is_none(store: Store, copies: tuple[dict[str, Any], ...], *, together: bool) -> None:
+def test_a_copy_that_tells_less_is_none(
+    store: OpenedStore, copies: tuple[dict[str, Any], ...], *, together: bool
+) -> None:
     """Whatever the order, and whether they come together, the row stays that says who judged."""
     for number, order in enumerate(permutations(copies)):
         given = [{**row, "span_id": f"s{number}"} for row in order]
@@ -81,14 +87,14 @@ def test_a_copy_that_tells_less_is_none(store: Store, copies: tuple[dict[str, An
         {"carrier": "import"},
     ],
 )
-def test_what_is_no_copy(store: Store, other: dict[str, Any]) -> None:
+def test_what_is_no_copy(store: OpenedStore, other: dict[str, Any]) -> None:
     """Another score, target, name, judge or day is another judgement; so is one by the same carrier."""
     store.write(rows(LOG))
     store.write(rows(other))
     assert len(standing(store)) == 2
 
 
-def test_a_late_copy_of_what_was_corrected(store: Store) -> None:
+def test_a_late_copy_of_what_was_corrected(store: OpenedStore) -> None:
     """A copy of what was replaced meanwhile is one too."""
     later = {**LOG, "score": 0.9, "event_time": NOW + timedelta(minutes=5)}
     for row in (LOG, later, EVENT):
@@ -97,7 +103,7 @@ def test_a_late_copy_of_what_was_corrected(store: Store) -> None:
     assert standing(store) == [{**corrected, "score": 0.8, "old": True}, {**corrected, "score": 0.9, "old": False}]
 
 
-def test_the_history_of_a_copy_goes_with_it(store: Store) -> None:
+def test_the_history_of_a_copy_goes_with_it(store: OpenedStore) -> None:
     """What the row had replaced that turns out a copy is the history of the one that stays."""
     earlier = {**EVENT, "score": 0.1, "event_time": NOW - timedelta(minutes=5)}
     for row in (earlier, EVENT, LOG):
@@ -107,14 +113,14 @@ def test_the_history_of_a_copy_goes_with_it(store: Store) -> None:
                       " superseded_evaluations)").num_rows == 1  # fmt: skip
 
 
-def test_a_retry_of_what_was_replaced_at_the_same_time_changes_nothing(store: Store) -> None:
+def test_a_retry_of_what_was_replaced_at_the_same_time_changes_nothing(store: OpenedStore) -> None:
     """A result, its correction with the same time, and the first again: the correction holds."""
     for seconds, score in enumerate([0.1, 0.9, 0.1, 0.9, 0.1]):
         store.write(rows({"carrier": "log", "score": score, "received_at": NOW + timedelta(seconds=seconds)}))
     assert [(row["score"], row["old"]) for row in standing(store)] == [(0.1, True), (0.9, False)]
 
 
-def test_of_one_moment_what_is_said_last_holds(store: Store) -> None:
+def test_of_one_moment_what_is_said_last_holds(store: OpenedStore) -> None:
     """In one batch too."""
     store.write(rows(*({"carrier": "log", "score": score} for score in (0.9, 0.1, 0.5))))
     assert [row["score"] for row in standing(store) if not row["old"]] == [0.5]

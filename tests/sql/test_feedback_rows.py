@@ -16,16 +16,20 @@ from hypothesis import strategies as st
 
 from sql import strict_json
 from sql.feedback_rows import FIELDS, LONGEST, FeedbackRowError, attributes_text, feedback_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 22)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
@@ -88,7 +92,7 @@ def test_a_row_may_lack_its_time_where_it_is_told_on_arrival() -> None:
         feedback_rows(frame.with_columns(time=pl.lit("soon")), pl.DataFrame(), may_lack_time=True)
 
 
-def test_a_request_sent_again_after_a_correction_says_nothing_new(store: Store) -> None:
+def test_a_request_sent_again_after_a_correction_says_nothing_new(store: OpenedStore) -> None:
     """Down, up, and down again by the first request: up holds; the same rows by another request are a new word."""
     first, second = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)
     assert store.write({"feedback": rows(said(0, 1), key="k1")}) == {"feedback": 1}
@@ -100,7 +104,7 @@ def test_a_request_sent_again_after_a_correction_says_nothing_new(store: Store) 
     assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [1.0]
 
 
-def test_a_request_sent_again_comes_with_the_first(store: Store) -> None:
+def test_a_request_sent_again_comes_with_the_first(store: OpenedStore) -> None:
     """Loaded in one batch, the repetition still says nothing; what one request says in turn all counts."""
     first, second = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)
     batch = pa.concat_tables(
@@ -117,7 +121,7 @@ def test_a_request_sent_again_comes_with_the_first(store: Store) -> None:
     assert store.read("SELECT value FROM feedback WHERE value > 1")["value"].to_pylist() == [2.0]
 
 
-def becomes(store: Store, table: pa.Table) -> list[tuple[str, bool]]:
+def becomes(store: OpenedStore, table: pa.Table) -> list[tuple[str, bool]]:
     """What the check says of each row."""
     numbered = table.add_column(0, "row_number", pa.array(range(table.num_rows), pa.int64()))
     answer = store.check("feedback", numbered, {"key_path": "/ticket.id"})
@@ -126,7 +130,7 @@ def becomes(store: Store, table: pa.Table) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("stored", [0, 1, 2, 3])
-def test_the_check_foretells_the_write(store: Store, stored: int) -> None:
+def test_the_check_foretells_the_write(store: OpenedStore, stored: int) -> None:
     """As many rows are new or correct one as are then stored, whatever of them is known already."""
     given_rows = [
         said(0, 1), said(0, 1), said(1, 0), said(1, 0, name="escalated"), said(2, 0), said(-1, 2), said(4, 0, id="7"),
@@ -208,7 +212,7 @@ def test_json_that_could_be_read_in_two_ways_is_refused(text: bytes, sentence: s
     assert str(caught.value) == sentence
 
 
-def test_what_was_said_of_one_moment_is_taken_once_and_the_last_of_it_holds(store: Store) -> None:
+def test_what_was_said_of_one_moment_is_taken_once_and_the_last_of_it_holds(store: OpenedStore) -> None:
     """A file whose times are days has a row and its correction of the same day: importing it again adds nothing."""
     given_rows = [said(0, 1), said(0, 0), *(said(0, value, name="stars") for value in (0, 1, 3))]
     for seconds, stored in enumerate([5, 0, 0]):
@@ -221,7 +225,7 @@ def test_what_was_said_of_one_moment_is_taken_once_and_the_last_of_it_holds(stor
 
 
 @pytest.mark.parametrize("key", [None, "k1"])
-def test_a_request_and_its_repetition_loaded_at_one_moment_are_one(store: Store, key: str | None) -> None:
+def test_a_request_and_its_repetition_loaded_at_one_moment_are_one(store: OpenedStore, key: str | None) -> None:
     """Their rows have the same times: what one request says in turn is not said twice in turn."""
     request = rows(said(0, 1), said(0, 0), key=key)
     assert store.write({"feedback": pa.concat_tables([request, request])}) == {"feedback": 2}
@@ -229,7 +233,7 @@ def test_a_request_and_its_repetition_loaded_at_one_moment_are_one(store: Store,
     assert store.read("SELECT value FROM superseded_feedback")["value"].to_pylist() == [1.0]
 
 
-def test_the_check_calls_an_older_word_that_stands_a_repetition(store: Store) -> None:
+def test_the_check_calls_an_older_word_that_stands_a_repetition(store: OpenedStore) -> None:
     """The write passes over it, although something else was said in between."""
     store.write({"feedback": rows(said(1, 0))})
     store.write({"feedback": rows(said(2, 1))})

@@ -17,13 +17,15 @@ from sql.access import RemoteStore, open_store
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.flight_server import FlightServer
 from sql.server_file import ServerFile, server_file
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of a store served in this process."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         server = FlightServer(store, "127.0.0.1:0", "secret")
         yield f"127.0.0.1:{server.port}"
         server.shutdown()
@@ -112,7 +114,7 @@ def test_export_requests_are_handed_on(tmp_path: Path) -> None:
             raise StoreUnavailableError("The collector is shutting down.")
         return body.to_pybytes()[::-1]
 
-    with Store(tmp_path / "e.duckdb") as store:
+    with store_at(tmp_path / "e.duckdb") as store:
         server = FlightServer(store, "127.0.0.1:0", "secret", export=export)
         client = RemoteStore(f"127.0.0.1:{server.port}", "secret")
         assert client.export(b"abc") == b"cba"
@@ -172,7 +174,7 @@ def test_no_server_and_no_store(tmp_path: Path) -> None:
 def test_a_dead_servers_file_is_passed_over(tmp_path: Path) -> None:
     """A server that was killed leaves its file; the store is then opened directly."""
     path = tmp_path / "s.duckdb"
-    Store(path).close()
+    store_at(path).close()
     ServerFile(
         pid=2**22 - 1, grpc="127.0.0.1:1", http="127.0.0.1:1", sql="127.0.0.1:1", monitoring="127.0.0.1:1", token="t"
     ).write(path)

@@ -20,7 +20,10 @@ from sql import statements
 from sql.flight_calls import Statement
 from sql.flight_server import FlightServer
 from sql.query_limits import QueryLimits
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 EAST = timezone(timedelta(hours=2))
 OPTIONS = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")])
@@ -29,7 +32,7 @@ OPTIONS = flight.FlightCallOptions(headers=[(b"authorization", b"Bearer secret")
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a served store, which no test changes."""
-    with Store(tmp_path_factory.mktemp("catalog") / "s.duckdb") as store:
+    with store_at(tmp_path_factory.mktemp("catalog") / "s.duckdb") as store:
         server = FlightServer(store, "127.0.0.1:0", "secret", limits=QueryLimits(rows=1000))
         yield f"127.0.0.1:{server.port}"
         server.shutdown()

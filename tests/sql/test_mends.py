@@ -8,13 +8,16 @@ import pytest
 
 from sql.errors import QueryError
 from sql.mends import near, with_mend
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenedStore]:
     """A store that nobody writes to."""
-    with Store(tmp_path_factory.mktemp("mends") / "s.duckdb") as opened:
+    with store_at(tmp_path_factory.mktemp("mends") / "s.duckdb") as opened:
         yield opened
 
 
@@ -31,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         ("SELECT 1 FROM spans WHERE start_time > now() - INTERVAL 1 HOUR", "write now() AT TIME ZONE 'UTC' for now"),
     ],
 )
-def test_a_refusal_says_what_to_write_instead(store: Store, query: str, said: str) -> None:
+def test_a_refusal_says_what_to_write_instead(store: OpenedStore, query: str, said: str) -> None:
     """The mistakes of somebody who asks for the first time."""
     with pytest.raises(QueryError) as refused:
         store.read(query)
@@ -39,7 +42,7 @@ def test_a_refusal_says_what_to_write_instead(store: Store, query: str, said: st
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_proposed_for_now_is_answered(store: Store) -> None:
+def test_what_is_proposed_for_now_is_answered(store: OpenedStore) -> None:
     """The mend of the commonest question about time runs as it is told."""
     query = "SELECT count(*) AS n FROM spans WHERE start_time > now() AT TIME ZONE 'UTC' - INTERVAL 1 HOUR"
     assert store.read(query)["n"].to_pylist() == [0]

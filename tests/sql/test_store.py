@@ -20,16 +20,20 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql import statements
 from sql.errors import QueryError, StoreError, StoreUnavailableError
+from sql.opened_store import OpenedStore
 from sql.priority import NICENESS
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 NOW = datetime(2026, 11, 22)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[OpenedStore]:
     """An empty store."""
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         yield opened
 
 
@@ -51,7 +55,7 @@ def feedback(**values: Any) -> pa.Table:
     return pa.Table.from_pylist([row], pa.schema({name: kinds.get(name, pa.string()) for name in row}))
 
 
-def test_a_repeated_export_adds_nothing(store: Store, otlp: Any) -> None:
+def test_a_repeated_export_adds_nothing(store: OpenedStore, otlp: Any) -> None:
     """The same rows written again, in another order and with new ones between, are stored once."""
     rows = spans(otlp, {}, {})
     assert store.write(rows)["spans"] == 2
@@ -61,7 +65,7 @@ def test_a_repeated_export_adds_nothing(store: Store, otlp: Any) -> None:
     assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [3]
 
 
-def test_a_failed_write_leaves_nothing(store: Store, otlp: Any) -> None:
+def test_a_failed_write_leaves_nothing(store: OpenedStore, otlp: Any) -> None:
     """Tables of one write are stored together or not at all."""
     with pytest.raises(StoreError, match="could not be written"):
         store.write({**spans(otlp, {}), "feedback": pa.table({"wrong": [1]})})
@@ -69,7 +73,7 @@ def test_a_failed_write_leaves_nothing(store: Store, otlp: Any) -> None:
     assert store.write(spans(otlp, {}))["spans"] == 1
 
 
-def test_feedback_identity(store: Store) -> None:
+def test_feedback_identity(store: OpenedStore) -> None:
     """Feedback is known by its id, or by its target, name and source; what comes later holds, the earlier is kept."""
     for given in ({"id": "7"}, {}):
         assert store.write({"feedback": feedback(**given)})["feedback"] == 1
@@ -84,7 +88,7 @@ def test_feedback_identity(store: Store) -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 @pytest.mark.parametrize("together", [True, False])
 def test_the_latest_word_holds_in_whatever_order_it_comes(
-    store: Store, order: tuple[int, ...], *, together: bool
+    store: OpenedStore, order: tuple[int, ...], *, together: bool
 ) -> None:
     """Down, up, up again and down: the last holds and each change is kept, however the rows arrive."""
     said = [
@@ -102,24 +106,24 @@ def test_the_latest_word_holds_in_whatever_order_it_comes(
 def test_reopening_keeps_everything(tmp_path: Path, otlp: Any) -> None:
     """What was written is there after closing and reopening, also read-only."""
     path = tmp_path / "s.duckdb"
-    with Store(path) as store:
+    with store_at(path) as store:
         store.write(spans(otlp, {"attributes": {"a": "b"}}))
-    with Store(path, read_only=True) as store:
+    with store_at(path, read_only=True) as store:
         assert store.read("SELECT attributes->>'a' AS a FROM spans")["a"].to_pylist() == ["b"]
 
 
 def test_a_second_process_is_told_who_holds_the_store(server: Any) -> None:
     """Opening a store that a server owns names the holder."""
     with pytest.raises(StoreUnavailableError, match=f"held by another process.*{server.process.pid}"):
-        Store(server.db)
+        store_at(server.db)
 
 
 def test_missing_store_and_folder(tmp_path: Path) -> None:
     """Reading what is not there, or making a store in no folder, is one clear sentence."""
     with pytest.raises(StoreUnavailableError, match="There is no store at"):
-        Store(tmp_path / "none.duckdb", read_only=True)
+        store_at(tmp_path / "none.duckdb", read_only=True)
     with pytest.raises(StoreUnavailableError, match="does not exist"):
-        Store(tmp_path / "no" / "s.duckdb")
+        store_at(tmp_path / "no" / "s.duckdb")
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -128,11 +132,11 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE mine (a INTEGER)")
     with pytest.raises(StoreError, match="not a spanverdict store"):
-        Store(path)
+        store_at(path)
     text = tmp_path / "text.duckdb"
     text.write_text("hello" * 5000)
     with pytest.raises(StoreUnavailableError, match="cannot be opened"):
-        Store(text)
+        store_at(text)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
      "SELECT 1; SELECT 2", "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'",
      "CALL checkpoint()", "WITH gone AS (SELECT 1) DELETE FROM spans", "", "SELEKT"],
 )  # fmt: skip
-def test_only_reading_is_answered(store: Store, query: str) -> None:
+def test_only_reading_is_answered(store: OpenedStore, query: str) -> None:
     """Whatever is not one SELECT, or reaches for files, is refused."""
     with pytest.raises(QueryError):
         store.read(query)
@@ -162,7 +166,7 @@ ATTACKS = (
 
 
 @pytest.mark.parametrize("query", ATTACKS)
-def test_disguised_writes_change_nothing(store: Store, query: str) -> None:
+def test_disguised_writes_change_nothing(store: OpenedStore, query: str) -> None:
     """Statements that hide a write in a read are refused, when run and when only asked for columns."""
     row = {"name": "p", "base": "a", "candidate": "b", "design": "concurrent", "started_at": NOW, "ended_at": None,
            "cohort_by": "c", "candidate_share": None, "created_at": NOW}  # fmt: skip
@@ -175,14 +179,14 @@ def test_disguised_writes_change_nothing(store: Store, query: str) -> None:
     assert store.read("SELECT name FROM promotions").to_pylist() == [{"name": "p"}]
 
 
-def test_explaining_a_select_is_answered(store: Store) -> None:
+def test_explaining_a_select_is_answered(store: OpenedStore) -> None:
     """EXPLAIN of a SELECT is reading."""
     assert store.read("-- why?\nEXPLAIN SELECT * FROM spans").num_rows > 0
 
 
 def test_a_query_past_its_time_is_stopped(tmp_path: Path) -> None:
     """A query that takes too long ends with an error, and the next one is answered."""
-    with Store(tmp_path / "s.duckdb", query_seconds=0.3) as store:
+    with store_at(tmp_path / "s.duckdb", query_seconds=0.3) as store:
         with pytest.raises(QueryError, match=r"longer than 0\.3 s, which is the limit"):
             store.read("SELECT count(*) FROM range(3000000) a, range(3000000) b WHERE hash(a.range * b.range) % 7 = 3")
         assert store.read("SELECT 1 AS one")["one"].to_pylist() == [1]
@@ -191,13 +195,13 @@ def test_a_query_past_its_time_is_stopped(tmp_path: Path) -> None:
 def test_a_lack_of_memory_is_said_with_its_mend(tmp_path: Path) -> None:
     """Who asks too much learns which setting allows more."""
     said = r"not enough memory to answer: raise server\.memory_limit"
-    with Store(tmp_path / "s.duckdb", memory_limit="64MB") as store, pytest.raises(QueryError, match=said):
+    with store_at(tmp_path / "s.duckdb", memory_limit="64MB") as store, pytest.raises(QueryError, match=said):
         store.read("SELECT len(list(repeat(i::VARCHAR, 100))) FROM range(1_000_000) AS t(i)")
 
 
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     """The store holds what users said: nobody else may read it."""
-    with Store(tmp_path / "s.duckdb"):
+    with store_at(tmp_path / "s.duckdb"):
         assert (tmp_path / "s.duckdb").stat().st_mode & 0o077 == 0
 
 
@@ -231,7 +235,7 @@ def evaluation(**values: Any) -> pa.Table:
         ({"trace_id": "t", "span_id": "s", "response_id": "r"}, 2, 0),
     ],
 )
-def test_evaluation_identity(store: Store, other: dict[str, Any], rows: int, superseded: int) -> None:
+def test_evaluation_identity(store: OpenedStore, other: dict[str, Any], rows: int, superseded: int) -> None:
     """Another target or judge is another evaluation; another score replaces; the same by another carrier is nothing."""
     given = {"conversation_id": "c1"}
     store.write({"evaluations": evaluation(**given)})
@@ -262,7 +266,7 @@ def test_outcomes_of_an_older_version_keep_what_they_are_known_by(tmp_path: Path
                     $day::TIMESTAMP AS received_at""",
                 {"day": day, "value": value},
             )
-    with Store(path) as store:
+    with store_at(path) as store:
         again = feedback(value=0.0, event_time=datetime(2026, 11, 23))
         assert store.write({"feedback": pa.concat_tables([feedback(), again])})["feedback"] == 0
         judged = {"trace_id": "b", "label": None, "attributes": None}
@@ -273,14 +277,14 @@ def test_outcomes_of_an_older_version_keep_what_they_are_known_by(tmp_path: Path
         assert store.read("SELECT score FROM superseded_evaluations")["score"].to_pylist() == [1.0]
 
 
-def test_a_journal_of_an_older_version_is_stored(store: Store) -> None:
+def test_a_journal_of_an_older_version_is_stored(store: OpenedStore) -> None:
     """What an older version acknowledged and did not load lacks the newer columns."""
     older = evaluation(trace_id="t").drop(["annotator", "identifier", "judge_model", "threshold", "higher_is"])
     assert store.write({"evaluations": older})["evaluations"] == 1
     assert store.write({"evaluations": evaluation(trace_id="t")})["evaluations"] == 0
 
 
-def test_corrected_feedback_replaces(store: Store) -> None:
+def test_corrected_feedback_replaces(store: OpenedStore) -> None:
     """Of feedback with the same id the later holds, in whatever order it comes."""
     later = datetime(2026, 11, 23)
     store.write({"feedback": feedback(id="7", value=1.0)})
@@ -289,7 +293,7 @@ def test_corrected_feedback_replaces(store: Store) -> None:
     assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [0.0]
 
 
-def test_parameters_are_bound(store: Store) -> None:
+def test_parameters_are_bound(store: OpenedStore) -> None:
     """Parameters are values, not text."""
     hostile = "x'; DROP TABLE spans; --"
     assert store.read("SELECT $a AS a", {"a": hostile})["a"].to_pylist() == [hostile]
@@ -297,7 +301,7 @@ def test_parameters_are_bound(store: Store) -> None:
         store.read("SELECT $a AS a")
 
 
-def test_every_view_and_saved_query_runs(store: Store, otlp: Any) -> None:
+def test_every_view_and_saved_query_runs(store: OpenedStore, otlp: Any) -> None:
     """All SQL that ships is valid against the schema."""
     store.write(spans(otlp, {"attributes": {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 3}}))
     for name in statements.VIEWS:
@@ -319,7 +323,7 @@ def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> N
     """Reads that run meanwhile end with a clear error or an answer, and the store answers afterwards."""
     stop, seen = threading.Event(), list[str]()
 
-    def read(store: Store) -> None:
+    def read(store: OpenedStore) -> None:
         while not stop.is_set():
             try:
                 store.read("SELECT count(*) FROM spans")
@@ -328,7 +332,7 @@ def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> N
             except duckdb.Error as error:
                 seen.append(repr(error))
 
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         readers = [threading.Thread(target=read, args=(store,)) for _ in range(4)]
         for reader in readers:
             reader.start()
@@ -341,7 +345,7 @@ def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> N
         assert store.read("SELECT count(*) FROM spans").num_rows == 1
 
 
-def test_nobody_is_asked_after_the_answer(store: Store) -> None:
+def test_nobody_is_asked_after_the_answer(store: OpenedStore) -> None:
     """Whether the client has gone is not asked once the answer has ended: Flight has forgotten the call by then."""
     asked, ended = threading.Event(), threading.Event()
     late: list[bool] = []
@@ -366,7 +370,7 @@ def test_the_threads_of_queries_give_way(tmp_path: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     tasks = Path("/proc/self/task")
     before = set(tasks.iterdir())
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         store.read("SELECT 1")
         new = [int(task.name) for task in set(tasks.iterdir()) - before]
         behind = [thread for thread in new if os.getpriority(os.PRIO_PROCESS, thread) == min(own + NICENESS, 19)]

@@ -15,7 +15,10 @@ from analytics.report import render
 from analytics.report.model import Report
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
@@ -54,7 +57,7 @@ def request_spans(model: str, number: int, *, empty: bool, convention: str) -> l
 @pytest.fixture(params=["otel", "openinference"])
 def report(request: pytest.FixtureRequest, tmp_path: Path, otlp: Any) -> Report:
     """A candidate whose searches find nothing five times as often, which makes its requests fail."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
         for model, often in (("m0", 20), ("m1", 4)):
             spans = [

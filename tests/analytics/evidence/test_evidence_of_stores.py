@@ -21,7 +21,11 @@ from analytics.report.model import Report, Verdict
 from analytics.stored_reports import report_id
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
@@ -68,11 +72,11 @@ def spans(tool: str = "refund_lookup") -> list[Span]:
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory, otlp: Any) -> Iterator[Reported]:
     """Fills a new store, one request of OTLP for each list of spans, and reports on it."""
-    stores: list[Store] = []
+    stores: list[OpenedStore] = []
     folder = tmp_path_factory.mktemp("stores")
 
     def make(batches: list[list[Span]]) -> Report:
-        store = Store(folder / f"{len(stores)}.duckdb")
+        store = store_at(folder / f"{len(stores)}.duckdb")
         stores.append(store)
         store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
         for batch in batches:

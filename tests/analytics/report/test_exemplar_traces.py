@@ -15,21 +15,25 @@ from analytics.report import as_html
 from analytics.report.model import Decision, Verdict
 from collector.decode import decode_traces
 from collector.rows import span_rows
-from sql.store import Store
+from sql.opened_store import OpenedStore
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 BEGAN = int(datetime(2026, 11, 5, tzinfo=UTC).timestamp()) * 10**9
 LATER = int(datetime(2026, 12, 24, tzinfo=UTC).timestamp()) * 10**9
 
 
 @pytest.fixture
-def store(tmp_path: Path, otlp: Any) -> Iterator[Store]:
+def store(tmp_path: Path, otlp: Any) -> Iterator[OpenedStore]:
     """A store with the traces 1 to 99, of which 7 goes on long after the report."""
     spans = [
         {"trace_id": number.to_bytes(16, "big"), "start_time_unix_nano": BEGAN, "end_time_unix_nano": BEGAN + 10**9}
         for number in range(1, 100)
     ]
     spans.append({"trace_id": (7).to_bytes(16, "big"), "start_time_unix_nano": LATER, "name": "too late"})
-    with Store(tmp_path / "s.duckdb") as opened:
+    with store_at(tmp_path / "s.duckdb") as opened:
         opened.write(
             span_rows(decode_traces([otlp.request(*spans).SerializeToString()]), [None], datetime(2027, 1, 1)).tables
         )
@@ -41,7 +45,7 @@ def identity(number: int) -> str:
     return f"{number:032x}"
 
 
-def test_each_finding_shows_traces_of_both_arms(store: Store, build: Any) -> None:
+def test_each_finding_shows_traces_of_both_arms(store: OpenedStore, build: Any) -> None:
     """First one of each arm of every finding, then a second; each once, those that are gone left out."""
     worst = build.metric("error_rate", Verdict.REGRESSED, exemplars={
         "candidate": [identity(1), identity(2), identity(3)], "base": [identity(4), identity(500), identity(5)],
@@ -57,7 +61,7 @@ def test_each_finding_shows_traces_of_both_arms(store: Store, build: Any) -> Non
     assert "too late" not in page
 
 
-def test_a_report_of_many_findings_stays_a_file(store: Store, build: Any) -> None:
+def test_a_report_of_many_findings_stays_a_file(store: OpenedStore, build: Any) -> None:
     """However much was found, so many traces are shown at most."""
     found = [
         build.metric(f"m{number}", Verdict.REGRESSED, exemplars={"candidate": [identity(number)]})

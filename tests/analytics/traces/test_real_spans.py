@@ -20,7 +20,10 @@ from collector.otlp_json import to_protobuf
 from collector.rows import span_rows
 from collector.signals import Signal
 from sql import statements
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store
+
 
 Document = dict[str, Any]
 Stored = Callable[[Document], Account]
@@ -38,7 +41,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
 @pytest.fixture
 def stored(tmp_path: Path) -> Iterator[Stored]:
     """What counts of an OTLP document, once it has been received, stored and read again."""
-    with Store(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
 
         def make(document: Document) -> Account:
             payload = to_protobuf(json.dumps(document).encode(), Signal.TRACES)
