@@ -90,13 +90,7 @@ def _live_slices(store: OpenedStore, table: CopiedTable) -> Iterator[Slice]:
         f"SELECT date_trunc('minute', {table.time})::TIMESTAMP AS minute, count(*) AS rows FROM {table.stored}"
         " GROUP BY ALL ORDER BY ALL"
     )
-    starts: list[datetime] = []
-    counts: list[int] = []
-    for minute, rows in zip(minutes["minute"].to_pylist(), minutes["rows"].to_pylist(), strict=True):
-        if not counts or counts[-1] + rows > SLICE_ROWS:
-            starts.append(minute)
-            counts.append(0)
-        counts[-1] += rows
+    starts, counts = _packed(minutes["minute"].to_pylist(), minutes["rows"].to_pylist())
     # The first and the last are open, so that every row is in one.
     bounds = [_BEGIN, *starts[1:], _END]
     for (since, until), rows in zip(itertools.pairwise(bounds), counts, strict=bool(counts)):
@@ -218,7 +212,7 @@ class _Pieces:
 
 
 def _copy_slice(source: OpenedStore, target: Target, part: Slice, advance: Callable[[int], object]) -> None:
-    with source.reader(part.query) as batches:
+    with source.reader(part.query) as batches, batches:
         pieces = _Pieces(batches, advance)
         try:
             with as_store_errors(target.address), target.transaction() as cursor:
@@ -279,28 +273,49 @@ def differences(
     """
     found = []
     for table in copied_tables(source):
-        counts = [_counts(store, table) for store in (source, target)]
-        days = sorted(set(counts[0]) | set(counts[1]))
-        for number, day in enumerate(days):
-            of_day = f"{table.name} of {day:%Y-%m-%d}" if table.time else table.name
-            rows = [count.get(day, 0) for count in counts]
-            until = days[number + 1] if number + 1 < len(days) else _END
-            if rows[0] != rows[1]:
-                found.append(f"{of_day}: {rows[0]} rows in {source.address}, {rows[1]} in {target.address}.")
-            elif len({_checksum(store, table, day if number else _BEGIN, until) for store in (source, target)}) > 1:
-                found.append(f"{of_day}: {rows[0]} rows in both, and not the same values.")
-            advance(rows[0])
+        for since, until in _ranges(source, table):
+            ours, theirs = (_facts(store, table, since, until) for store in (source, target))
+            for day in sorted(ours.keys() | theirs.keys()):
+                rows, checksum = ours.get(day, (0, ""))
+                rows_there, checksum_there = theirs.get(day, (0, ""))
+                where = f"{table.name} of {day}" if table.time else table.name
+                if rows != rows_there:
+                    found.append(f"{where}: {rows} rows in {source.address}, {rows_there} in {target.address}.")
+                elif checksum != checksum_there:
+                    found.append(f"{where}: {rows} rows in both, and not the same values.")
+            advance(sum(rows for rows, _ in ours.values()))
     return found
 
 
-def _counts(store: OpenedStore, table: CopiedTable) -> dict[datetime, int]:
-    day = f"date_trunc('day', {table.time})::TIMESTAMP" if table.time else "TIMESTAMP '1970-01-01'"
-    rows = store.read(f"SELECT {day} AS day, count(*) AS rows FROM {table.name} GROUP BY ALL").to_pylist()
-    return {row["day"]: row["rows"] for row in rows}
+def _ranges(store: OpenedStore, table: CopiedTable) -> list[tuple[datetime, datetime]]:
+    """Times that days of a table lie between, with so many rows as are compared at once."""
+    if table.time is None:
+        return [(_BEGIN, _END)]
+    days = store.read(
+        f"SELECT date_trunc('day', {table.time})::TIMESTAMP AS day, count(*) AS rows FROM {table.name}"
+        " GROUP BY ALL ORDER BY ALL"
+    )
+    starts, _ = _packed(days["day"].to_pylist(), days["rows"].to_pylist())
+    return list(itertools.pairwise([_BEGIN, *starts[1:], _END]))
 
 
-def _checksum(store: OpenedStore, table: CopiedTable, since: datetime, until: datetime) -> str:
+def _packed(moments: Sequence[datetime], rows: Sequence[int]) -> tuple[list[datetime], list[int]]:
+    """Take moments together that have few rows: where each group begins, and how many rows it has."""
+    starts: list[datetime] = []
+    counts: list[int] = []
+    for moment, number in zip(moments, rows, strict=True):
+        if not counts or counts[-1] + number > SLICE_ROWS:
+            starts.append(moment)
+            counts.append(0)
+        counts[-1] += number
+    return starts, counts
+
+
+def _facts(store: OpenedStore, table: CopiedTable, since: datetime, until: datetime) -> dict[str, tuple[int, str]]:
+    """The number of rows and the checksum of each UTC day; of a table without a time, under the name ""."""
+    day = f"date_trunc('day', {table.time})::DATE::VARCHAR" if table.time else "''"
     within = f" WHERE {table.within(since, until)}" if table.time else ""
-    (row,) = store.read(f"SELECT {table.checksum} AS checksum FROM {table.name}{within}").to_pylist()
-    checksum: str = row["checksum"]
-    return checksum
+    rows = store.read(
+        f"SELECT {day} AS day, count(*) AS rows, {table.checksum} AS checksum FROM {table.name}{within} GROUP BY day"
+    ).to_pylist()
+    return {row["day"]: (row["rows"], row["checksum"]) for row in rows}
