@@ -22,6 +22,7 @@ from spanverdict.config_sections import (
     EvaluatorConfig,
     FeedbackConfig,
     IngestConfig,
+    LakeConfig,
     MetricConfig,
     OutcomeConfig,
     ReportConfig,
@@ -75,6 +76,7 @@ class Config(BaseSettings):
     server: ServerConfig = ServerConfig()
     ingest: IngestConfig = IngestConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    lake: LakeConfig = LakeConfig()
     content: ContentConfig = ContentConfig()
     tokens: Annotated[tuple[TokenConfig, ...], AfterValidator(check_tokens)] = ()
     prices: tuple[PriceConfig, ...] = ()

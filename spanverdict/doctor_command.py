@@ -15,6 +15,7 @@ from spanverdict.alert_checks import examine_alerts
 from spanverdict.config import DEFAULT_FILE, Config, ConfigError, load
 from spanverdict.doctor import Finding, Status, examine
 from spanverdict.job_options import job_options
+from spanverdict.lake_checks import examine_lake, has_tasks_done
 from spanverdict.options import store_option
 from spanverdict.output import printable
 from spanverdict.schedule_checks import examine_schedules
@@ -97,8 +98,10 @@ def _lake(address: LakeAddress, config: Config, options: JobOptions) -> Iterator
     try:
         with open_store(address) as opened:
             yield Finding(Status.OK, "store", f"{address} can be read.")
-            # Whether a collector runs somewhere is not known here; what waits for long says that none derives.
-            yield from examine(opened, options, serving=True, derive_seconds=config.server.derive_seconds)
+            yield from examine_lake(config, address, opened, utc_now())
+            yield from examine(
+                opened, options, serving=has_tasks_done(address), derive_seconds=config.server.derive_seconds
+            )
             yield from examine_schedules(opened, config.schedule, utc_now())
             yield from examine_alerts(config, opened)
     except (StoreError, OSError) as error:

@@ -15,6 +15,7 @@ from spanverdict.archive_task import ArchiveTask
 from spanverdict.background import Background, Task
 from spanverdict.config import Config
 from spanverdict.follower import Follower
+from spanverdict.lake_upkeep_task import LakeUpkeepTask
 from spanverdict.prune_task import PruneTask
 from spanverdict.schedule_task import ScheduledReports
 from sql.errors import StoreError
@@ -49,6 +50,11 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._leading: _Tasks | None = None
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    @property
+    def leads(self) -> bool:
+        """Whether the store's tasks are this process's now."""
+        return self._leading is not None
 
     def start(self) -> None:
         """Begin, at once where the store is a file."""
@@ -125,8 +131,8 @@ class _Tasks:
         self._follower.stop()
 
 
-def _tasks(config: Config, store: OpenedStore) -> tuple[list[Task], list[Task]]:
-    """What is done from time to time: deliveries, which wait for nothing; what takes memory, one by one."""
+def _tasks(config: Config, store: OpenedStore) -> tuple[list[Task], ...]:
+    """What is done from time to time: deliveries, which wait for nothing; what takes memory, one by one; merges."""
     tasks = alert_tasks(config, store)
     deliveries: list[Task] = [task for task in tasks if isinstance(task, DeliveryTask)]
     heavy = [task for task in tasks if not isinstance(task, DeliveryTask)]
@@ -136,4 +142,6 @@ def _tasks(config: Config, store: OpenedStore) -> tuple[list[Task], list[Task]]:
         heavy.append(ArchiveTask(config.archive, store))
     if config.retention.deletes:
         heavy.append(PruneTask())
-    return deliveries, heavy
+    # A report may take minutes, in which every commit makes another small file.
+    merges: list[Task] = [LakeUpkeepTask(store.address)] if isinstance(store.address, LakeAddress) else []
+    return deliveries, heavy, merges

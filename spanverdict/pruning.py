@@ -23,8 +23,10 @@ from spanverdict.archive_pruning import (
     rewrite_without_content,
 )
 from spanverdict.retention_config import RetentionConfig, size_in_bytes
+from spanverdict.store_sizes import TableSize, sizes_of
 from sql import statements
 from sql.access import Access
+from sql.address import StoreAddress
 from sql.pruned_tables import (
     BY_NAME,
     CONTENT,
@@ -37,7 +39,6 @@ from sql.pruned_tables import (
     PrunedTable,
     days_query,
     hours_query,
-    size_query,
 )
 
 ROWS_AT_ONCE = 100_000
@@ -50,9 +51,6 @@ YOUNGEST = timedelta(days=2)
 """What is younger is not deleted for its size."""
 
 ROWS, CONTENT_OF_ROWS = "rows", "content"
-
-BLOCKS, CONTENT_BLOCKS = "blocks", "content_blocks"
-"""Columns of size_query."""
 
 _MOMENT = pa.timestamp("us")
 
@@ -124,21 +122,12 @@ def midnight(moment: datetime) -> datetime:
     return datetime.combine(moment.date(), time())
 
 
-def used_bytes(store: Access) -> int:
-    """What the store's rows take of its file, and the archive; blocks of the file that are free are used again."""
-    query = (
-        "SELECT used_blocks * block_size + (SELECT coalesce(sum(bytes), 0) FROM archived_files) AS used"
-        " FROM pragma_database_size()"
-    )
-    return int(store.read(query)["used"][0].as_py())
-
-
 class Pruner:
     """Finds what is to go, and lets it go.
 
     Args:
         store: the store.
-        path: its file; the archive is beside it.
+        address: where it is; the archive is beside a file, and a lake has none.
         now: the present (UTC, naive).
         extra: attributes that hold content, as the configuration names them.
         tell: is told each deletion that was done.
@@ -147,24 +136,25 @@ class Pruner:
     def __init__(
         self,
         store: Access,
-        path: Path,
+        address: StoreAddress,
         now: datetime,
         extra: tuple[str, ...] = (),
         tell: Callable[[Deletion], object] = lambda _deletion: None,
     ) -> None:
         self._store = store
-        self._path = path
+        self._address = address
+        self._stored = sizes_of(store, address)
         self._now = now
         self._extra = extra
         self._tell = tell
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._sizes: dict[str, TableSize] = {}
 
     def planned(self, limits: Limits) -> list[Deletion]:
         """What would go now, by age first, then for the size; nothing is changed."""
         by_age = self._by_age(limits)
         if limits.max_bytes is None:
             return by_age
-        left = used_bytes(self._store) - sum(deletion.size_bytes for deletion in by_age)
+        left = self._stored.used_bytes() - sum(deletion.size_bytes for deletion in by_age)
         return by_age + self._for_size(left - limits.max_bytes, by_age)
 
     def prune(self, limits: Limits) -> bool:
@@ -176,27 +166,23 @@ class Pruner:
         Raises:
             StoreError: the store cannot be read or written; what went before is gone.
         """
-        remove_replaced(self._store, self._path)
+        if isinstance(self._address, Path):
+            remove_replaced(self._store, self._address)
         for deletion in self._by_age(limits):
             self._do(deletion)
-        self._checkpoint()
+        self._stored.settle()
         if limits.max_bytes is None:
             return True
-        while (used := used_bytes(self._store)) > limits.max_bytes:
+        while (used := self._stored.used_bytes()) > limits.max_bytes:
             self._sizes.clear()
             planned = self._for_size(used - limits.max_bytes, [])
             for deletion in planned:
                 self._do(deletion)
-            self._checkpoint()
-            if not planned or used_bytes(self._store) >= used:
+            self._stored.settle()
+            if not planned or self._stored.used_bytes() >= used:
                 # Blocks that a query of before still reads are not free yet: to go on would be to delete too much.
                 return False
         return True
-
-    def _checkpoint(self) -> None:
-        """Have the deletions reach the file, where their blocks become free."""
-        with self._store.held():
-            pass
 
     def _by_age(self, limits: Limits) -> list[Deletion]:
         rows = list(self._old_rows(limits.groups))
@@ -208,9 +194,7 @@ class Pruner:
         if before is None:
             return []
         live = [
-            Deletion(
-                CONTENT_OF_ROWS, table.name, row["day"], row["rows"], self._size(table, row["rows"], CONTENT_BLOCKS)
-            )
+            Deletion(CONTENT_OF_ROWS, table.name, row["day"], row["rows"], self._size(table, row["rows"], content=True))
             for table in CONTENT
             for row in self._content_days(table.name, before)
         ]
@@ -235,7 +219,7 @@ class Pruner:
                 if file.table == group and file.day < before.date():
                     yield Deletion(ROWS, file.table, file.day, file.rows, file.size_bytes, file)
             for row in self._store.read(days_query(GROUPS[group]), {"until": before}).to_pylist():
-                size = self._size(BY_NAME[row["table_name"]], row["rows"], BLOCKS)
+                size = self._size(BY_NAME[row["table_name"]], row["rows"])
                 yield Deletion(ROWS, row["table_name"], row["day"], row["rows"], size)
 
     def _for_size(self, too_much: int, gone: Sequence[Deletion]) -> list[Deletion]:
@@ -259,29 +243,29 @@ class Pruner:
             planned.append(deletion)
         return planned
 
-    def _size(self, table: PrunedTable, rows: int, of: str) -> int:
-        """About how many bytes of the file some rows of a table take, by the table's share of it."""
+    def _size(self, table: PrunedTable, rows: int, *, content: bool = False) -> int:
+        """About how many bytes some rows of a table take, or their content, by their share of it."""
         if table.name not in self._sizes:
-            (self._sizes[table.name],) = self._store.read(size_query(table)).to_pylist()
-        sizes = self._sizes[table.name]
-        return sizes[of] * BLOCK_BYTES * rows // max(sizes["rows"], 1)
+            self._sizes[table.name] = self._stored.table(table)
+        size = self._sizes[table.name]
+        return (size.content_bytes if content else size.size_bytes) * rows // max(size.rows, 1)
 
     def _do(self, deletion: Deletion) -> None:
-        if deletion.archived:
-            self._do_archived(deletion, deletion.archived)
+        if deletion.archived and isinstance(self._address, Path):
+            self._do_archived(deletion, deletion.archived, self._address)
         elif deletion.what == ROWS:
             self._delete_rows(deletion)
         else:
             self._delete_content(deletion)
         self._tell(deletion)
 
-    def _do_archived(self, deletion: Deletion, file: ListedFile) -> None:
+    def _do_archived(self, deletion: Deletion, file: ListedFile, path: Path) -> None:
         # Noted first: a report must never miss rows without a word.
         self._note(deletion, file.received_through)
         if deletion.what == ROWS:
-            give_up(self._store, self._path, file)
+            give_up(self._store, path, file)
         else:
-            rewrite_without_content(self._store, self._path, file, self._extra)
+            rewrite_without_content(self._store, path, file, self._extra)
 
     def _delete_rows(self, deletion: Deletion) -> None:
         group = next(name for name, tables in GROUPS.items() if deletion.table in {table.name for table in tables})
@@ -326,8 +310,10 @@ class Pruner:
     def _rewrite(self, table: str, rows: pa.Table) -> None:
         changed = changed_without_content(table, rows, self._extra)
         write = "pruned_span_content" if table == "spans" else "pruned_log_content"
-        for begin in range(0, changed.num_rows, CONTENT_ROWS_AT_ONCE):
-            self._store.write({write: changed.slice(begin, CONTENT_ROWS_AT_ONCE)})
+        # In a lake it is the commit that takes its time, whatever is in it.
+        most = CONTENT_ROWS_AT_ONCE if isinstance(self._address, Path) else changed.num_rows
+        for begin in range(0, changed.num_rows, most):
+            self._store.write({write: changed.slice(begin, most)})
 
 
 def _place(deletion: Deletion) -> tuple[str, date, bool]:
@@ -344,9 +330,6 @@ _NOTE = pa.schema(
         "pruned_at": _MOMENT,
     }
 )
-
-BLOCK_BYTES = 2**18
-"""A block of DuckDB's file."""
 
 
 def totals(deletions: Sequence[Deletion]) -> tuple[int, int]:

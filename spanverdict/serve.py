@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from prometheus_client.registry import Collector
 
 from collector.ingest_counters import Counters
 from spanverdict.config import Config
 from spanverdict.export_requests import answer
 from spanverdict.housekeeping import Housekeeping
 from spanverdict.ingest_path import open_ingest_path
+from spanverdict.lake_metrics import LakeMetrics
 from spanverdict.listeners import Receivers, credentials_of, host, warn_of_exposure
 from spanverdict.monitoring import Monitoring
 from spanverdict.page_access import PageAccess
@@ -30,6 +32,7 @@ from spanverdict.schedule_metrics import ScheduleMetrics
 from spanverdict.sql_answer import limits_of
 from sql.address import StoreAddress, beside
 from sql.flight_server import FlightServer
+from sql.lake_address import LakeAddress
 from sql.opened_store import OpenedStore
 from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
@@ -90,8 +93,11 @@ async def serve(
         _pages(config, store, ReportPages(address, config_file), ingest.count_refused) if config.server.pages else None
     )
     receivers: Receivers | None = None
-    monitoring = Monitoring(ingest, writer, config.server.monitoring, [ScheduleMetrics(store, config.schedule)])
     housekeeping = Housekeeping(config, store, config_file, writer)
+    further: list[Collector] = [ScheduleMetrics(store, config.schedule)]
+    if isinstance(address, LakeAddress):
+        further.append(LakeMetrics(address, housekeeping))
+    monitoring = Monitoring(ingest, writer, config.server.monitoring, further)
     token = secrets.token_urlsafe(32)
     flight: FlightServer | None = None
     released = True

@@ -11,12 +11,13 @@ from spanverdict.archive_pruning import listed_files
 from spanverdict.archiving import closed_days
 from spanverdict.config import Config
 from spanverdict.doctor import Finding, Status
-from spanverdict.pruning import BLOCK_BYTES, Limits, used_bytes
+from spanverdict.pruning import Limits
+from spanverdict.store_sizes import StoreSizes, sizes_of
 from sql import statements
 from sql.access import Access
 from sql.archived_tables import archive_directory
 from sql.journal import journal_directory, pending
-from sql.pruned_tables import GROUPS, PrunedTable, days_query, size_query
+from sql.pruned_tables import GROUPS, days_query
 from sql.store_copy import kept_stores
 
 BACKUP_EVERY = timedelta(days=7)
@@ -77,10 +78,10 @@ def examine_upkeep(config: Config, db: Path, store: Access, now: datetime) -> It
     """
     (file,) = store.read(statements.read("doctor_file")).to_pylist()
     yield _file(db, file)
-    for table in (table for tables in GROUPS.values() for table in tables if table.name in _SHOWN):
-        yield from _table(store, table, now)
+    sizes = sizes_of(store, db)
+    yield from examine_tables(store, sizes, now, "of the file")
     yield from _archive(config, db, store, now)
-    yield from _retention(config, store, now)
+    yield from examine_retention(config, store, sizes, now)
     yield _backup(file, now)
 
 
@@ -95,17 +96,28 @@ def _file(db: Path, file: dict[str, Any]) -> Finding:
     return Finding(Status.OK, "size", detail)
 
 
-def _table(store: Access, table: PrunedTable, now: datetime) -> Iterator[Finding]:
-    days = store.read(days_query([table]), {"until": now + timedelta(days=1)}).to_pylist()
-    if not days:
-        return
-    (size,) = store.read(size_query(table)).to_pylist()
-    yield Finding(
-        Status.OK,
-        "size",
-        f"{table.name}: {size['rows']:,} rows of {days[0]['day']} to {days[-1]['day']}, about"
-        f" {size['blocks'] * BLOCK_BYTES / _MIB:,.1f} MiB of the file.",
-    )
+def examine_tables(store: Access, sizes: StoreSizes, now: datetime, held: str) -> Iterator[Finding]:
+    """How large the tables are that grow, and of which days their rows are.
+
+    Args:
+        store: the store.
+        sizes: what tells its sizes.
+        now: the present (UTC, naive).
+        held: what holds the rows, such as ``of the file``.
+
+    Raises:
+        StoreError: the store could not answer.
+    """
+    for table in (table for tables in GROUPS.values() for table in tables if table.name in _SHOWN):
+        days = store.read(days_query([table]), {"until": now + timedelta(days=1)}).to_pylist()
+        if days:
+            size = sizes.table(table)
+            yield Finding(
+                Status.OK,
+                "size",
+                f"{table.name}: {size.rows:,} rows of {days[0]['day']} to {days[-1]['day']}, about"
+                f" {size.size_bytes / _MIB:,.1f} MiB {held}.",
+            )
 
 
 def _archive(config: Config, db: Path, store: Access, now: datetime) -> Iterator[Finding]:
@@ -145,7 +157,18 @@ def _archive(config: Config, db: Path, store: Access, now: datetime) -> Iterator
         yield Finding(Status.OK, "archive", f"{len(files):,} files; no closed day waits to be archived.")
 
 
-def _retention(config: Config, store: Access, now: datetime) -> Iterator[Finding]:
+def examine_retention(config: Config, store: Access, sizes: StoreSizes, now: datetime) -> Iterator[Finding]:
+    """Whether anything is older, or larger, than it may be.
+
+    Args:
+        config: what retention allows.
+        store: the store.
+        sizes: what tells its sizes.
+        now: the present (UTC, naive).
+
+    Raises:
+        StoreError: the store could not answer.
+    """
     if not config.retention.deletes:
         yield Finding(Status.OK, "retention", "Nothing is deleted for its age or for the store's size.")
         return
@@ -171,7 +194,7 @@ def _retention(config: Config, store: Access, now: datetime) -> Iterator[Finding
             f" {min(row['day'] for row in late)}.",
             "run `spanverdict prune`; a server does once a day, and its log says what kept it.",
         )
-    elif limits.max_bytes is not None and (used := used_bytes(store)) > limits.max_bytes:
+    elif limits.max_bytes is not None and (used := sizes.used_bytes()) > limits.max_bytes:
         yield Finding(
             Status.WARN,
             "retention",

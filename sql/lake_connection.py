@@ -15,6 +15,7 @@ import duckdb
 from sql.archive_views import literal
 from sql.errors import StoreUnavailableError
 from sql.lake_address import LakeAddress
+from sql.priority import behind_ingest
 from sql.read_only import first_line
 
 CATALOG = "lake"
@@ -24,10 +25,9 @@ _EXTENSIONS = ("ducklake", "postgres_scanner")
 
 _OBJECT_STORE_EXTENSION = "httpfs"
 
-_FROM_PACKAGES = {
-    # They are files of packages, as trusted as the database itself: their signatures would take 0.4 s of each command.
-    "allow_unsigned_extensions": "true",
-    # Nothing else is loaded, from wherever.
+_NOTHING_ELSE_LOADED = {
+    # That what is loaded is signed by DuckDB is checked each time, for others package it: 0.4 s of each command.
+    "allow_unsigned_extensions": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
 }
@@ -52,7 +52,8 @@ def connect(
     names = _EXTENSIONS if address.folder else (*_EXTENSIONS, _OBJECT_STORE_EXTENSION)
     paths = [_extension(name) for name in names]
     temporary = {"temp_directory": str(Path(tempfile.gettempdir()) / f"spanverdict-{os.getpid()}")}
-    connection = duckdb.connect(":memory:", config={**temporary, **_FROM_PACKAGES, **config})
+    with behind_ingest():
+        connection = duckdb.connect(":memory:", config={**temporary, **_NOTHING_ELSE_LOADED, **config})
     try:
         for path in paths:
             connection.execute(f"LOAD {literal(str(path))}")

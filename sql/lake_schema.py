@@ -11,13 +11,26 @@ from sql.errors import StoreError
 from sql.lake_address import LakeAddress
 from sql.lake_connection import CATALOG
 
-BULK_TABLES = ("live_spans", "live_log_records", "calls", "trace_keys", "outcome_matches", "new_outcomes")
-"""Tables that grow by many rows at a time; each insert is a file, whereas few rows go into the catalog."""
+BULK_TABLES = (
+    "live_spans",
+    "live_log_records",
+    "evaluations",
+    "feedback",
+    "calls",
+    "trace_keys",
+    "outcome_matches",
+    "new_outcomes",
+)
+"""Tables that grow without end, and whose rows may be deleted; each insert is a file, whereas few rows of others go
+into the catalog, from which upkeep moves only what is never deleted (sql/lake_upkeep.py)."""
 
 _FILE_ONLY = (" USING COMPRESSION zstd",)
 """What a migration says that concerns the storage of DuckDB's own files; Parquet is compressed as a whole."""
 
 PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2"}
+
+MERGED_BYTES = 256 * 2**20
+"""How large a file becomes that upkeep merges of small ones, and so how much one such step reads."""
 
 
 NEWEST = statements.migrations()[-1][0]
@@ -87,7 +100,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
         connection.rollback()
         raise
     if at == 0:
-        for option, value in PARQUET_OPTIONS.items():
+        for option, value in {**PARQUET_OPTIONS, "target_file_size": f"{MERGED_BYTES}B"}.items():
             connection.execute(f"CALL {CATALOG}.set_option('{option}', '{value}')")
         for name in BULK_TABLES:
             connection.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', 0, table_name => '{name}')")

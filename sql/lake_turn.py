@@ -7,6 +7,8 @@ it. DuckLake's commits are one after another in any case: a turn only makes the 
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
     import psycopg
 
 _WRITING = 0x5370616E0001
-_LEADING = 0x5370616E0002
-"""Numbers of our advisory locks; other programs that use the same database have others."""
+
+TASKS = 0x5370616E0002
+"""The right to do what one process at a time does for a lake: deriving, schedules, alerts, retention."""
+
+UPKEEP = 0x5370616E0003
+"""The right to merge a lake's files and remove what nobody needs: of two that merge one would work for nothing.
+
+These are numbers of advisory locks; other programs that use the same database have others."""
 
 WAIT_SECONDS = 8
 """How long a writer waits for its turn: less than the ten seconds that exporters wait for an answer."""
@@ -30,8 +38,16 @@ HOLD_SECONDS = 120
 
 _CONNECT_SECONDS = 5
 
+_LONGEST_NAME = 63
+"""PostgreSQL cuts what is longer off."""
 
-def _connected(address: LakeAddress) -> psycopg.Connection:
+
+def connected(address: LakeAddress) -> psycopg.Connection:
+    """A connection to a lake's catalog, each statement a transaction; PostgreSQL shows whose it is.
+
+    Raises:
+        StoreUnavailableError: it cannot be reached, or psycopg is not installed.
+    """
     try:
         import psycopg  # noqa: PLC0415 (of the extra `lake`)
     except ImportError as error:
@@ -40,7 +56,8 @@ def _connected(address: LakeAddress) -> psycopg.Connection:
         ) from error
     try:
         return psycopg.connect(
-            address.catalog, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="spanverdict",
+            address.catalog, autocommit=True, connect_timeout=_CONNECT_SECONDS,
+            application_name=f"spanverdict {os.getpid()} on {socket.gethostname()}"[:_LONGEST_NAME],
             # A writer whose machine is gone is noticed after 25 seconds.
             keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
         )  # fmt: skip
@@ -145,7 +162,7 @@ class Turns:
 
         if self._connection and not self._connection.closed:
             return self._connection
-        connection = _connected(self._address)
+        connection = connected(self._address)
         connection.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
         # PostgreSQL itself ends the session of a writer that hangs, and with it the turn.
         connection.execute(f"SET idle_in_transaction_session_timeout = '{HOLD_SECONDS}s'")
@@ -171,16 +188,18 @@ class Turns:
 
 
 class Leadership:
-    """The right to do what one process at a time does for a lake: deriving, schedules, alerts, upkeep.
+    """The right to do what one process at a time does for a lake.
 
     It is held by the connection: whoever dies loses it.
 
     Args:
         address: the lake.
+        right: TASKS or UPKEEP.
     """
 
-    def __init__(self, address: LakeAddress) -> None:
+    def __init__(self, address: LakeAddress, right: int = TASKS) -> None:
         self._address = address
+        self._right = right
         self._connection: psycopg.Connection | None = None
 
     def held(self) -> bool:
@@ -193,8 +212,8 @@ class Leadership:
 
         try:
             if self._connection is None:
-                self._connection = _connected(self._address)
-                row = self._connection.execute(f"SELECT pg_try_advisory_lock({_LEADING})").fetchone()
+                self._connection = connected(self._address)
+                row = self._connection.execute(f"SELECT pg_try_advisory_lock({self._right})").fetchone()
                 if row != (True,):
                     self.release()
             else:

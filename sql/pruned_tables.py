@@ -73,6 +73,10 @@ CONTENT = (GROUPS[SPANS][0], GROUPS[LOGS][0])
 BY_NAME: Mapping[str, PrunedTable] = {table.name: table for tables in GROUPS.values() for table in tables}
 
 
+CONTENT_COLUMNS = ("attributes", "events", "body")
+"""Their columns that hold content."""
+
+
 def days_query(tables: Sequence[PrunedTable]) -> str:
     """How many rows each table holds of each UTC day before ``$until``, the oldest day first."""
     parts = (
@@ -97,6 +101,6 @@ def size_query(table: PrunedTable) -> str:
     """Blocks of the file that a table has, all of them and those of the columns that hold content; and its rows."""
     return (
         "SELECT count(DISTINCT block_id) AS blocks, count(DISTINCT block_id) FILTER (column_name IN"
-        f" ('attributes', 'events', 'body')) AS content_blocks, (SELECT count(*) FROM {table.held}) AS rows"
+        f" {CONTENT_COLUMNS}) AS content_blocks, (SELECT count(*) FROM {table.held}) AS rows"
         f" FROM pragma_storage_info('{table.held}') WHERE persistent AND block_id >= 0"
     )

@@ -55,6 +55,25 @@ _PRIVATE = frozenset(
 _OF_LAKE = re.compile(r"ducklake_\w+|postgres_\w+|pg_clear_cache|__ducklake_\w+")
 """They change a lake whatever the transaction says, or reach into its catalog."""
 
+_MACROS_OF_LAKE = frozenset(
+    {
+        "current_snapshot",
+        "get_option",
+        "last_committed_snapshot",
+        "merge_adjacent_files",
+        "options",
+        "set_commit_message",
+        "set_option",
+        "settings",
+        "snapshots",
+        "table_changes",
+        "table_deletions",
+        "table_info",
+        "table_insertions",
+    }
+)
+"""The same by names that DuckLake gives every lake (ducklake_default_functions.cpp)."""
+
 _OF_FILES = re.compile(r"glob|sniff_csv|(?:read|parquet)_\w+")
 """They read files. The database lets nothing in but the archive's, which its views read, and nobody else has to."""
 
@@ -128,6 +147,8 @@ def check_calls(query: str) -> None:
 
 
 def _check_name(name: str) -> None:
+    if name in _MACROS_OF_LAKE:
+        raise QueryError(f"{name} belongs to the shared store's own upkeep and is not answered.")
     if name in _EFFECTS:
         raise QueryError(f"The function {name} has effects and is not answered.")
     if _OF_FILES.fullmatch(name):

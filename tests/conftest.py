@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,9 +46,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With ``--lake``, what holds for files alone is left out."""
     if not config.getoption("--lake"):
         return
-    fitting = [item for item in items if item.get_closest_marker("any_store") or LAKE_TESTS in item.path.parents]
+    fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
     items[:] = fitting
+
+
+def _fits_lakes(item: pytest.Item) -> bool:
+    if item.get_closest_marker("file_only"):
+        return False
+    return item.get_closest_marker("any_store") is not None or LAKE_TESTS in item.path.parents
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -209,3 +217,20 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(start_server: Callable[..., Server]) -> Server:
     """One running server."""
     return start_server()
+
+
+@pytest.fixture
+def fixed_port() -> Callable[[], int]:
+    """Draws free ports for servers that come and go, outside of those that the kernel hands out to clients."""
+
+    def draw() -> int:
+        for port in random.sample(range(12_000, 30_000), 100):
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return port
+        return pytest.fail("no port is free")
+
+    return draw

@@ -27,7 +27,10 @@ LONGER_FOR_A_REASON: dict[str, str] = {
 """Path of a longer file → why it is one idea still."""
 
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
-MACHINE = re.compile(r"(?<![\w.])/(root|home|Users|work|tmp|mnt|var/lib)/[\w.]")
+IN_IMAGES = r"var/lib/(?:spanverdict|postgresql)\b"
+"""Folders inside of containers, which are nobody's machine."""
+
+MACHINE = re.compile(rf"(?<![\w.])/(?!{IN_IMAGES})(root|home|Users|work|tmp|mnt|var/lib)/[\w.]")
 INDEX = re.compile(r"(index-url|://[^\s/]+/(simple|pypi|root/pypi)\b|files\.pythonhosted)", re.IGNORECASE)
 
 
@@ -182,6 +185,7 @@ def development_only() -> list[str]:
 
 
 OF_EXTRAS = (
+    "analytics.dask_engine",
     "spanverdict.mcp_server",
     "spanverdict.pg_answers",
     "spanverdict.pg_server",

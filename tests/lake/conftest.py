@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 
 from collector.decode import decode_traces
 from collector.rows import span_rows
+from spanverdict.cli import main
 from sql.lake_address import LakeAddress
 from tests.conftest import Otlp
 
@@ -25,6 +27,18 @@ def rows(otlp: Otlp) -> Callable[..., dict[str, pa.Table]]:
         return dict(span_rows(decode_traces([body]), [None], datetime(2026, 11, 2)).tables)
 
     return made
+
+
+@pytest.fixture
+def cli() -> Callable[..., Result]:
+    """Runs a command in this process; whatever is wrong must end as a sentence and a status."""
+
+    def run(*arguments: object) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="spanverdict")
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result
+
+    return run
 
 
 @pytest.fixture

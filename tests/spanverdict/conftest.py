@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,23 +31,6 @@ DEFAULT = "spanverdict.duckdb"
 """The store that every command takes by default."""
 
 BEGAN = datetime(2026, 11, 2)
-
-
-@pytest.fixture
-def fixed_port() -> Callable[[], int]:
-    """Draws free ports for servers that come and go, outside of those that the kernel hands out to clients."""
-
-    def draw() -> int:
-        for port in random.sample(range(12_000, 30_000), 100):
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                return port
-        return pytest.fail("no port is free")
-
-    return draw
 
 
 @pytest.fixture

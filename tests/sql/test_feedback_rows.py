@@ -104,6 +104,7 @@ def test_a_request_sent_again_after_a_correction_says_nothing_new(store: OpenedS
     assert store.read("SELECT value FROM feedback")["value"].to_pylist() == [1.0]
 
 
+@pytest.mark.file_only("a lake's write is of one moment, as each group of requests is a write of its own")
 def test_a_request_sent_again_comes_with_the_first(store: OpenedStore) -> None:
     """Loaded in one batch, the repetition still says nothing; what one request says in turn all counts."""
     first, second = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)

@@ -171,6 +171,7 @@ def test_no_server_and_no_store(tmp_path: Path) -> None:
     gone.close()
 
 
+@pytest.mark.file_only("a lake is reached without a server")
 def test_a_dead_servers_file_is_passed_over(tmp_path: Path) -> None:
     """A server that was killed leaves its file; the store is then opened directly."""
     path = tmp_path / "s.duckdb"

@@ -112,12 +112,14 @@ def test_reopening_keeps_everything(tmp_path: Path, otlp: Any) -> None:
         assert store.read("SELECT attributes->>'a' AS a FROM spans")["a"].to_pylist() == ["b"]
 
 
+@pytest.mark.file_only("a lake has no file that a process owns")
 def test_a_second_process_is_told_who_holds_the_store(server: Any) -> None:
     """Opening a store that a server owns names the holder."""
     with pytest.raises(StoreUnavailableError, match=f"held by another process.*{server.process.pid}"):
         store_at(server.db)
 
 
+@pytest.mark.file_only("a lake has no file that a process owns")
 def test_missing_store_and_folder(tmp_path: Path) -> None:
     """Reading what is not there, or making a store in no folder, is one clear sentence."""
     with pytest.raises(StoreUnavailableError, match="There is no store at"):
@@ -126,6 +128,7 @@ def test_missing_store_and_folder(tmp_path: Path) -> None:
         store_at(tmp_path / "no" / "s.duckdb")
 
 
+@pytest.mark.file_only("a lake has no file that a process owns")
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     """A DuckDB file of something else, and a file that is no database, are left alone."""
     path = tmp_path / "other.duckdb"
@@ -199,6 +202,7 @@ def test_a_lack_of_memory_is_said_with_its_mend(tmp_path: Path) -> None:
         store.read("SELECT len(list(repeat(i::VARCHAR, 100))) FROM range(1_000_000) AS t(i)")
 
 
+@pytest.mark.file_only("a lake has no file that a process owns")
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     """The store holds what users said: nobody else may read it."""
     with store_at(tmp_path / "s.duckdb"):
@@ -244,6 +248,7 @@ def test_evaluation_identity(store: OpenedStore, other: dict[str, Any], rows: in
     assert store.read(counts).to_pylist() == [{"n": rows, "old": superseded}]
 
 
+@pytest.mark.file_only("no lake is of an older version")
 def test_outcomes_of_an_older_version_keep_what_they_are_known_by(tmp_path: Path) -> None:
     """Rows that an older version knew by all they say get their identity: sent again they add nothing."""
     path = tmp_path / "s.duckdb"
@@ -277,6 +282,7 @@ def test_outcomes_of_an_older_version_keep_what_they_are_known_by(tmp_path: Path
         assert store.read("SELECT score FROM superseded_evaluations")["score"].to_pylist() == [1.0]
 
 
+@pytest.mark.file_only("a lake has no journal")
 def test_a_journal_of_an_older_version_is_stored(store: OpenedStore) -> None:
     """What an older version acknowledged and did not load lacks the newer columns."""
     older = evaluation(trace_id="t").drop(["annotator", "identifier", "judge_model", "threshold", "higher_is"])
@@ -319,6 +325,7 @@ def test_the_files_and_the_registry_agree() -> None:
     assert {path.stem for path in (root / "writes").glob("*.sql")} == set(statements.WRITES)
 
 
+@pytest.mark.file_only("a lake has no file that a process owns")
 def test_readers_do_not_keep_a_store_from_being_opened_anew(tmp_path: Path) -> None:
     """Reads that run meanwhile end with a clear error or an answer, and the store answers afterwards."""
     stop, seen = threading.Event(), list[str]()
