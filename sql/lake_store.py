@@ -81,7 +81,11 @@ class LakeStore(OpenedStore):
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
         self._in_doubt: list[datetime] = []
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._turns.close()
+            raise
 
     def _open(self) -> None:
         # Of collectors that start together one makes the lake or brings it forward, and the others find it done.

@@ -316,6 +316,6 @@ def _facts(store: OpenedStore, table: CopiedTable, since: datetime, until: datet
     day = f"date_trunc('day', {table.time})::DATE::VARCHAR" if table.time else "''"
     within = f" WHERE {table.within(since, until)}" if table.time else ""
     rows = store.read(
-        f"SELECT {day} AS day, count(*) AS rows, {table.checksum} AS checksum FROM {table.name}{within} GROUP BY day"
+        f"SELECT {day} AS day, count(*) AS rows, {table.checksum} AS checksum FROM {table.name}{within} GROUP BY ALL"
     ).to_pylist()
     return {row["day"]: (row["rows"], row["checksum"]) for row in rows}

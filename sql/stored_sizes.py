@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sql.copied_tables import CopiedTable
-from sql.lake_connection import CATALOG
+from sql.lake_catalog import LakeCatalog
 from sql.opened_store import OpenedStore
 
 _BLOCK_BYTES = 262_144
@@ -20,9 +20,9 @@ def stored_bytes(store: OpenedStore, tables: Sequence[CopiedTable]) -> dict[str,
         StoreError: the store cannot be read.
     """
     if not isinstance(store.address, Path):
-        files = store.read(f"SELECT table_name, file_size_bytes FROM ducklake_table_info('{CATALOG}')").to_pylist()
-        sizes = {row["table_name"]: row["file_size_bytes"] for row in files}
-        return {table.name: sizes.get(table.stored, 0) for table in tables}
+        with LakeCatalog(store.address) as catalog:
+            files = catalog.files()
+        return {table.name: sum(file.size_bytes for file in files.get(table.stored, [])) for table in tables}
     archived = store.read("SELECT table_name, sum(bytes)::BIGINT AS bytes FROM archived_files GROUP BY ALL").to_pylist()
     found = {row["table_name"]: row["bytes"] for row in archived}
     for table in tables:

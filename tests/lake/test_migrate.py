@@ -69,6 +69,9 @@ def test_the_same_report(lake: LakeAddress, tmp_path: Path) -> None:
     source = tmp_path / "source.duckdb"
     fill(source, 4000, days=4)
     assert migrate(source, lake).exit_code == 0
+    listed = [line.split() for line in migrate(lake, tmp_path / "none.duckdb", "--dry-run").stdout.splitlines()]
+    assert [row[:3] for row in listed if row[0] == "spans"] == [["spans", "4,000", "rows"]]
+    assert all(float(row[3]) > 0 for row in listed if row[0] == "spans")
     asked = ("--as-of", "2026-10-05T00:00Z", "--format", "json")
     reports = [run("report", "large", "--store", store, *asked) for store in (source, lake)]
     assert len(reports[0].stdout) > 1000, reports[0].stderr

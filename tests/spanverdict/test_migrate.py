@@ -114,6 +114,7 @@ def test_what_differs_is_told(cli: Cli, source: Path, target: Path) -> None:
             "UPDATE live_log_records SET event_time = event_time + INTERVAL 1 MICROSECOND WHERE log_id = ''"
         )
         database.execute("DELETE FROM calls WHERE start_time >= '2026-11-07'")
+        database.execute("UPDATE pruned_days SET rows = rows - 1 WHERE rows > 0 AND day = '2026-11-02'")
         database.execute("UPDATE promotions SET base = base || ' '")
         database.execute("UPDATE trace_keys SET key = 'a' WHERE key = 'a' || chr(0)")
         database.execute("INSERT INTO matchings FROM matchings")
@@ -131,7 +132,8 @@ def test_what_differs_is_told(cli: Cli, source: Path, target: Path) -> None:
     assert f"matchings: 1 rows in {source}, 2 in {target}." in told
     assert sum(line.startswith("log_records of ") for line in told) == logs
     assert {line.split()[0].rstrip(":") for line in told} == {
-        "calls", "feedback", "log_records", "matchings", "new_outcomes", "promotions", "spans", "trace_keys",
+        "calls", "feedback", "log_records", "matchings", "new_outcomes", "promotions", "pruned_days", "spans",
+        "trace_keys",
     }  # fmt: skip
 
 
