@@ -71,7 +71,7 @@ def test_archived_days_are_copied(cli: Cli, target: Path, tmp_path: Path) -> Non
 
 def test_goes_on_where_it_was(cli: Cli, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that ends in the middle is refused as a store, and the same command finishes it."""
-    monkeypatch.setattr(store_transfer, "SLICE_ROWS", 3)
+    monkeypatch.setattr(store_transfer, "SLICE_ROWS", 6)
     real, passed = store_transfer._store_slice, []
 
     def ending(*given: Any) -> None:
