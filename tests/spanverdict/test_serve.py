@@ -86,6 +86,7 @@ def test_an_instrumented_app_is_seen(server: Any, instrumentation: str) -> None:
     ]
 
 
+@pytest.mark.file_only("each request waits for its commit; tests/lake has the same under load")
 def test_sigkill_under_load_loses_nothing_acknowledged(start_server: Callable[..., Any], otlp: Any) -> None:
     """After SIGKILL every acknowledged span is there once; sending all again adds only what was not."""
     requests = [numbered(otlp, number) for number in range(400)]
@@ -129,7 +130,7 @@ def test_sigterm_commits_and_cleans_up(server: Any, otlp: Any) -> None:
         futures[0].result()
         assert server.stop() == 0
         kept = sum(future.exception() is None for future in futures)
-    assert not server_file(server.db).exists()
+    assert not server_file(server.place).exists()
     rows = server.sql("SELECT count(*) AS n FROM spans")
     assert rows[0]["n"] >= 20 * kept >= 20
 
@@ -152,15 +153,16 @@ def test_sigterm_does_not_wait_for_a_reader_that_stalls(server: Any) -> None:
     started = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - started < 20
-    assert not server_file(server.db).exists()
+    assert not server_file(server.place).exists()
     client.close()
 
 
+@pytest.mark.file_only("a lake is reached without a server")
 def test_a_killed_servers_number_may_be_anothers(start_server: Callable[..., Any]) -> None:
     """A server that was killed leaves its file; that another process has its number by now keeps nobody out."""
     first = start_server()
     first.stop(signal.SIGKILL)
-    path = server_file(first.db)
+    path = server_file(first.place)
     path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
     assert first.sql("SELECT 1 AS one") == [{"one": 1}]
 
@@ -221,6 +223,7 @@ def test_large_and_compressed_messages(server: Any, otlp: Any) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.file_only("each request waits for its commit; tests/lake has the same under load")
 def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
     """Questions from other processes are answered between and during commits, and see ever more."""
     done = threading.Event()
@@ -247,6 +250,7 @@ def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
     assert len(set(counts)) > 5, "the reader must have seen the store grow"
 
 
+@pytest.mark.file_only("a lake has as many servers as one likes")
 def test_one_server_per_store_and_port(server: Any, tmp_path: Path) -> None:
     """A second server on the same store says who holds it; one on a taken port says so; both exit with 4."""
     second = spanverdict("serve", "--db", str(server.db), *FREE_PORTS)
