@@ -16,6 +16,7 @@ from analytics.cells import cells
 from analytics.compact import compact, in_order
 from analytics.datasets import find_items
 from analytics.deleted_days import deleted_checks
+from analytics.engine import Engine
 from analytics.evaluator_checks import EvaluatorContext
 from analytics.evidence import gather_evidence
 from analytics.fingerprint import fingerprint
@@ -53,6 +54,7 @@ def run_report(
     as_of: datetime,
     now: datetime,
     files: PartFiles | None = None,
+    engine: Engine | None = None,
 ) -> Report:
     """Compare the two arms of a promotion, by cohort.
 
@@ -63,8 +65,10 @@ def run_report(
         as_of: the moment the world is looked at (UTC, naive).
         now: what to write as the time of making (UTC, naive).
         files: where the rows of traces are kept from one report to the next; None: nowhere.
+        engine: where the rows of traces are made; None: in this process.
 
     Raises:
+        EngineError: the engine failed.
         NoPromotionError: there is no such promotion.
         QueryError: the store could not answer.
         JobOptionsError: the configuration names a metric that does not exist, or gives it a value without sense.
@@ -75,7 +79,7 @@ def run_report(
         metrics = report_metrics(promotion, options, window, {})
         report = _report(promotion, options, window, window.clear(), metrics, mirror_checks, as_of=as_of, now=now)
         return _explained(report, window, None, metrics)
-    read = read_traces(store, promotion, options, as_of, files)
+    read = read_traces(store, promotion, options, as_of, files, engine)
     deleted = deleted_checks(store, promotion, read.traces.columns, as_of=as_of)
     read = replace(read, outcome_checks=(*read.outcome_checks, *deleted))
     if promotion.design == BEFORE_AFTER:

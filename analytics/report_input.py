@@ -11,18 +11,20 @@ import polars as pl
 
 from analytics.conditions import read_conditions, read_requests, with_conditions
 from analytics.datasets import find_items
+from analytics.engine import Engine, Here
 from analytics.evaluators import with_passed
 from analytics.held_out import as_pairs, item_parameters, items_of_resources, items_of_spans, separate_runs
 from analytics.job_options import json_pointer
 from analytics.maturity import Maturity, MaturityRules
 from analytics.outcome_names import by_kind
+from analytics.part_rows import NAMED_BY, span_parameters
 from analytics.promotions import PRE_PERIOD
 from analytics.targets import match_targets
 from analytics.trace_parts import whole_window
 from analytics.trace_slices import read_by_traces
 from analytics.traces import judged_by, trace_frame, with_outcomes
 from analytics.unmatched import unmatched_checks
-from analytics.window_traces import NAMED_BY, WindowTraces, span_parameters
+from analytics.window_traces import WindowTraces
 from sql import statements
 
 if TYPE_CHECKING:
@@ -67,7 +69,12 @@ class _Said:
 
 
 def read_traces(
-    store: Access, promotion: Promotion, options: JobOptions, as_of: datetime, files: PartFiles | None = None
+    store: Access,
+    promotion: Promotion,
+    options: JobOptions,
+    as_of: datetime,
+    files: PartFiles | None = None,
+    engine: Engine | None = None,
 ) -> ReadTraces:
     """Read what a report needs.
 
@@ -77,13 +84,17 @@ def read_traces(
         options: prices, rules and margins.
         as_of: the moment the world is looked at (UTC, naive).
         files: where the rows of traces are kept from one report to the next; None: nowhere.
+        engine: where the rows of traces are made; None: in this process.
+
+    Raises:
+        EngineError: the engine failed.
     """
     since = promotion.at if promotion.is_paired else promotion.at - PRE_PERIOD
     said = _said(store, options, since, as_of)
     if promotion.dataset is not None:
         return _read_runs(store, promotion, options, said, since, as_of)
     judged = judged_by(said.evaluations, options.evaluator_rules, as_of)
-    window = WindowTraces(store, promotion, options, said.resources, judged, since, as_of, files)
+    window = WindowTraces(store, promotion, options, said.resources, judged, since, as_of, files, engine or Here())
     rows = window.read()
     named = ("trace_id", *NAMED_BY)
     known = pl.concat([rows.ended.select(named), rows.under_way.select(named)])

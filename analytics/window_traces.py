@@ -5,26 +5,28 @@ Of each trace there is a row in the end; its spans are read again where a report
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import cached_property
 from importlib.metadata import version
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 
+from analytics import part_rows
 from analytics.compact import lean
-from analytics.conditions import read_conditions, with_conditions
-from analytics.job_options import chain_paths, json_pointer
+from analytics.conditions import with_conditions
+from analytics.engine import Engine, Here
 from analytics.outcome_names import folded, folded_names
+from analytics.part_rows import PartRows
 from analytics.steps import Steps, StepSource
 from analytics.trace_parts import TracePart, trace_parts, whole_window
-from analytics.trace_rows import TraceRows, trace_rows
-from analytics.trace_slices import by_slices
+from analytics.trace_slices import SLICES, by_slices
 from analytics.traces import step_source
-from sql import statements
+from sql.errors import QueryMemoryError
 
 if TYPE_CHECKING:
     from analytics.job_options import JobOptions
@@ -32,18 +34,12 @@ if TYPE_CHECKING:
     from analytics.promotions import Promotion
     from sql.access import Access
 
-SPANS_AT_ONCE = 60_000
-"""Spans whose traces are looked at together: what bounds the job's memory."""
-
-NAMED_BY = {"conversation_ids": "conversation_id", "keys": "key_value"}
-"""What outcomes may name a trace by, beside ids: the column of rows that lists them → the column of its spans."""
-
 
 class WindowRows(NamedTuple):
     """The rows of a window's traces, by the day on which they began and by trace id.
 
     They have :data:`analytics.trace_rows.ROW_COLUMNS` and :data:`analytics.conditions.CONDITION_COLUMNS`, as
-    :func:`analytics.compact.lean` leaves them, and the lists of :data:`NAMED_BY`.
+    :func:`analytics.compact.lean` leaves them, and the lists of :data:`analytics.part_rows.NAMED_BY`.
 
     Attributes:
         ended: of those that had ended by the end of the window.
@@ -67,6 +63,7 @@ class WindowTraces:
         since: when the window begins (UTC, naive).
         until: when it ends (UTC, naive).
         files: where rows are kept; None: nowhere.
+        engine: where rows are made.
     """
 
     store: Access
@@ -77,15 +74,16 @@ class WindowTraces:
     since: datetime
     until: datetime
     files: PartFiles | None = None
+    engine: Engine = field(default_factory=Here)
 
     def read(self) -> WindowRows:
         """The rows of all traces."""
         parts = trace_parts(self.store, self._failures, self._asked, since=self.since, until=self.until)
-        if sum(part.spans for part in parts) <= SPANS_AT_ONCE:
+        if sum(part.spans for part in parts) <= part_rows.SPANS_AT_ONCE:
             # A question for each of many small days would take longer than all of them together, kept or not.
-            rows = [lean(self._made(whole_window(self.since, self.until)))]
+            rows = [lean(made) for made in self._made([whole_window(self.since, self.until)], Here())]
         else:
-            rows = [lean(self._rows_of(part)) for part in parts]
+            rows = self._kept_or_made(parts)
         if self.files is not None:
             self.files.drop_unused()
         # A filter of the whole would need the room of all of it once more.
@@ -102,8 +100,11 @@ class WindowTraces:
             window = whole_window(self.since, self.until)
             # Rows are narrowed as they come: a cohort's spans with all their columns are much.
             return [
-                StepSource.joined([step_source(rows, every, self.judged)], self._standing)
-                for rows in self._trace_rows({**window, **chosen, **slice_})
+                StepSource.joined(
+                    [step_source(self._maker.of_spans(pl.DataFrame(pl.from_arrow(spans))), every, self.judged)],
+                    self._standing,
+                )
+                for spans in self._maker.spans(self.store, {**window, **chosen, **slice_})
             ]
 
         sources = [source for slice_ in by_slices(read) for source in slice_]
@@ -130,82 +131,68 @@ class WindowTraces:
             *(options.chain_rules, options.simulated, options.conditions),
         )
 
-    def _rows_of(self, part: TracePart) -> pl.DataFrame:
-        """The rows of one part: as they were kept, else made anew, and kept where its day is over."""
-        if self.files is not None and (kept := self.files.read(part.digest)) is not None:
-            return kept
-        made = self._made(part.parameters)
-        if self.files is not None and part.is_over:
-            self.files.write(part.digest, made)
-        return made
+    @cached_property
+    def _maker(self) -> PartRows:
+        return PartRows(self.promotion, self.options, self.resources, self._failures)
 
-    def _made(self, part: Mapping[str, Any]) -> pl.DataFrame:
-        """The rows of the traces of a part."""
+    def _kept_or_made(self, parts: Sequence[TracePart]) -> list[pl.DataFrame]:
+        """The rows of each part, lean: as they were kept, else made anew, and kept where its day is over."""
+        rows: dict[date, pl.DataFrame] = {}
+        for part in parts:
+            if self.files is not None and (kept := self.files.read(part.digest)) is not None:
+                rows[part.day] = lean(kept)
+        missing = [part for part in parts if part.day not in rows]
+        made_of_each = self._made([part.parameters for part in missing], self.engine)
+        for part, made in zip(missing, made_of_each, strict=True):
+            if self.files is not None and part.is_over:
+                self.files.write(part.digest, made)
+            rows[part.day] = lean(made)
+        return [rows[part.day] for part in parts]
 
-        def read(slice_: Mapping[str, int]) -> list[pl.DataFrame]:
-            rows = self._trace_rows({**part, "chosen": None, **slice_})
-            return [_alone(_with_names(each)) for each in rows]
+    def _made(self, parts: Sequence[Mapping[str, Any]], engine: Engine) -> Iterator[pl.DataFrame]:
+        """The rows of the traces of each part, given by its parameters."""
+        if engine.reads is not None:
+            of_lake = ((None, (engine.reads, part)) for part in parts)
+            for _, made in engine.map(self._maker.of_lake, of_lake):
+                yield made
+            return
+        conditions: dict[int, pl.DataFrame] = {}
+        pieces = engine.map(self._maker.alone, self._pieces(parts, conditions))
+        for number, of_part in groupby(pieces, key=lambda piece: piece[0].part):
+            rows: list[pl.DataFrame] = []
+            slices = 0
+            for key, made in of_part:
+                if key.slices != slices:
+                    # Memory did not suffice for the part in fewer slices.
+                    rows, slices = [], key.slices
+                rows.append(made)
+            yield with_conditions(pl.concat(rows), conditions.pop(number))
 
-        made = pl.concat([rows for slice_ in by_slices(read) for rows in slice_])
-        return with_conditions(made, read_conditions(self.store, self.promotion, self.options.conditions, part))
-
-    def _trace_rows(self, parameters: Mapping[str, Any]) -> Iterator[TraceRows]:
-        """Traces with their spans and calls, a few thousand at a time, at least once."""
-        given = {**parameters, **span_parameters(self.promotion, self.options)}
-        with self.store.reader(statements.read("report_spans"), given) as batches:
-            for spans in _whole_traces(batches):
-                yield trace_rows(
-                    spans,
-                    self.resources,
-                    self._failures,
-                    promotion=self.promotion,
-                    prices=self.options.prices,
-                    feedback_key=self.options.feedback_key,
-                    validation_evaluators=self.options.validation_evaluators,
-                    chain_rules=self.options.chain_rules,
-                )
-
-
-def span_parameters(promotion: Promotion, options: JobOptions) -> dict[str, Any]:
-    """What the read ``report_spans`` has to know of promotion and configuration."""
-    return {
-        "simulated": options.simulated,
-        "cohort_path": None if promotion.cohort_by is None else json_pointer(promotion.cohort_by),
-        "key_path": None if options.feedback_key is None else json_pointer(options.feedback_key),
-        "chain_paths": chain_paths(options),
-        "strata_paths": [json_pointer(name) for name in promotion.stratify_by],
-    }
-
-
-def _whole_traces(batches: pa.RecordBatchReader) -> Iterator[pl.DataFrame]:
-    """Spans that come trace by trace, :data:`SPANS_AT_ONCE` or more at a time, no trace torn apart; once at least."""
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting.append(batch)
-        rows += batch.num_rows
-        if rows < SPANS_AT_ONCE:
-            continue
-        table = pa.Table.from_batches(waiting)
-        spans = pl.DataFrame(pl.from_arrow(table))
-        unfinished = int((spans["trace_id"] == spans["trace_id"][-1]).sum())
-        if unfinished < spans.height:
-            yield spans.head(spans.height - unfinished)
-        waiting = table.slice(table.num_rows - unfinished).to_batches()
-        rows = unfinished
-    yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting, batches.schema)))
+    def _pieces(
+        self, parts: Sequence[Mapping[str, Any]], conditions: dict[int, pl.DataFrame]
+    ) -> Iterator[tuple[_Piece, pa.Table]]:
+        """The spans of the parts, some thousand whole traces at a time; what ``conditions`` gets is said of a part."""
+        for number, part in enumerate(parts):
+            conditions[number] = self._maker.conditions(self.store, part)
+            for slices in SLICES:
+                try:
+                    for slice_ in range(slices):
+                        chosen = {"chosen": None, "slices": slices, "slice": slice_}
+                        for spans in self._maker.spans(self.store, {**part, **chosen}):
+                            yield _Piece(number, slices), spans
+                    break
+                except QueryMemoryError:
+                    if slices == SLICES[-1]:
+                        raise
 
 
-def _alone(rows: pl.DataFrame) -> pl.DataFrame:
-    """The same rows in memory of their own: polars' texts are views that keep the buffers of all spans alive."""
-    return pl.DataFrame(pl.from_arrow(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
+class _Piece(NamedTuple):
+    """Whose spans they are.
 
+    Attributes:
+        part: the number of the part.
+        slices: into how many slices the part's traces are divided.
+    """
 
-def _with_names(rows: TraceRows) -> pl.DataFrame:
-    """The rows with what outcomes may name each trace by."""
-    traces = rows.traces
-    for listed, column in NAMED_BY.items():
-        named = rows.spans.filter(pl.col(column).is_not_null())
-        names = named.group_by("trace_id").agg(pl.col(column).unique().sort().alias(listed))
-        traces = traces.join(names, on="trace_id", how="left", maintain_order="left")
-    return traces
+    part: int
+    slices: int

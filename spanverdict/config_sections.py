@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, FiniteFloat, SecretStr, model_valida
 
 from analytics.chain_rules import ChainRule, check_pattern
 from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
+from analytics.engine import check_engine
 from collector.patterns import check_known, check_name
 from spanverdict.price_config import Section
 
@@ -220,6 +221,7 @@ class ReportConfig(Section):
     retrieval_version_attribute: Attribute | None = None
     keep_probability_attribute: Attribute | None = None
     request_attributes: tuple[Attribute, ...] = ()
+    engine: Annotated[str, AfterValidator(check_engine)] | None = None
 
 
 class CohortsConfig(Section):

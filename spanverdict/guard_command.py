@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from analytics.alerts.outbox import read_known
+from analytics.engine import engine_at
 from analytics.errors import InputError
 from analytics.job import run_report
 from analytics.part_files import files_of
@@ -76,7 +77,8 @@ def _misnamed(guard: GuardConfig, report: Report) -> Iterator[str]:
 def _check(store: Access, settings: Settings, guard: GuardConfig, *, dry_run: bool, quiet: bool) -> None:
     now = utc_now()
     config, files = settings.config, files_of(beside(settings.db))
-    report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now, files=files)
+    with engine_at(config.report.engine, settings.db) as engine:
+        report = run_report(store, guard.promotion, job_options(config), as_of=now, now=now, files=files, engine=engine)
     for sentence in _misnamed(guard, report):
         click.echo(sentence, err=True)
     identity = identity_of(report)

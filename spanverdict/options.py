@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from analytics.errors import InputError
+from analytics.errors import EngineError, InputError
 from collector.errors import SendError, TlsError
 from spanverdict.config import Config, ConfigError, load
 from sql.address import StoreAddress, store_address
@@ -96,7 +96,7 @@ def store_options(command: _Function) -> _Function:
             raise _Failure(str(error), EXIT_USAGE) from error
         except BrokenPipeError:
             raise  # The reader of the output has enough; click ends quietly.
-        except (StoreError, SendError, OSError) as error:
+        except (EngineError, StoreError, SendError, OSError) as error:
             raise _Failure(_sentence(error), EXIT_STORE) from error
         except KeyboardInterrupt:
             # Not 1, which means a regression; and at once, for a thread may still wait for the server.

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
+from analytics.engine import check_engine, engine_at
 from analytics.report import FORMATS, exit_status
 from spanverdict.options import EXIT_USAGE, Settings, Time, store_options
 from spanverdict.output import printable
@@ -21,6 +23,19 @@ from sql.address import beside
 from sql.clock import utc_now
 
 EXIT_REGRESSED = 1
+
+
+class EngineAddress(click.ParamType[str]):
+    """Where a distributed engine is."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Check the text of an option."""
+        try:
+            return check_engine(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}.", param, ctx)
 
 
 @click.command("report")
@@ -37,6 +52,7 @@ EXIT_REGRESSED = 1
     help="Write to a file instead of standard output.",
 )
 @click.option("--as-of", type=Time(), help="Look at the world as it was known then; default: now.")
+@click.option("--engine", type=EngineAddress(), help="Make the rows of traces on a cluster: dask://HOST:PORT.")
 @click.option("--fail-on-undecided", is_flag=True, help="Exit with 3 when nothing could be decided.")
 @click.option("--scheduled", is_flag=True, help="Make the reports of [[schedule]] that are due now, each once.")
 @click.option("--no-wait", is_flag=True, help="With --scheduled: leave a slot whose delay is not over to the next run.")
@@ -48,6 +64,7 @@ def report_command(
     form: str | None,
     out: Path | None,
     as_of: datetime | None,
+    engine: str | None,
     *,
     fail_on_undecided: bool,
     scheduled: bool,
@@ -56,7 +73,7 @@ def report_command(
 ) -> None:
     """Compare base and candidate by cohort. Exits with 1 if a metric regressed, 3 without any data, else 0."""
     if scheduled:
-        if promotion_name or form or out or as_of or fail_on_undecided:
+        if promotion_name or form or out or as_of or engine or fail_on_undecided:
             raise click.UsageError(
                 "--scheduled makes what [[schedule]] in the configuration says: it takes no PROMOTION and no other "
                 "option than --schedule and --no-wait."
@@ -66,7 +83,7 @@ def report_command(
         raise click.UsageError("Missing argument 'PROMOTION'; or use --scheduled for the reports that are due.")
     if names or no_wait:
         raise click.UsageError(f"{'--schedule' if names else '--no-wait'} belongs to --scheduled.")
-    raise SystemExit(_report(settings, promotion_name, form, out, as_of, fail_on_undecided=fail_on_undecided))
+    raise SystemExit(_report(settings, promotion_name, form, out, as_of, engine, fail_on_undecided=fail_on_undecided))
 
 
 def _report(
@@ -75,6 +92,7 @@ def _report(
     form: str | None,
     out: Path | None,
     as_of: datetime | None,
+    engine: str | None,
     *,
     fail_on_undecided: bool,
 ) -> int:
@@ -88,7 +106,9 @@ def _report(
     options = job_options(settings.config)
     with open_store(settings.db, write=True) as store:
         files = files_of(beside(settings.db))
-        result = run_report(store, promotion_name, options, as_of=as_of or utc_now(), now=utc_now(), files=files)
+        as_of = as_of or utc_now()
+        with engine_at(engine or settings.config.report.engine, settings.db) as workers:
+            result = run_report(store, promotion_name, options, as_of=as_of, now=utc_now(), files=files, engine=workers)
         text = rendered(store, result, form, color=is_colored(out))
         identity = store_report(store, result)
     tell(text, out)

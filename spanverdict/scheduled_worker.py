@@ -14,7 +14,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from analytics.errors import InputError
+from analytics.errors import EngineError, InputError
 from analytics.report import exit_status, headline
 from analytics.report.model import Report
 from spanverdict.atomic_file import replace_file
@@ -73,7 +73,7 @@ class Failed:
 
     Attributes:
         sentence: why.
-        away: whether the store could not be reached, so that it is to be tried again.
+        away: whether the store or the engine could not be reached, so that it is to be tried again.
     """
 
     sentence: str
@@ -104,7 +104,7 @@ def _end_with_parent() -> None:
 def _made(work: Work) -> Made | Failed:
     try:
         return _make(work)
-    except StoreUnavailableError as error:
+    except (EngineError, StoreUnavailableError) as error:
         return Failed(str(error), away=True)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is recorded and told)
         return Failed(_sentence(error))
@@ -112,6 +112,7 @@ def _made(work: Work) -> Made | Failed:
 
 def _make(work: Work) -> Made:
     # The process that only looks whether something is due does without what these load.
+    from analytics.engine import engine_at  # noqa: PLC0415
     from analytics.job import run_report  # noqa: PLC0415
     from analytics.part_files import files_of  # noqa: PLC0415
     from analytics.stored_reports import store_report  # noqa: PLC0415
@@ -121,7 +122,10 @@ def _make(work: Work) -> Made:
     options = job_options(work.config)
     with open_store(work.db, write=True) as store:
         files = files_of(beside(work.db))
-        report = run_report(store, work.promotion, options, as_of=work.slot, now=utc_now(), files=files)
+        with engine_at(work.config.report.engine, work.db) as engine:
+            report = run_report(
+                store, work.promotion, options, as_of=work.slot, now=utc_now(), files=files, engine=engine
+            )
         identity = store_report(store, report)
         try:
             _write_files(store, work, report)

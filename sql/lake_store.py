@@ -6,12 +6,14 @@ Every process attaches the lake by itself; there is no server that owns it.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,11 +24,15 @@ from sql.lake_address import LakeAddress
 from sql.lake_connection import connect, cursor_on, lock
 from sql.lake_files import NewFiles
 from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version
-from sql.lake_turn import Turns
-from sql.lake_writes import write_tables
+from sql.lake_turn import Turn, Turns
+from sql.lake_writes import take_back_doubles, write_tables
 from sql.opened_store import OpenedStore
 from sql.read_only import first_line
 from sql.write_failures import as_store_errors
+
+_LOG = logging.getLogger("spanverdict.store")
+
+_Done = TypeVar("_Done")
 
 _STAMPED = frozenset({"spans", "log_records", "evaluations", "resources", "feedback", "ingest_loads"})
 """Writes of telemetry: their `received_at` is the moment of the turn, so that what a job has read up to a moment is
@@ -71,6 +77,7 @@ class LakeStore(OpenedStore):
         self._read_only = read_only
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
+        self._in_doubt: list[datetime] = []
         self._open()
 
     def _open(self) -> None:
@@ -140,24 +147,46 @@ class LakeStore(OpenedStore):
         """
         if refused := archive_writes.WRITES & tables.keys():
             raise RowsRefusedError(f"A shared store has no archive, so {', '.join(sorted(refused))} is not written.")
-        with self._write_lock, self._turns.taken() as turn, as_store_errors(self.address):
-            stamped = {name: _stamped(name, rows, turn.stamp) for name, rows in tables.items()}
-            for attempt in range(1, _COMMIT_ATTEMPTS + 1):
-                try:
-                    return self._write_once(stamped, turn.check)
-                except duckdb.TransactionException as error:
-                    if attempt == _COMMIT_ATTEMPTS or not _CONFLICT.search(str(error)):
-                        raise
+        with self._write_lock:
+            committed: datetime | None = None
+            try:
+                with self._turns.taken() as turn, as_store_errors(self.address):
+                    if self._in_doubt:
+                        self._committed(self._take_back, turn)
+                        self._in_doubt.clear()
+                    stamped = {name: _stamped(name, rows, turn.stamp) for name, rows in tables.items()}
+                    stored = self._committed(lambda cursor: write_tables(cursor, stamped), turn)
+                    committed = turn.stamp
+            except StoreUnavailableError:
+                if committed:
+                    # The turn was over before the commit was: another writer may have stored the same meanwhile.
+                    self._in_doubt.append(committed)
+                raise
+        return stored
+
+    def _take_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        for stamp in self._in_doubt:
+            if deleted := take_back_doubles(cursor, stamp):
+                _LOG.warning("%d rows that two collectors had stored at the same moment are there once.", deleted)
+
+    def _committed(self, work: Callable[[duckdb.DuckDBPyConnection], _Done], turn: Turn) -> _Done:
+        """Do something in a transaction, anew where upkeep came in its way."""
+        for attempt in itertools.count(1):
+            try:
+                return self._commit(work, turn)
+            except duckdb.TransactionException as error:
+                if attempt == _COMMIT_ATTEMPTS or not _CONFLICT.search(str(error)):
+                    raise
         raise AssertionError
 
-    def _write_once(self, tables: Mapping[str, pa.Table], check: Any) -> dict[str, int]:  # noqa: ANN401
+    def _commit(self, work: Callable[[duckdb.DuckDBPyConnection], _Done], turn: Turn) -> _Done:
         files = NewFiles(self._lake.folder)
         with contextlib.closing(self._cursor()) as cursor:
             cursor.begin()
             try:
-                stored = write_tables(cursor, tables)
+                done = work(cursor)
                 files.sync()
-                check()
+                turn.check()
                 cursor.commit()
             except OSError as error:
                 with contextlib.suppress(duckdb.Error):
@@ -167,7 +196,7 @@ class LakeStore(OpenedStore):
                 with contextlib.suppress(duckdb.Error):
                     cursor.rollback()
                 raise
-        return stored
+        return done
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

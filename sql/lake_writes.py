@@ -6,6 +6,7 @@ While one writer has its turn the others wait, so what a turn takes bounds what 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -50,6 +51,39 @@ def write_tables(cursor: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Tabl
             stored[name] = run_write(cursor, name)
         cursor.unregister("incoming")
     return stored
+
+
+def take_back_doubles(cursor: duckdb.DuckDBPyConnection, stamp: datetime) -> int:
+    """Delete what one commit stored that another one has, too, within the caller's transaction.
+
+    Args:
+        cursor: on the lake, in a transaction; the caller has the turn to write.
+        stamp: the `received_at` of the commit.
+
+    Returns:
+        How many rows were deleted; the ledger counts them as duplicates.
+
+    Raises:
+        duckdb.Error: the lake cannot be read or written.
+    """
+    deleted = 0
+    for signal, name in _SIGNALS.items():
+        doubled = cursor.sql(statements.lake_write(f"doubled_{name}"), params={"stamp": stamp}).to_arrow_table()
+        if doubled.num_rows == 0:
+            continue
+        cursor.register("doubled", doubled)
+        keys = ", ".join(column for column in doubled.column_names if column != "service_name")
+        cursor.execute(
+            f"DELETE FROM live_{name} WHERE received_at = ? AND ({keys}) IN (SELECT ({keys}) FROM doubled)", [stamp]
+        )
+        cursor.execute(
+            "INSERT INTO ingest_loads SELECT 0, (now() AT TIME ZONE 'UTC')::TIMESTAMP, ?, service_name, 0, -count(*),"
+            " 0, count(*) FROM doubled GROUP BY service_name",
+            [signal],
+        )
+        cursor.unregister("doubled")
+        deleted += doubled.num_rows
+    return deleted
 
 
 def _run(cursor: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, int]) -> int:

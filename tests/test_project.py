@@ -185,6 +185,7 @@ def development_only() -> list[str]:
 
 
 OF_EXTRAS = (
+    "analytics.dask_engine",
     "spanverdict.mcp_server",
     "spanverdict.pg_answers",
     "spanverdict.pg_server",

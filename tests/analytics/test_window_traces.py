@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from polars.testing import assert_frame_equal
 
-from analytics import window_traces
+from analytics import part_rows
 from analytics.job import run_report
 from analytics.job_options import JobOptions
 from analytics.part_files import PartFiles
@@ -112,7 +112,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(rows.traces.height)
         return rows
 
-    monkeypatch.setattr(window_traces, "trace_rows", counted)
+    monkeypatch.setattr(part_rows, "trace_rows", counted)
     return counts
 
 
@@ -120,7 +120,7 @@ def test_kept_rows_are_those_of_the_spans(world: World, made: list[int], monkeyp
     """The first report makes all rows, the second none, and each is the same as without files, in whatever pieces."""
     plain = world.report(kept=True)
     assert made == [DAYS * A_DAY]
-    monkeypatch.setattr(window_traces, "SPANS_AT_ONCE", 7)
+    monkeypatch.setattr(part_rows, "SPANS_AT_ONCE", 7)
     made.clear()
     assert world.report(kept=True) == plain
     assert sum(made) == DAYS * A_DAY
@@ -135,7 +135,7 @@ def test_kept_rows_are_those_of_the_spans(world: World, made: list[int], monkeyp
 
 def test_what_arrives_late_is_seen(world: World, made: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A span or a failed validation that comes after rows were kept counts, as if nothing had been kept."""
-    monkeypatch.setattr(window_traces, "SPANS_AT_ONCE", 100)
+    monkeypatch.setattr(part_rows, "SPANS_AT_ONCE", 100)
     reports = [world.report(kept=True)]
     call = _trace(45)[1]
     late = {**call, "span_id": b"lateshow", "end_time_unix_nano": call["end_time_unix_nano"] + SECOND}

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 
+from analytics import dask_engine
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql import statements
@@ -122,6 +123,18 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
         assert mark in (workdir / f"r.{form}").read_text("utf-8").lower()
     assert rows(cli, "SELECT count(*) AS n, min(overall) AS o FROM reports") == [{"n": 1, "o": "REGRESSED"}]
     assert incident.exists()
+
+
+def test_an_engine_that_is_not_there(promoted: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no address is the command's fault; a cluster that does not answer is told as a store would be."""
+    assert promoted.exists()
+    wrong = cli("report", "p", "--engine", "ray://h:1")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "'ray://h:1': it is not dask://HOST:PORT, dask+tls://HOST:PORT or dask://local." in wrong.stderr
+    monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 0.3)
+    away = cli("report", "p", "--engine", "dask://127.0.0.1:1")
+    assert (away.exit_code, away.stdout) == (4, "")
+    assert re.fullmatch(r"Error: dask://127\.0\.0\.1:1 cannot be reached: [^\n]+\.\n", away.stderr)
 
 
 @pytest.mark.parametrize(
