@@ -77,9 +77,9 @@ def _stores(request: pytest.FixtureRequest) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Lakes go with the module that made them."""
+    """Lakes go with the module that made them; those of the last one with the whole server."""
     yield
-    if (made := lakes()) and (nextitem is None or nextitem.path != item.path):
+    if (made := lakes()) and nextitem is not None and nextitem.path != item.path:
         made.forget()
 
 

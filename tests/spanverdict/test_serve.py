@@ -29,9 +29,6 @@ from pyarrow import flight
 from sql.flight_calls import statement_ticket
 from sql.server_file import server_file
 
-pytestmark = pytest.mark.any_store
-
-
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")
 APP = Path(__file__).parent / "apps" / "support_app.py"
@@ -86,7 +83,6 @@ def test_an_instrumented_app_is_seen(server: Any, instrumentation: str) -> None:
     ]
 
 
-@pytest.mark.file_only("each request waits for its commit; tests/lake has the same under load")
 def test_sigkill_under_load_loses_nothing_acknowledged(start_server: Callable[..., Any], otlp: Any) -> None:
     """After SIGKILL every acknowledged span is there once; sending all again adds only what was not."""
     requests = [numbered(otlp, number) for number in range(400)]
@@ -157,7 +153,6 @@ def test_sigterm_does_not_wait_for_a_reader_that_stalls(server: Any) -> None:
     client.close()
 
 
-@pytest.mark.file_only("a lake is reached without a server")
 def test_a_killed_servers_number_may_be_anothers(start_server: Callable[..., Any]) -> None:
     """A server that was killed leaves its file; that another process has its number by now keeps nobody out."""
     first = start_server()
@@ -223,7 +218,6 @@ def test_large_and_compressed_messages(server: Any, otlp: Any) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.file_only("each request waits for its commit; tests/lake has the same under load")
 def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
     """Questions from other processes are answered between and during commits, and see ever more."""
     done = threading.Event()
@@ -250,7 +244,6 @@ def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
     assert len(set(counts)) > 5, "the reader must have seen the store grow"
 
 
-@pytest.mark.file_only("a lake has as many servers as one likes")
 def test_one_server_per_store_and_port(server: Any, tmp_path: Path) -> None:
     """A second server on the same store says who holds it; one on a taken port says so; both exit with 4."""
     second = spanverdict("serve", "--db", str(server.db), *FREE_PORTS)
