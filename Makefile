@@ -42,7 +42,7 @@ demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
 
 test: lint .venv-lake/.lake ## Lint, types, import boundaries, then the test suite, on every core
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
-	.venv-lake/bin/python -m pytest tests/lake --numprocesses logical --maxprocesses 4 --dist worksteal
+	.venv-lake/bin/python -m pytest --lake --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test-slow: $(VENV)/.dev ## Long simulations and soak runs
 	$(BIN)/python -m pytest -m slow

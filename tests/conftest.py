@@ -42,10 +42,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lake", action="store_true", help="Run the tests of any store, and of lakes, on lakes.")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules whose tests would all be left out are not even imported."""
+    if not config.getoption("--lake") or collection_path.suffix != ".py" or LAKE_TESTS in collection_path.parents:
+        return None
+    return True if "any_store" not in collection_path.read_text("utf-8") else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``--lake``, what holds for files alone is left out."""
+    """With ``--lake``, what holds for files alone is left out, and what takes long on lakes is slow."""
     if not config.getoption("--lake"):
         return
+    for item in items:
+        if any(marker.kwargs.get("slow") for marker in item.iter_markers("any_store")):
+            item.add_marker(pytest.mark.slow)
     fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
     items[:] = fitting
@@ -66,9 +77,9 @@ def _stores(request: pytest.FixtureRequest) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Lakes go with the module that made them."""
+    """Lakes go with the module that made them; those of the last one with the whole server."""
     yield
-    if (made := lakes()) and (nextitem is None or nextitem.path != item.path):
+    if (made := lakes()) and nextitem is not None and nextitem.path != item.path:
         made.forget()
 
 
@@ -158,6 +169,7 @@ class Server:
     db: StoreAddress
     process: subprocess.Popen[bytes]
     told: ServerFile
+    place: Path
     log: Path
 
     def sql(self, query: str) -> list[dict[str, Any]]:
@@ -203,7 +215,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the server did not start: {log.read_text()}")
             time.sleep(0.05)
-        started.append(Server(store, process, told, log))
+        started.append(Server(store, process, told, place, log))
         return started[-1]
 
     yield start

@@ -28,7 +28,7 @@ from collector.signals import Signal
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 AT = datetime(2026, 10, 20)

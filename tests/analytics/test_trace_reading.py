@@ -27,7 +27,7 @@ from collector.signals import Signal
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 ARRIVAL = datetime(2026, 11, 1)
@@ -138,6 +138,7 @@ def test_every_span_has_one_place(links: list[tuple[int, int, int]]) -> None:
     assert all(now <= before + 1 for before, now in zip([-1, *depths], depths, strict=False))
 
 
+@pytest.mark.file_only("the same as for fewer spans, and takes minutes")
 def test_a_chain_of_ten_thousand_spans(store: OpenedStore, receive: Receive) -> None:
     """It is read in a moment; the root, the failure and the model call far down are among what is shown."""
     spans = [span(number, number - 1 or None, number) for number in range(1, 10_001)]

@@ -45,7 +45,6 @@ def span(number: int, words: random.Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.any_store
 def test_large_messages_are_read_in_parts(tmp_path: Path, otlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where memory does not suffice for all traces at once the report is the same, to the byte."""
     words = random.Random(5)  # noqa: S311 (texts, not secrets)

@@ -11,12 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from collector.credentials import token_hash
-
-pytestmark = pytest.mark.any_store
-
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 THUMB = {"name": "thumbs_down", "value": True, "trace_id": TRACE}

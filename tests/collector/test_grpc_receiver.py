@@ -48,7 +48,7 @@ def test_metrics_are_taken_and_not_kept(server: Any) -> None:
             answer = MetricsServiceStub(channel).Export(ExportMetricsServiceRequest(), timeout=10)
             assert answer == ExportMetricsServiceResponse()
     server.stop()
-    assert (server.db.parent / "server-0.log").read_text().count("metrics, which are taken and not kept") == 1
+    assert server.log.read_text().count("metrics, which are taken and not kept") == 1
 
 
 def test_tokens(guarded: Any, otlp: Any) -> None:

@@ -20,9 +20,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from collector.any_value import MAX_NESTING
 
-pytestmark = pytest.mark.any_store
-
-
 EXPORT = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",

@@ -184,7 +184,7 @@ def test_metrics_are_taken_and_not_kept(server: Any) -> None:
     assert post(server, b"x", "/v1/metrics").body == b""
     assert post(server, b"{}", "/v1/metrics", Content_Type=JSON).body == b"{}"
     server.stop()
-    log = (server.db.parent / "server-0.log").read_text()
+    log = server.log.read_text()
     assert log.count("metrics, which are taken and not kept") == 1
 
 
@@ -267,7 +267,7 @@ def test_a_body_that_breaks_off_harms_nobody(server: Any, payload: bytes) -> Non
         assert b" 400 " in client.recv(1000).partition(b"\r\n")[0]
     assert post(server, payload).status == 200
     assert server.stop() == 0
-    assert "Traceback" not in (server.db.parent / "server-0.log").read_text()
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_expect_continue(server: Any, payload: bytes) -> None:

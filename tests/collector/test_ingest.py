@@ -22,8 +22,6 @@ from sql.journaled_writer import JournaledWriter
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
 
 class GatedWriter(JournaledWriter):
     """A real writer whose journal waits at a gate, or fails as a full disk makes it fail."""

@@ -26,9 +26,6 @@ from collector.wire import MalformedRequestError
 from sql.journaled_writer import JournaledWriter, LoadLimits
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 NOW = datetime(2026, 11, 24)
 DROP_ALL = dict.fromkeys(Content, "drop")
 PHRASES = {

@@ -35,9 +35,6 @@ from spanverdict.delivery import send, shown
 from tests.alert_receivers import Receiver, free_port, http_receiver, mail_receiver
 from tests.alert_reports import build
 
-pytestmark = pytest.mark.any_store
-
-
 NOW = datetime(2026, 11, 10, 8, 30)
 SECRET = b"0123456789abcdef0123456789abcdef"
 HOSTILE = "<!channel> @here <script>alert(1)</script> &amp; \x1b[31m\r\nBcc: victim@example.com | *x* `y`"

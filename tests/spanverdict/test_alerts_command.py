@@ -14,9 +14,6 @@ from click.testing import Result
 from tests.alert_receivers import Receiver, http_receiver
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 
 

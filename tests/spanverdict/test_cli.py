@@ -25,9 +25,6 @@ from sql import statements
 from sql.clock import utc_now
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 
 FEEDBACK = """time,name,value,trace_id,key,channel

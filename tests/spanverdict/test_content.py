@@ -17,9 +17,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from collector.patterns import PATTERNS
 from spanverdict.config import ConfigError, load
 
-pytestmark = pytest.mark.any_store
-
-
 CONFIGURATION = """
 [content]
 prompts = "drop"

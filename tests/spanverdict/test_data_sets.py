@@ -14,7 +14,7 @@ from click.testing import Result
 
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 Cli = Callable[..., Result]

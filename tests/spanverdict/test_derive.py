@@ -20,9 +20,6 @@ from collector.sender import Sender
 from spanverdict.cli import main
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 SECOND = 1_000_000_000
 START = 1_793_000_000 * SECOND
 

@@ -20,9 +20,6 @@ from spanverdict.cli import main
 from sql.clock import utc_now
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source
 {then},csat,4,,,T-1,zendesk

@@ -25,9 +25,6 @@ from sql.access import open_store
 from tests.judge_stand_in import StandIn, said, status
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
 SCHEMA = json.dumps({"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}})

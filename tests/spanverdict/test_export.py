@@ -24,9 +24,6 @@ from sql.access import open_store
 from sql.exported_tables import TABLES, WHAT
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 NIGHT = 1_793_750_399_999_999_000
 """A microsecond before the midnight that begins 2026-11-04, in nanoseconds."""

@@ -26,9 +26,6 @@ from spanverdict.output import records
 from sql.access import RemoteStore, open_store
 from sql.errors import StoreError
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_traces"
 AT = 1_793_000_000_000_000_000

@@ -33,9 +33,6 @@ from sql.access import open_store
 from sql.errors import QueryError
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 ENDLESS = "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE hash(a.range, b.range) = 1"
 LATER = datetime(2026, 11, 20)

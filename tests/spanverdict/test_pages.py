@@ -25,7 +25,7 @@ from spanverdict.page_access import PageAccess
 from spanverdict.report_pages import RenderedReport, RenderError, ReportPages
 from tests.spanverdict.browser import browser
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 SCRIPT = "<script>alert(1)</script>"

@@ -37,9 +37,6 @@ from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 SECRET = "server-token"
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"

@@ -15,7 +15,7 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 BEGAN = datetime(2026, 11, 2)

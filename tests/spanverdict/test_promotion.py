@@ -15,9 +15,6 @@ from analytics.promotions import find_promotion
 from sql.access import open_store
 from sql.clock import utc_now
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 
 ADD = ("promotion", "add", "q", "--base", "m0", "--candidate", "m1")

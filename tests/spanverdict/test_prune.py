@@ -27,9 +27,6 @@ from spanverdict.retention_config import RetentionConfig, size_in_bytes
 from sql.clock import utc_now
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 TODAY = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = 6

@@ -20,9 +20,6 @@ from spanverdict.cli import main
 from sql import statements
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data-model.md").read_text("utf-8")
 BASE, CANDIDATE = "gpt-4o-mini-2024-07-18", "ft:gpt-4o-mini-2024-07-18:northwind-pay:refunds-v2:B7xQ2kLm"

@@ -19,9 +19,6 @@ from click.testing import Result
 from spanverdict.report_output import is_colored
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 FIRST_RELEASE = ROOT / "tests" / "analytics" / "report" / "golden" / "first-release.json"
 Cli = Callable[..., Result]

@@ -22,9 +22,6 @@ from sql.access import open_store
 from sql.clock import utc_now
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 TUNED = "ft:gpt-base:acme::7q"
 PRESENT = """# Ours, by hand
 model_list:

@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 from click.testing import Result
 
 from tests.stores import store_at
-
-pytestmark = pytest.mark.any_store
-
 
 TIMES_OF_ARRIVAL = ("live_spans", "evaluations", "feedback")
 

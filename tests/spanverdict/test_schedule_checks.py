@@ -17,9 +17,6 @@ from spanverdict.schedule_config import ScheduleConfig
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 BEGAN = datetime(2026, 11, 2)
 SIX = datetime(2026, 11, 6, 6)
 MINUTE = timedelta(minutes=1)

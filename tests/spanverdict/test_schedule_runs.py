@@ -16,9 +16,6 @@ from spanverdict.schedule_runs import MOST_ATTEMPTS, Open, Run, claim
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 LEASE = timedelta(minutes=2)
 MINUTE = timedelta(minutes=1)
 BEGAN = datetime(2026, 11, 2)

@@ -23,9 +23,6 @@ from sql.errors import StoreError
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 NOON, MINUTE = datetime(2026, 11, 5, 12), timedelta(minutes=1)
 FREE_PORTS = [f"--{name}=127.0.0.1:0" for name in ("grpc", "http", "sql", "monitoring")]

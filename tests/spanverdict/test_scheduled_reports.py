@@ -29,9 +29,6 @@ from spanverdict.scheduled_worker import Failed, Work, file_name
 from sql.access import open_store
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
 NAME = ScheduleConfig(name="nightly", cron="30 0 * * *", delay_seconds=0)

@@ -24,9 +24,6 @@ from spanverdict import schedule_runs
 from spanverdict.config import load
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "docs" / "scheduling.md").read_text("utf-8"), re.DOTALL)
 BEGAN = datetime(2026, 11, 2)

@@ -29,9 +29,6 @@ from pyarrow import flight
 from sql.flight_calls import statement_ticket
 from sql.server_file import server_file
 
-pytestmark = pytest.mark.any_store
-
-
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 FREE_PORTS = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--monitoring", "127.0.0.1:0")
 APP = Path(__file__).parent / "apps" / "support_app.py"
@@ -129,7 +126,7 @@ def test_sigterm_commits_and_cleans_up(server: Any, otlp: Any) -> None:
         futures[0].result()
         assert server.stop() == 0
         kept = sum(future.exception() is None for future in futures)
-    assert not server_file(server.db).exists()
+    assert not server_file(server.place).exists()
     rows = server.sql("SELECT count(*) AS n FROM spans")
     assert rows[0]["n"] >= 20 * kept >= 20
 
@@ -152,7 +149,7 @@ def test_sigterm_does_not_wait_for_a_reader_that_stalls(server: Any) -> None:
     started = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - started < 20
-    assert not server_file(server.db).exists()
+    assert not server_file(server.place).exists()
     client.close()
 
 
@@ -160,7 +157,7 @@ def test_a_killed_servers_number_may_be_anothers(start_server: Callable[..., Any
     """A server that was killed leaves its file; that another process has its number by now keeps nobody out."""
     first = start_server()
     first.stop(signal.SIGKILL)
-    path = server_file(first.db)
+    path = server_file(first.place)
     path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
     assert first.sql("SELECT 1 AS one") == [{"one": 1}]
 

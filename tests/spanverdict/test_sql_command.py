@@ -39,9 +39,6 @@ from sql.opened_store import OpenedStore
 from sql.server_file import ServerFile
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,6 @@ from spanverdict.config import ConfigError, load
 from spanverdict.config_sections import ServerConfig
 from spanverdict.listeners import exposures
 
-pytestmark = pytest.mark.any_store
-
-
 HASH = "ab" * 32
 
 

@@ -20,9 +20,6 @@ from sql.journal import journal_directory
 from sql.store_copy import kept_before
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Cli = Callable[..., Result]
 
 

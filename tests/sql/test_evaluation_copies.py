@@ -14,7 +14,7 @@ import pytest
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 NOW = datetime(2026, 11, 22, 12)

@@ -19,7 +19,7 @@ from sql.feedback_rows import FIELDS, LONGEST, FeedbackRowError, attributes_text
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 NOW = datetime(2026, 11, 22)

@@ -24,7 +24,7 @@ from sql.opened_store import OpenedStore
 from sql.priority import NICENESS
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 NOW = datetime(2026, 11, 22)

@@ -22,9 +22,6 @@ from collector.signals import Signal
 from sql import statements
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
-
-
 Document = dict[str, Any]
 Stored = Callable[[Document], Account]
 
