@@ -146,6 +146,11 @@ def dask_engine(address: str, reads: LakeAddress | None) -> Iterator[DaskEngine]
 @contextmanager
 def _client(address: str) -> Iterator[Client]:
     if address != LOCAL:
+        if address.startswith("dask+tls://") and not dask.config.get("distributed.comm.tls.client.cert", None):
+            raise EngineError(
+                f"{address} needs a certificate: name it in DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT, its key in "
+                "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY and the authority in DASK_DISTRIBUTED__COMM__TLS__CA_FILE."
+            )
         scheduler = address.replace("dask+tls://", "tls://").replace("dask://", "tcp://")
         try:
             client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)

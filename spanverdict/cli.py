@@ -24,6 +24,7 @@ _SUMMARIES = {
     "guard": "Promotions that are watched between reports, and rolled back as soon as a regression is certain.",
     "import": "Import traces and log records from files of OTLP JSON, JSON Lines or protobuf, or from folders of them.",
     "mcp": "Serve reports, traces and read-only SQL to a coding agent, over the Model Context Protocol (stdio).",
+    "migrate": "Copy a whole store into an empty one, such as a file into a shared store or back, and compare the two.",
     "mirror": "Mirror results: requests that a gateway sent to a second model as well.",
     "pg": "Answer BI tools in PostgreSQL's protocol: read-only, by the server of the store; until SIGTERM or Ctrl-C.",
     "prices": "What calls cost: prices that apply, models without one, history priced anew.",

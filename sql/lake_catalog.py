@@ -177,6 +177,18 @@ class LakeCatalog:
         (row,) = self._rows(_HISTORY)
         return History(**row)
 
+    def snapshots_before(self, moment: datetime) -> list[int]:
+        """The numbers of snapshots that were committed before a moment (UTC, naive), the oldest first, but the newest.
+
+        Raises:
+            StoreError: as for files.
+        """
+        query = (
+            "SELECT snapshot_id FROM ducklake_snapshot WHERE snapshot_time < %s AT TIME ZONE 'UTC'"
+            " AND snapshot_id < (SELECT max(snapshot_id) FROM ducklake_snapshot) ORDER BY snapshot_id"
+        )
+        return [row["snapshot_id"] for row in self._rows(query, [moment])]
+
     def inlined(self) -> dict[str, list[InlinedRows]]:
         """The rows of each table that are in the catalog, where there are any, dead or alive.
 

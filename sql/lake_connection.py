@@ -41,8 +41,10 @@ _COMMIT_ATTEMPTS = 100
 _CONNECT_SECONDS = 5
 
 
-def connect(address: LakeAddress, config: Mapping[str, Any], *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Attach a lake, made if absent unless ``read_only``, to a database in memory.
+def connect(
+    address: LakeAddress, config: Mapping[str, Any], *, read_only: bool, snapshot: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Attach a lake, made if absent unless ``read_only``, to a database in memory; at a snapshot if one is named.
 
     Raises:
         StoreUnavailableError: the extensions are not installed, or the catalog or the data cannot be reached.
@@ -61,6 +63,8 @@ def connect(address: LakeAddress, config: Mapping[str, Any], *, read_only: bool)
         options = [f"DATA_PATH {literal(address.data)}", f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"]
         if read_only:
             options += ["READ_ONLY", "CREATE_IF_NOT_EXISTS false"]
+        if snapshot is not None:
+            options.append(f"SNAPSHOT_VERSION {snapshot}")
         joint = "&" if "?" in address.catalog else "?"
         catalog = f"ducklake:postgres:{address.catalog}{joint}connect_timeout={_CONNECT_SECONDS}"
         connection.execute(f"ATTACH {literal(catalog)} AS {CATALOG} ({', '.join(options)})")

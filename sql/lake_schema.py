@@ -27,7 +27,8 @@ into the catalog, from which upkeep moves only what is never deleted (sql/lake_u
 _FILE_ONLY = (" USING COMPRESSION zstd",)
 """What a migration says that concerns the storage of DuckDB's own files; Parquet is compressed as a whole."""
 
-PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2"}
+PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2", "parquet_row_group_size": "16384"}
+"""Rows of a group are in memory at once where a file is written, and their texts may be long."""
 
 MERGED_BYTES = 256 * 2**20
 """How large a file becomes that upkeep merges of small ones, and so how much one such step reads."""

@@ -21,7 +21,7 @@ import pyarrow as pa
 from sql import archive_writes
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnavailableError
 from sql.lake_address import LakeAddress
-from sql.lake_connection import connect, cursor_on, lock
+from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
 from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version
 from sql.lake_turn import Turn, Turns
@@ -57,6 +57,7 @@ class LakeStore(OpenedStore):
         read_only: attach without the right to write.
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
         query_seconds: how long one query may take.
+        snapshot: read the lake as it was at this snapshot, ``read_only``; None for as it is.
 
     Raises:
         StoreUnavailableError: the catalog or the data cannot be reached, or an extension is missing.
@@ -70,15 +71,21 @@ class LakeStore(OpenedStore):
         read_only: bool = False,
         memory_limit: str = "1GB",
         query_seconds: float = 600,
+        snapshot: int | None = None,
     ) -> None:
         super().__init__(address, query_seconds)
+        self._snapshot = snapshot
         self._lake = address
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
         self._in_doubt: list[datetime] = []
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self._turns.close()
+            raise
 
     def _open(self) -> None:
         # Of collectors that start together one makes the lake or brings it forward, and the others find it done.
@@ -87,7 +94,7 @@ class LakeStore(OpenedStore):
             self._attach(in_turn=first)
 
     def _attach(self, *, in_turn: bool) -> None:
-        self._connection = connect(self._lake, self._config, read_only=self._read_only)
+        self._connection = connect(self._lake, self._config, read_only=self._read_only, snapshot=self._snapshot)
         try:
             with self._cursor() as cursor:
                 at = lake_version(cursor)
@@ -97,6 +104,7 @@ class LakeStore(OpenedStore):
                         files = NewFiles(self._lake.folder)
                         bring_up_to_date(cursor)
                         files.sync()
+                self._refuse_unfinished(cursor)
             lock(self._connection, self._lake)
         except duckdb.Error as error:
             self._connection.close()
@@ -107,6 +115,12 @@ class LakeStore(OpenedStore):
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         return cursor_on(self._connection)
+
+    def snapshot(self) -> int:
+        """The number of the newest commit that is seen now."""
+        with self._cursor() as cursor:
+            (number,) = cursor.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[0]
+        return int(number)
 
     def reopen(self) -> None:
         """Attach the lake anew after it could not be written; queries that run are stopped.

@@ -93,6 +93,10 @@ class Turn:
         except psycopg.Error as error:
             raise StoreFailedError(f"The turn to write was lost before the commit: {_line(error)}.") from error
 
+    def advance(self, moment: datetime) -> None:
+        """Let the stamps of later turns be later than a moment (UTC, naive)."""
+        self._connection.execute("UPDATE spanverdict_stamps SET at = greatest(at, %s)", [moment])
+
 
 class Turns:
     """Turns to write to one lake.

@@ -49,6 +49,9 @@ FLUSHED_ROWS = 10_000
 ORPHAN_AGE = timedelta(days=1)
 """How old a file is that the catalog does not know before it is removed: a younger one may be about to be committed."""
 
+EXPIRED_AT_ONCE = 500
+"""Snapshots that are given up within one turn."""
+
 _ATTEMPTS = 3
 """How often a step is done that a writer came in the way of; then the next run does it."""
 
@@ -113,7 +116,7 @@ class LakeUpkeep:
         StoreError: there is no lake, or it is of another version of spanverdict.
     """
 
-    def __init__(self, address: LakeAddress, *, memory_limit: str = "1GB") -> None:
+    def __init__(self, address: LakeAddress, *, memory_limit: str = "512MB") -> None:
         self._address = address
         self._right = Leadership(address, UPKEEP)
         if not self._right.held():
@@ -122,7 +125,9 @@ class LakeUpkeep:
             opened.callback(self._right.release)
             self._catalog = opened.enter_context(LakeCatalog(address))
             self._catalog.files()
-            self._connection = opened.enter_context(connect(address, {"memory_limit": memory_limit}, read_only=False))
+            self._connection = opened.enter_context(
+                connect(address, {"memory_limit": memory_limit, "threads": 1}, read_only=False)
+            )
             with self._failing(), cursor_on(self._connection) as cursor:
                 check_version(lake_version(cursor), address, read_only=True)
             lock(self._connection, address)
@@ -173,14 +178,22 @@ class LakeUpkeep:
         """
         flushed = self._flush()
         before = self._catalog.history().now - keep
+        snapshots = self._expire(before)
         at = f"older_than => {_moment(before)}"
-        with self._turns.taken():
-            snapshots = len(self._call(f"ducklake_expire_snapshots('{CATALOG}', {at})"))
         rows = self._catalog.forget_dead_rows()
         files = len(self._call(f"ducklake_cleanup_old_files('{CATALOG}', {at})"))
         at = f"older_than => {_moment(min(before, self._catalog.history().now - ORPHAN_AGE))}"
         orphans = len(self._call(f"ducklake_delete_orphaned_files('{CATALOG}', {at})"))
         return Tidied(flushed, snapshots, files, orphans, rows)
+
+    def _expire(self, before: datetime) -> int:
+        """Give snapshots up that are older, but for the newest, some at a time, as writers wait meanwhile."""
+        numbers = self._catalog.snapshots_before(before)
+        for begin in range(0, len(numbers), EXPIRED_AT_ONCE):
+            some = numbers[begin : begin + EXPIRED_AT_ONCE]
+            with self._turns.taken():
+                self._call(f"ducklake_expire_snapshots('{CATALOG}', versions => {some})")
+        return len(numbers)
 
     def _flush(self) -> int:
         """Move rows of tables to which rows are only added, which DuckLake does without harm to them.

@@ -6,6 +6,7 @@ Each question has a cursor and a read-only transaction of its own, so that quest
 from __future__ import annotations
 
 import contextlib
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from sql import statements
 from sql.address import StoreAddress
-from sql.errors import QueryError, StoreUnavailableError
+from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.mends import with_mend
 from sql.query_watch import QueryWatch
 from sql.read_only import check_parameters, check_read_only, parameter_names
@@ -95,6 +96,21 @@ class OpenedStore(ABC):
         Raises:
             duckdb.Error: the store is closed.
         """
+
+    def _refuse_unfinished(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Refuse a store that has not been copied whole: its reports would be those of some of the rows.
+
+        Args:
+            cursor: on the store, which has the newest schema.
+
+        Raises:
+            StoreError: it is not whole.
+        """
+        for (source,) in cursor.execute("SELECT source FROM transfers WHERE finished_at IS NULL").fetchall():
+            raise StoreError(
+                f"{self.address} is an unfinished copy of {source}: finish it with"
+                f" `spanverdict migrate --store {shlex.quote(source)} --to {shlex.quote(str(self.address))}`."
+            )
 
     def read(
         self,

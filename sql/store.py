@@ -148,6 +148,8 @@ class Store(OpenedStore):
             raise StoreError(
                 f"{self.path} has the older schema {at}: start `spanverdict serve` once to bring it to {newest}."
             )
+        with self._cursor() as cursor:
+            self._refuse_unfinished(cursor)
         # The store's times are UTC without an offset: now()::TIMESTAMP and current_date are, too, wherever it runs.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self._connection.execute("SET enable_external_access = false")

@@ -212,6 +212,15 @@ def test_what_cannot_be_reached_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
+def test_tls_without_a_certificate_is_said() -> None:
+    """What is to be set is named, before anything is connected to."""
+    with (
+        pytest.raises(EngineError, match=r"^dask\+tls://127\.0\.0\.1:1 needs a certificate: name it in DASK_\S+CERT,"),
+        engine_at("dask+tls://127.0.0.1:1", STORE),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("text", ["dask://h:8786", "dask+tls://10.0.0.1:65535", "dask://local"])
 def test_addresses(text: str) -> None:
     """An address names a host and a port, or this machine."""

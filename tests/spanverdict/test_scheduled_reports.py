@@ -20,11 +20,12 @@ import psutil
 import pytest
 from click.testing import Result
 
+from analytics import dask_engine
 from analytics.promotions import Promotion, promotion_row
 from spanverdict import schedule_runs, scheduled_reports, scheduled_worker
 from spanverdict.config import Config
 from spanverdict.schedule_config import ScheduleConfig
-from spanverdict.scheduled_worker import file_name
+from spanverdict.scheduled_worker import Failed, Work, file_name
 from sql.access import open_store
 from tests.stores import store_at
 
@@ -327,3 +328,13 @@ def test_slots_that_come_faster_than_their_delay_do_not_keep_a_command(
     slots = [(outcome.run.slot - BEGAN).total_seconds() / 60 - 24 * 60 for outcome in made]
     assert slots == [-1, 0]
     assert list(scheduled_reports.run_due(db, Config(schedule=(often,)), [often], wait=False)) == []
+
+
+def test_an_engine_that_is_away_is_tried_again(promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that does not answer is no fault of the report: the slot stays open, as when the store is away."""
+    monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 0.3)
+    config = Config.model_validate({"report": {"engine": "dask://127.0.0.1:1"}})
+    made = scheduled_worker._made(Work(promoted, config, NAME, BEGAN, "p"))
+    assert isinstance(made, Failed)
+    assert made.away
+    assert made.sentence.startswith("dask://127.0.0.1:1 cannot be reached: ")
