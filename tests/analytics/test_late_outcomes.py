@@ -29,7 +29,7 @@ from collector.rows import log_rows, span_rows
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 BEGAN = datetime(2026, 11, 2)
