@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LAKE_PACKAGES = $(shell sed -n '/^lake = \[/,/^\]/p' pyproject.toml | grep -oE '"(duckdb|pytz)[^"]*"')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lake test-slow test-oldest lint format docs screenshots bench samples clean
+.PHONY: help demo test test-slow test-oldest lint format docs screenshots bench samples clean
 
 help: ## Show what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
