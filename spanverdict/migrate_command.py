@@ -105,7 +105,7 @@ def _migrate(store: StoreAddress, to: StoreAddress) -> None:
         _compare(source, target, rows)
         store_transfer.finish(source.store, target)
         later = source.written_since()
-    there = f", {rows - copied:,} of them before" if copied < rows else ""
+    there = f" ({rows - copied:,} of them before)" if copied < rows else ""
     took = time.monotonic() - started
     click.echo(
         f"Copied {rows:,} rows{there} from {_shown(store)} to {_shown(to)} in {took:,.0f} s; both hold the same.",

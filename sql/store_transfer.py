@@ -26,7 +26,7 @@ from sql.write_failures import as_store_errors
 SLICE_ROWS = 1_000_000
 """Slices of the live rows have about as many: few files of a lake, and not much to do again after a kill."""
 
-PIECE_BYTES = 192 * 2**20
+PIECE_BYTES = 128 * 2**20
 """Rows of a slice are stored so much at a time, as it is in memory."""
 
 _BEGIN, _END = datetime(1677, 10, 1), datetime(2262, 4, 11)  # noqa: DTZ001 (the store's times are naive UTC)

@@ -19,7 +19,7 @@ from sql.lake_turn import Leadership
 from sql.opened_store import OpenedStore
 from sql.store import Store
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "1GB"
 """DuckDB's own memory limit on each side of a copy."""
 
 QUERY_SECONDS = 7 * 86_400
