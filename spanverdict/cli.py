@@ -12,7 +12,7 @@ _SUMMARIES = {
     "backup": "Copy the store and its archive into a new folder, also while the server runs and takes spans.",
     "calibrate": "Judge placebo promotions on your own traffic: the real rate of false alarms, and which regressions "
     "are found.",
-    "compact": "Write the store's file anew, without free blocks and what deleted rows left there; no server may run.",
+    "compact": "Make a store smaller and faster to read.",
     "dataset": "Held-out data sets: items that base and candidate are both run on.",
     "demo": "A promotion incident, end to end: collector, sample traces over OTLP, verdicts, reports.",
     "derive": "Bring calls, attempt chains, costs and the traces of outcomes up to date, and what an older version "
