@@ -357,7 +357,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
     workdir: Path, db: Path, cli: Cli, talk: Callable[..., None], number: int, exit_status: int
 ) -> None:
     """What was stored before is not asked again: killed, at most one batch is; with Ctrl-C, only what was under way."""
-    talk(db, "m0", 12)
+    talk(db, "m0", 40)
     with StandIn([GOOD]) as stand_in:
         judge(workdir, stand_in)
         running = subprocess.Popen(
@@ -374,9 +374,9 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
         asked = len(stand_in.bodies)
         before = len(stored(db))
         assert before >= asked - (2 if number == signal.SIGKILL else 1)
-        assert before < 12
+        assert before < 40
         result = cli("evaluate", "Groundedness", "--budget-calls", 99)
         assert result.exit_code == 0, result.output
-        assert len(stand_in.bodies) == asked + 12 - before
-    assert len(stored(db)) == 12
-    assert pa.array([row["error_type"] for row in stored(db)]).null_count == 12
+        assert len(stand_in.bodies) == asked + 40 - before
+    assert len(stored(db)) == 40
+    assert pa.array([row["error_type"] for row in stored(db)]).null_count == 40
