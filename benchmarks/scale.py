@@ -43,7 +43,6 @@ from analytics.part_files import files_of
 from sql.address import StoreAddress
 from sql.lake_address import LakeAddress
 
-CLIENTS = 16
 REQUEST_SPANS = 512
 COLLECTORS = (1, 2, 4)
 
@@ -65,7 +64,7 @@ def new_lake(catalog: str, data: str) -> Iterator[LakeAddress]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def send(addresses: Sequence[str], payloads: Sequence[bytes]) -> tuple[float, list[float]]:
+def send(addresses: Sequence[str], payloads: Sequence[bytes], clients: int) -> tuple[float, list[float]]:
     """Send all payloads, each client to its collector; the seconds it took, and each acknowledgement's milliseconds."""
     waits: list[float] = []
     lock = threading.Lock()
@@ -74,7 +73,7 @@ def send(addresses: Sequence[str], payloads: Sequence[bytes]) -> tuple[float, li
         own = []
         with grpc.insecure_channel(addresses[number % len(addresses)], options=OPTIONS) as channel:
             export = channel.unary_unary(EXPORT)
-            for payload in payloads[number::CLIENTS]:
+            for payload in payloads[number::clients]:
                 begun = time.perf_counter()
                 export(payload, timeout=60, wait_for_ready=True)
                 own.append((time.perf_counter() - begun) * 1000)
@@ -82,20 +81,20 @@ def send(addresses: Sequence[str], payloads: Sequence[bytes]) -> tuple[float, li
             waits.extend(own)
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(run, range(CLIENTS)))
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(run, range(clients)))
     return time.perf_counter() - started, waits
 
 
-def ingest(store: StoreAddress, collectors: int, payloads: Sequence[bytes]) -> Row:
+def ingest(store: StoreAddress, collectors: int, payloads: Sequence[bytes], clients: int) -> Row:
     """One run against fresh collectors: a quarter of the payloads to warm up, then all the others."""
     warm = len(payloads) // 4
     with ExitStack() as stack:
         running = [stack.enter_context(spanverdict(store)) for _ in range(collectors)]
         addresses = [collector.address for collector in running]
-        send(addresses, payloads[:warm])
+        send(addresses, payloads[:warm], clients)
         before = sum(collector.processor_seconds() for collector in running)
-        seconds, waits = send(addresses, payloads[warm:])
+        seconds, waits = send(addresses, payloads[warm:], clients)
         processor = sum(collector.processor_seconds() for collector in running) - before
         if stored(store) != REQUEST_SPANS * len(payloads):
             raise SystemExit("Acknowledged spans are missing, or stored twice.")
@@ -103,6 +102,7 @@ def ingest(store: StoreAddress, collectors: int, payloads: Sequence[bytes]) -> R
     return {
         "store": "file" if isinstance(store, Path) else "lake",
         "collectors": collectors,
+        "clients": clients,
         "spans/s": spans / seconds,
         "spans per CPU-second": spans / processor,
         "p50, ms": percentile(waits, 50),
@@ -110,7 +110,7 @@ def ingest(store: StoreAddress, collectors: int, payloads: Sequence[bytes]) -> R
     }
 
 
-def compare_ingest(catalog: str, data: str, requests: int, runs: int) -> list[Row]:
+def compare_ingest(catalog: str, data: str, requests: int, runs: int, clients: int) -> list[Row]:
     """The rows of the table of ingest: medians of alternating runs."""
     payloads = encoded(requests, REQUEST_SPANS)
     found: dict[tuple[str, int], list[Row]] = {}
@@ -120,13 +120,13 @@ def compare_ingest(catalog: str, data: str, requests: int, runs: int) -> list[Ro
                 store: StoreAddress = Path(folder) / "store.duckdb"
                 if collectors:
                     store = stack.enter_context(new_lake(catalog, data or folder))
-                row = ingest(store, max(collectors, 1), payloads)
+                row = ingest(store, max(collectors, 1), payloads, clients)
             print(row, flush=True)
             found.setdefault((str(row["store"]), int(row["collectors"])), []).append(row)
     rows = []
     for (kind, collectors), measured in found.items():
-        medians = {name: statistics.median([float(row[name]) for row in measured]) for name in list(measured[0])[2:]}
-        rows.append({"store": kind, "collectors": collectors, **medians})
+        medians = {name: statistics.median([float(row[name]) for row in measured]) for name in list(measured[0])[3:]}
+        rows.append({"store": kind, "collectors": collectors, "clients": clients, **medians})
     first = float(rows[0]["spans/s"])
     return [{**row, "of a file's spans/s": float(row["spans/s"]) / first} for row in rows]
 
@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--catalog", required=True)
     parser.add_argument("--data", default="")
     parser.add_argument("--requests", type=int, default=480)
+    parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=14)
@@ -215,7 +216,7 @@ def main() -> None:
     options = parser.parse_args()
     catalog, data = options.catalog, options.data
     if options.what == "ingest":
-        tell(compare_ingest(catalog, data, options.requests, options.runs))
+        tell(compare_ingest(catalog, data, options.requests, options.runs, options.clients))
     else:
         tell(compare_reports(catalog, data, options.spans, options.days, options.workers))
 
