@@ -17,7 +17,7 @@ from collector.rows import span_rows
 from sql.clock import utc_now
 from tests.stores import store_at
 
-pytestmark = pytest.mark.any_store
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 Cli = Callable[..., Result]
