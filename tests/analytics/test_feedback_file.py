@@ -25,6 +25,9 @@ from analytics.feedback_file import Columns, FeedbackFileError, read_feedback
 from analytics.table_file import LONGEST_LINE
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 ARRIVED = datetime(2026, 11, 22, 8, 30)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEAD = "time,name,value,key\n"

@@ -25,6 +25,9 @@ from collector.decode import decode_logs, decode_traces
 from collector.rows import log_rows, span_rows
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 AT = datetime(2026, 11, 1)
 SECOND = 10**9
 BEGIN = int(AT.timestamp() - datetime(1970, 1, 1).timestamp()) * SECOND

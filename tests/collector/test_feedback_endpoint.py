@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from collector.credentials import token_hash
+
+pytestmark = pytest.mark.any_store(slow=True)
+
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 THUMB = {"name": "thumbs_down", "value": True, "trace_id": TRACE}
@@ -144,6 +149,7 @@ def test_who_may_send_what_and_from_where(start_server: Callable[..., Any], tmp_
     assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (400, ORIGIN)
 
 
+@pytest.mark.file_only("a collector of a lake keeps nothing that a full disk could stop")
 def test_a_server_that_cannot_write_asks_to_send_again(start_server: Callable[..., Any], tmp_path: Path) -> None:
     """As for telemetry: 503 with Retry-After, and nothing is kept."""
     (tmp_path / "c.toml").write_text(f"[ingest]\nreserve_mib = {2**40}\n")

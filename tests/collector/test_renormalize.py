@@ -21,6 +21,9 @@ from sql.errors import StoreError
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 NOW = datetime(2026, 11, 1)
 START = 1_793_000_000_123_456_789
 SPANS = 10

@@ -17,6 +17,9 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
 PROMOTION = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)

@@ -24,6 +24,9 @@ from collector.rows import span_rows
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
 PROMOTION = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)

@@ -18,6 +18,9 @@ from collector.rows import span_rows
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 BEGAN = int(datetime(2026, 11, 5, tzinfo=UTC).timestamp()) * 10**9
 LATER = int(datetime(2026, 12, 24, tzinfo=UTC).timestamp()) * 10**9
 

@@ -22,6 +22,9 @@ from collector.signals import Signal
 from sql import statements
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
+
 Document = dict[str, Any]
 Stored = Callable[[Document], Account]
 
