@@ -146,18 +146,10 @@ class LakeStore(OpenedStore):
             time.sleep(_WATCH_SECONDS)
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
-        """Run named writes (sql/writes) in one transaction of the lake; when this returns, every process sees the rows.
+        """As :meth:`OpenedStore.write`, in turn with other processes, which all see the rows when this returns.
 
-        Args:
-            tables: name of the write → its rows; empty tables are passed over.
-
-        Returns:
-            For each write, how many rows it stored; rows that were there already are not counted.
-
-        Raises:
-            StoreFailedError: the lake can no longer be written, for example because the catalog is gone.
-            RowsRefusedError: these rows cannot be written; the store is as it was.
-            StoreError: they could not be written now.
+        Where the catalog goes away at the commit nobody can tell whether the rows are stored: sent again they are not
+        doubled.
         """
         if refused := archive_writes.WRITES & tables.keys():
             raise RowsRefusedError(f"A shared store has no archive, so {', '.join(sorted(refused))} is not written.")

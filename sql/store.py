@@ -170,19 +170,7 @@ class Store(OpenedStore):
         return kept
 
     def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
-        """Run named writes (sql/writes) in one transaction; when this returns, the rows are on disk.
-
-        Args:
-            tables: name of the write → its rows; empty tables are passed over.
-
-        Returns:
-            For each write, how many rows it stored; rows that were there already are not counted.
-
-        Raises:
-            StoreFailedError: the database can no longer be written, for example because the disk is full.
-            RowsRefusedError: these rows cannot be written; the store is as it was.
-            StoreError: they could not be written now.
-        """
+        """As :meth:`OpenedStore.write`; the rows are in the file, or in its log."""
         stored = dict.fromkeys(tables, 0)
         with self._write_lock, as_store_errors(self.path):
             with contextlib.closing(self._connection.cursor()) as cursor:

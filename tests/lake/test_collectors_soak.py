@@ -209,3 +209,12 @@ def test_four_collectors_in_a_folder(
     """Kills and clean ends in turn: all that was acknowledged is stored once, and readers never see less."""
     ends = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]
     soak(new_lake(tmp_path / "data"), otlp, fixed_port, tmp_path, ends, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("object_store")
+def test_four_collectors_in_an_object_store(
+    new_lake: Callable[[str], LakeAddress], otlp: Any, fixed_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """The same where the files are in an object store."""
+    soak(new_lake("s3://spans/soak"), otlp, fixed_port, tmp_path, [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL], 2)

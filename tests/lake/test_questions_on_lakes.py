@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pyarrow as pa
 import pytest
 
 from sql.errors import QueryError, StoreError
+from sql.lake_address import LakeAddress
 from sql.lake_store import LakeStore
 from tests.postgres import ObjectStore, Postgres
 
@@ -78,9 +80,22 @@ def test_what_reaches_further_is_refused(store: LakeStore, query: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_past_of_a_lake_holds_no_more_than_it(store: LakeStore) -> None:
-    """A question about what was before sees the same tables."""
-    assert store.read("SELECT count(*) AS n FROM lake.live_spans")["n"].to_pylist() == [0]
+@pytest.mark.parametrize(
+    "past", ["AT (VERSION => {})", "at(version => {})", '"AT" (VERSION => {})', "AT /* */ (VERSION => {})"]
+)
+def test_what_retention_deleted_is_in_no_answer(lake: LakeAddress, rows: Rows, past: str) -> None:
+    """The lake keeps it for readers that began before; a question that asks for an earlier state is refused."""
+    with LakeStore(lake) as store:
+        store.write(rows({"name": "deleted"}))
+        before = store.snapshot()
+        moment = pa.timestamp("us")
+        whole = {"since": datetime(1970, 1, 1), "until": datetime(2100, 1, 1), "pruned_at": datetime(2026, 11, 27)}
+        store.write({"pruned_spans": pa.Table.from_pylist([whole], pa.schema(dict.fromkeys(whole, moment)))})
+        assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [0]
+        with LakeStore(lake, read_only=True, snapshot=before) as earlier:
+            assert earlier.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [1]
+        with pytest.raises(QueryError):
+            store.read(f"SELECT name FROM live_spans {past.format(before)}")
 
 
 def test_a_reader_cannot_write(store: LakeStore, rows: Rows, object_store: ObjectStore) -> None:  # noqa: ARG001 (its keys)
