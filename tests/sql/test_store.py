@@ -371,6 +371,14 @@ def test_nobody_is_asked_after_the_answer(store: OpenedStore) -> None:
     assert late == [False]
 
 
+def priority_of(thread: int) -> list[int]:
+    """Give a thread's nice value; none where it has ended, as threads of other tests' servers do meanwhile."""
+    try:
+        return [os.getpriority(os.PRIO_PROCESS, thread)]
+    except ProcessLookupError:
+        return []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no nice value of their own")
 def test_the_threads_of_queries_give_way(tmp_path: Path) -> None:
     """The database's own threads stand behind the one that opened it, which loads."""
@@ -380,6 +388,5 @@ def test_the_threads_of_queries_give_way(tmp_path: Path) -> None:
     with store_at(tmp_path / "s.duckdb") as store:
         store.read("SELECT 1")
         new = [int(task.name) for task in set(tasks.iterdir()) - before]
-        behind = [thread for thread in new if os.getpriority(os.PRIO_PROCESS, thread) == min(own + NICENESS, 19)]
-        assert len(behind) >= 1
+        assert min(own + NICENESS, 19) in [priority for thread in new for priority in priority_of(thread)]
         assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
