@@ -183,7 +183,7 @@ def compare_reports(catalog: str, data: str, spans: int, days: int, workers: Seq
         for kind, store in stores.items():
             fill(store, spans, days=days)
             derived = run([*SPANVERDICT, "derive", "--store", str(store)])
-            for count in (0, *workers):
+            for count in (0, *workers) if kind == "lake" else (0,):
                 with cluster(count) if count else contextlib.nullcontext() as engine:
                     took = report(store, days, engine)
                 row: Row = {
