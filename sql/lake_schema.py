@@ -116,7 +116,7 @@ def unset_options(connection: duckdb.DuckDBPyConnection) -> list[str]:
         connection: a cursor on the lake.
     """
     known = set(connection.execute(f"SELECT option_name, scope_entry FROM ducklake_options('{CATALOG}')").fetchall())
-    every = {(name, None): f"'{name}', '{value}'" for name, value in OPTIONS.items()}
+    every: dict[tuple[str, str | None], str] = {(name, None): f"'{name}', '{value}'" for name, value in OPTIONS.items()}
     every |= {
         ("data_inlining_row_limit", f"main.{table}"): f"'data_inlining_row_limit', 0, table_name => '{table}'"
         for table in BULK_TABLES

@@ -44,7 +44,7 @@ def known(address: LakeAddress) -> int:
 def test_files_are_merged_and_removed(
     object_store: ObjectStore, lake: LakeAddress, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small objects become one, what is replaced goes once nobody needs it, and an object that no state had goes too."""
+    """Small objects become one, what is replaced goes once nobody needs it, and what no state had too."""
     with LakeStore(lake) as store, LakeUpkeep(lake) as upkeep:
         for number in range(4):
             store.write(rows({"name": f"chat {number}", "span_id": os.urandom(8)}))
