@@ -25,6 +25,7 @@ from sql.access import open_store
 from sql.address import StoreAddress, beside
 from sql.server_file import ServerFile
 from tests.postgres import made_object_store, new_lake, object_store, postgres  # noqa: F401 (fixtures)
+from tests.processes import PRODUCT_PATH
 from tests.stores import Lakes, address_of, lakes, use_lakes
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
@@ -206,7 +207,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
                 stdout=output,
                 stderr=output,
                 cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": PRODUCT_PATH},
             )
         place = beside(store)
         place = place if isinstance(store, Path) else place.with_name(f"{place.name}-{process.pid}")
