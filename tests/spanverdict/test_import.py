@@ -25,6 +25,7 @@ from spanverdict.import_files import REFUSALS_TOLD
 from spanverdict.output import records
 from sql.access import RemoteStore, open_store
 from sql.errors import StoreError
+from tests.processes import PRODUCT_PATH
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "sample_traces"
@@ -214,7 +215,7 @@ def ended_early(file: Path, db: Path, number: int) -> subprocess.CompletedProces
     """An import that a signal stops after its third small batch."""
     return subprocess.run(
         [sys.executable, "-c", ENDED_EARLY, str(number), "import", str(file), "--db", str(db)],
-        cwd=file.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        cwd=file.parent, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
 

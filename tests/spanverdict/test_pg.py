@@ -35,10 +35,10 @@ from sql.flight_server import FlightServer
 from sql.postgres_types import OIDS, TYPES
 from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
 
 SECRET = "server-token"
-ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
 
 EVERY_TYPE = r"""
@@ -327,7 +327,7 @@ def _received(connection: socket.socket) -> bytes:
 def test_the_command(store: Path) -> None:
     """It says where it listens, answers, says when no server runs, and ends with 0 at SIGTERM."""
     command = [sys.executable, "-m", "spanverdict", "pg", "--db", str(store), "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, cwd=store.parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    process = subprocess.Popen(command, cwd=store.parent, env={**os.environ, "PYTHONPATH": PRODUCT_PATH},
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     assert process.stderr is not None
     try:

@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from ruamel.yaml import YAML
 
+from tests.processes import PRODUCT_PATH
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reports.md").read_text("utf-8").partition("\n## In a pipeline\n")[2].partition("\n## ")[0]
 SHELL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -34,7 +36,7 @@ def gate(workdir: Path) -> Gate:
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             ["sh", "gate.sh", *arguments], cwd=workdir, capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PATH": path, "PYTHONPATH": PRODUCT_PATH},
         )  # fmt: skip
 
     return run

@@ -22,6 +22,7 @@ from analytics.promotions import Promotion, promotion_row
 from analytics.schedule import check_cron
 from spanverdict import schedule_runs
 from spanverdict.config import load
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def installed(db: Path) -> Callable[[str], str]:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         store.write({"promotions": promotion_row(promotion, BEGAN)})
     program = here / "spanverdict"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m spanverdict "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{PRODUCT_PATH}" exec "{sys.executable}" -m spanverdict "$@"\n')
     program.chmod(0o755)
     paths = {
         "/opt/spanverdict/bin/spanverdict": program,
