@@ -117,8 +117,9 @@ def test_sigkill_under_load_loses_nothing_acknowledged(start_server: Callable[..
     assert {f"request-{number}" for number in acknowledged} <= set(found)
     assert set(found.values()) == {20}
     with grpc.insecure_channel(second.told.grpc) as channel:
-        for request in requests:
-            TraceServiceStub(channel).Export(request, timeout=10)
+        sent = [TraceServiceStub(channel).Export.future(request, timeout=60) for request in requests]
+        for export in sent:
+            export.result()
     assert second.sql("SELECT count(*) AS n FROM spans") == [{"n": 20 * len(requests)}]
 
 
