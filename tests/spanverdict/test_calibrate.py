@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 AS_OF = ("--as-of", "2026-11-20")
 FEW = ("--splits", "4", "--injections", "1")
 FOOTNOTE = "On your own traffic 4 placebo promotions gave a false REGRESSED in"

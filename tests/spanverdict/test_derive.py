@@ -18,7 +18,10 @@ from click.testing import CliRunner
 from collector.normalize import NORMALIZER_VERSION
 from collector.sender import Sender
 from spanverdict.cli import main
-from tests.stores import store_at
+from sql.address import StoreAddress
+from tests.stores import address_of, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 SECOND = 1_000_000_000
 START = 1_793_000_000 * SECOND
@@ -87,7 +90,7 @@ def test_the_process_that_derives_is_started_again_and_ends_with_the_server(
     assert until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
 
 
-def spoil(path: Path) -> None:
+def spoil(path: StoreAddress) -> None:
     """Make every span of a store look as if a version that read nothing had normalised it."""
     with store_at(path) as store:
         rows = store.read(
@@ -97,13 +100,13 @@ def spoil(path: Path) -> None:
         store.write({"renormalized_spans": rows})
 
 
-def stored(path: Path, otlp: Any) -> Path:
+def stored(path: Path, otlp: Any) -> StoreAddress:
     """A store of 300 retried calls, imported without a server."""
     folder = path / "otlp"
     folder.mkdir()
     for number in range(300):
         (folder / f"{number}.pb").write_bytes(retried(otlp, trace=number + 1).SerializeToString())
-    store = path / "s.duckdb"
+    store = address_of(path / "s.duckdb")
     result = CliRunner().invoke(main, ["import", str(folder), "--db", str(store)])
     assert result.exit_code == 0, result.output
     return store
@@ -166,6 +169,14 @@ def test_sql_says_what_has_not_been_derived(tmp_path: Path, otlp: Any) -> None:
 
 def test_the_follower_ends_without_a_server(tmp_path: Path) -> None:
     """`derive --follow` is a part of a server: without one it ends at once."""
-    command = [sys.executable, "-m", "spanverdict", "derive", "--follow", "--db", str(tmp_path / "none.duckdb")]
+    command = [
+        sys.executable,
+        "-m",
+        "spanverdict",
+        "derive",
+        "--follow",
+        "--db",
+        str(address_of(tmp_path / "none.duckdb")),
+    ]
     ended = subprocess.run(command, stdin=subprocess.PIPE, capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
