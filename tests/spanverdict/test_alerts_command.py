@@ -101,6 +101,7 @@ def test_a_channel_can_be_tested(configured: Path, cli: Cli, receiver: Receiver)
     )  # fmt: skip
 
 
+@pytest.mark.any_store
 def test_what_is_not_sent_is_said(
     configured: Path,  # noqa: ARG001 (beside it)
     cli: Cli,
@@ -182,6 +183,7 @@ def test_a_guard_that_finds_nothing_keeps_nothing(promoted: Path, fill: Callable
         assert store.read("SELECT * FROM reports").num_rows == 0
 
 
+@pytest.mark.any_store
 def test_a_guard_needs_its_section(promoted: Path, cli: Cli) -> None:  # noqa: ARG001
     """And a promotion that exists."""
     missing = cli("guard", "check", "--promotion", "p")

@@ -24,6 +24,7 @@ def calibrated(promoted: Path, fill: Callable[..., None], cli: Callable[..., Res
     return cli("calibrate", "p", *AS_OF, *FEW)
 
 
+@pytest.mark.any_store
 def test_it_says_what_was_found(calibrated: Result) -> None:
     """The share of false alarms with its limit, and what would have been found of each metric."""
     assert calibrated.exit_code == 0

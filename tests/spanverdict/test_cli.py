@@ -263,6 +263,7 @@ def test_results_and_remarks_go_separate_ways(
     assert "\x1b" not in shown.stdout, "no colour on a pipe"
 
 
+@pytest.mark.any_store
 def test_stored_text_cannot_steer_the_terminal(db: Path, cli: Cli, otlp: Any) -> None:
     """Escapes in a service name are spelled out in the table."""
     request = otlp.request({"name": "\x1b[2J\x1b]0;owned\x07"}, service="evil\rgood")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 
@@ -99,7 +100,7 @@ def test_the_environment_overrides_single_keys(workdir: Path, monkeypatch: pytes
     assert config.metrics["latency_p99"].margin == 0.3
 
 
-@pytest.mark.any_store
+@pytest.mark.any_store(slow=True)
 def test_option_before_environment_before_file(
     workdir: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +109,7 @@ def test_option_before_environment_before_file(
     addresses = {name: address_of(workdir / f"{name}.duckdb") for name in names}
     for name, address in addresses.items():
         with store_at(address) as store:
-            store.write({"key_attributes": pa.table({"attribute": [name]})})
+            store.write({"key_attributes": pa.table({"key_attribute": [name]})})
     monkeypatch.delenv("SPANVERDICT_DB", raising=False)
     (workdir / "spanverdict.toml").write_text(f"db = '{addresses['file']}'")
 

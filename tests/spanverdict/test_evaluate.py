@@ -338,6 +338,7 @@ def test_a_wrong_entry_is_said_without_what_may_be_secret(workdir: Path, cli: Cl
     assert "pass-word" not in result.output
 
 
+@pytest.mark.any_store
 def test_a_budget_of_money_uses_the_prices(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
     """The judge's tokens are priced like any other model's."""
     talk(db, "m0", 3)

@@ -345,6 +345,7 @@ def test_what_is_asked_wrongly_is_said(source: StoreAddress, cli: Cli) -> None:
         assert (refused.exit_code, sentence in refused.stderr) == (2, True), refused.stderr
 
 
+@pytest.mark.any_store
 def test_nothing_is_exported_of_an_empty_store(db: Path, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """A store without rows gives an export without files, which comes back as nothing."""
     assert "0 rows into 0 files" in cli("export", "--to", "out", "--db", db).stderr
