@@ -55,6 +55,7 @@ class LakeStore(OpenedStore):
     Args:
         address: the lake.
         read_only: attach without the right to write.
+        make: make the lake where the catalog holds none.
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
         query_seconds: how long one query may take.
         snapshot: read the lake as it was at this snapshot, ``read_only``; None for as it is.
@@ -69,6 +70,7 @@ class LakeStore(OpenedStore):
         address: LakeAddress,
         *,
         read_only: bool = False,
+        make: bool = True,
         memory_limit: str = "1GB",
         query_seconds: float = 600,
         snapshot: int | None = None,
@@ -78,6 +80,7 @@ class LakeStore(OpenedStore):
         self._lake = address
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
+        self._make = make
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
         self._in_doubt: list[datetime] = []
@@ -90,6 +93,8 @@ class LakeStore(OpenedStore):
     def _open(self) -> None:
         # Of collectors that start together one makes the lake or brings it forward, and the others find it done.
         first = not self._read_only and not self._turns.is_made()
+        if first and not self._make:
+            raise StoreUnavailableError(f"There is no store at {self._lake}; `spanverdict serve` makes one.")
         with self._turns.taken() if first else contextlib.nullcontext():
             self._attach(in_turn=first)
 

@@ -21,6 +21,8 @@ from collector.rows import span_rows
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 ARRIVAL = datetime(2026, 11, 1)
 SECOND = 1_000_000_000
 START = 1_793_000_000 * SECOND
