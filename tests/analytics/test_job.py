@@ -31,6 +31,8 @@ from sql.flight_server import FlightServer
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
 PROMOTION = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)

@@ -165,7 +165,9 @@ def test_the_schema_is_printed(cli: Cli) -> None:
     Draft202012Validator.check_schema(json.loads(result.stdout))
 
 
-def test_colour_is_for_terminals_that_want_it(promoted: StoreAddress, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_for_terminals_that_want_it(
+    promoted: StoreAddress, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a terminal verdicts are coloured, unless NO_COLOR or a terminal without colours says otherwise."""
     keep(promoted, c0ffee=FIRST_RELEASE.read_text("utf-8"))
     reader, writer = pty.openpty()

@@ -28,7 +28,7 @@ from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.scheduled_worker import Failed, Work, file_name
 from sql.access import open_store
 from sql.address import StoreAddress
-from tests.stores import missing_at, store_at
+from tests.stores import lakes, missing_at, store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
@@ -200,7 +200,10 @@ def test_a_report_whose_process_is_killed_has_failed(
 
 
 def test_a_command_that_is_stopped_gives_its_claim_back(
-    db: StoreAddress, cli: Callable[..., Result], schedule: Callable[..., datetime], begin: Callable[[], subprocess.Popen[str]]
+    db: StoreAddress,
+    cli: Callable[..., Result],
+    schedule: Callable[..., datetime],
+    begin: Callable[[], subprocess.Popen[str]],
 ) -> None:
     """After SIGTERM the next command makes the report at once, as its first attempt."""
     schedule("p")
@@ -214,7 +217,10 @@ def test_a_command_that_is_stopped_gives_its_claim_back(
 
 
 def test_a_command_that_is_killed_is_stood_in_for(
-    db: StoreAddress, cli: Callable[..., Result], schedule: Callable[..., datetime], begin: Callable[[], subprocess.Popen[str]]
+    db: StoreAddress,
+    cli: Callable[..., Result],
+    schedule: Callable[..., datetime],
+    begin: Callable[[], subprocess.Popen[str]],
 ) -> None:
     """After SIGKILL its report's process ends too; nobody makes the report while the claim holds, then another does."""
     schedule("p")
@@ -284,7 +290,9 @@ def test_a_server_makes_up_for_the_slot_it_missed(
     assert 'spanverdict_scheduled_report_timestamp_seconds{schedule="nightly",status="done"}' in page
     assert 'spanverdict_schedule_next_slot_timestamp_seconds{schedule="nightly"}' in page
     assert second.stop() == 0
-    assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", 2)]
+    # The command of a file's server has nobody any more to whom it could give its claim back.
+    attempts = 1 if lakes() else 2
+    assert [(run["status"], run["attempts"]) for run in runs(db)] == [("done", attempts)]
 
 
 def test_without_a_store_or_a_schedule(workdir: Path, cli: Callable[..., Result]) -> None:
