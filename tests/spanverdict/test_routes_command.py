@@ -17,8 +17,8 @@ from analytics.promotions import Promotion, end_row, promotion_row
 from analytics.report.model import CohortResult, Decision, Report, Verdict
 from analytics.stored_reports import report_id, store_report
 from spanverdict.cli import main
-from sql.clock import utc_now
 from sql.address import StoreAddress
+from sql.clock import utc_now
 from tests.spanverdict.conftest import DEFAULT, MadeOnce
 from tests.stores import store_at
 
@@ -80,7 +80,7 @@ def stored(newest: Report, made_once: MadeOnce) -> Report:
             store_report(store, newest)
             store_report(store, older)
 
-    made_once(f"reports as of {newest.as_of}", make)
+    made_once(f"reports-{newest.as_of:%Y%m%d%H%M%S}", make)
     return newest
 
 
