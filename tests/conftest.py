@@ -55,8 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--lake"):
         return
     for item in items:
-        # A test's own mark comes before its module's.
-        if (marker := item.get_closest_marker("any_store")) and marker.kwargs.get("slow"):
+        marker = item.get_closest_marker("any_store")
+        if marker and marker.kwargs.get("slow"):
             item.add_marker(pytest.mark.slow)
     fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
