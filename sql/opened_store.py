@@ -19,7 +19,8 @@ from sql.address import StoreAddress
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.mends import with_mend
 from sql.query_watch import QueryWatch
-from sql.read_only import check_parameters, check_read_only, parameter_names
+from sql.read_only import check_parameters, check_read_only, parameter_names, without_end
+from sql.unknown_types import as_unknown
 
 BATCH_ROWS = 8_192
 """Rows of one record batch of an answer. DuckDB's memory limit does not hold for a batch, and there are copies of it on
@@ -190,7 +191,9 @@ class OpenedStore(ABC):
         """
         with self._read_cursor(query) as cursor:
             given = dict.fromkeys(parameter_names(cursor, query)) | dict(parameters or {})
-            return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
+            bare = without_end(query)
+            schema = cursor.sql(bare, params=given).limit(0).to_arrow_table().schema
+            return as_unknown(cursor, bare, given, schema)
 
     def parameter_names(self, query: str) -> list[str]:
         """The parameters of a query in their order: numbers as text where it counts them, else names.
