@@ -190,10 +190,12 @@ class OpenedStore(ABC):
             QueryError: the statement is refused or does not bind.
         """
         with self._read_cursor(query) as cursor:
-            given = dict.fromkeys(parameter_names(cursor, query)) | dict(parameters or {})
+            names = parameter_names(cursor, query)
+            given = dict.fromkeys(names) | dict(parameters or {})
             bare = without_end(query)
             schema = cursor.sql(bare, params=given).limit(0).to_arrow_table().schema
-            return as_unknown(cursor, bare, given, schema)
+            # A parameter that is NULL has a value: the answer has the type that the database tells.
+            return as_unknown(cursor, bare, given, schema) if set(names) - set(parameters or {}) else schema
 
     def parameter_names(self, query: str) -> list[str]:
         """The parameters of a query in their order: numbers as text where it counts them, else names.
