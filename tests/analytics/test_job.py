@@ -135,6 +135,7 @@ def metric(report: Report, name: str, of: str = "refunds") -> MetricResult:
     return next(result for result in cohort(report, of).metrics if result.metric == name)
 
 
+@pytest.mark.any_store
 def test_a_known_regression_is_found(regressed: Incident) -> None:
     """The metric that got worse is REGRESSED with its true effect inside the interval; nothing else is."""
     report = regressed.report()

@@ -196,6 +196,7 @@ def metric(report: Report, name: str, cohort: str = "refunds") -> MetricResult:
     return next(each for each in found.metrics if each.metric == name)
 
 
+@pytest.mark.any_store
 def test_importing_again_changes_nothing(gateway: Gateway) -> None:
     """A pair is known by request, experiment and shadow: corrected it replaces, in another experiment it is another."""
     assert gateway.mirror(result(1), result(2, experiment=None)) == 2

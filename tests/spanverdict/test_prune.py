@@ -120,7 +120,6 @@ def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: StoreAddress, cli
     assert listed(cli(*asked)) == []
 
 
-@pytest.mark.any_store
 def test_nothing_is_deleted_that_nobody_asked_for(stored: StoreAddress, cli: Cli, workdir: Path) -> None:
     """Without retention there is nothing to prune; an age or a size that is none is refused."""
     before = counts(stored)

@@ -346,6 +346,7 @@ def test_slots_that_come_faster_than_their_delay_do_not_keep_a_command(
     assert list(scheduled_reports.run_due(db, Config(schedule=(often,)), [often], wait=False)) == []
 
 
+@pytest.mark.any_store
 def test_an_engine_that_is_away_is_tried_again(promoted: StoreAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that does not answer is no fault of the report: the slot stays open, as when the store is away."""
     monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 0.3)
