@@ -23,7 +23,7 @@ from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnav
 from sql.lake_address import LakeAddress
 from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
-from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version
+from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version, unset_options
 from sql.lake_turn import Turn, Turns
 from sql.lake_writes import take_back_doubles, write_tables
 from sql.opened_store import OpenedStore
@@ -107,10 +107,12 @@ class LakeStore(OpenedStore):
             with self._cursor() as cursor:
                 at = lake_version(cursor)
                 check_version(at, self._lake, read_only=self._read_only)
-                if not self._read_only and at < NEWEST:
+                if not self._read_only and (at < NEWEST or unset_options(cursor)):
                     with contextlib.nullcontext() if in_turn else self._turns.taken():
                         files = NewFiles(self._lake.folder)
                         bring_up_to_date(cursor)
+                        for statement in unset_options(cursor):
+                            cursor.execute(statement)
                         files.sync()
                 self._refuse_unfinished(cursor)
             lock(self._connection, self._lake)
