@@ -43,6 +43,9 @@ _COMMIT_ATTEMPTS = 5
 
 _CONFLICT = re.compile(r"conflict|compacted|snapshot", re.IGNORECASE)
 
+_ROW_TO_TAKE_BACK = "INSERT INTO trace_keys VALUES ('', '', '1970-01-01')"
+"""Of a table whose rows are in files, however few are written."""
+
 _CLOSE_SECONDS = 5.0
 """How long queries may take to let go."""
 
@@ -176,6 +179,25 @@ class LakeStore(OpenedStore):
                     self._in_doubt.append(committed)
                 raise
         return stored
+
+    def check_writable(self) -> None:
+        """Write a row, and take it back.
+
+        Raises:
+            StoreFailedError: it cannot be written where the lake's files are.
+            StoreError: it cannot be written now.
+        """
+        files = NewFiles(self._lake.folder)
+        with self._write_lock, as_store_errors(self.address), contextlib.closing(self._cursor()) as cursor:
+            cursor.begin()
+            try:
+                cursor.execute(_ROW_TO_TAKE_BACK)
+                files.sync()
+            except OSError as error:
+                raise StoreFailedError(f"{self._lake.folder} can no longer be written: {error.strerror}.") from error
+            finally:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.rollback()
 
     def _take_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         for stamp in self._in_doubt:
