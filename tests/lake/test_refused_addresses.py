@@ -80,16 +80,6 @@ def test_a_catalog_that_does_not_answer(cli: Cli, postgres: Postgres, tmp_path: 
     refused(cli, nobody, "127.0.0.1:1/lake", 4)
 
 
-def test_a_command_that_writes_makes_no_lake(cli: Cli, postgres: Postgres, tmp_path: Path) -> None:
-    """A database that holds none stays as it is, so that a place that was mistyped is not kept for good."""
-    postgres.execute("CREATE DATABASE not_yet")
-    options = ("--base", "m0", "--candidate", "m1", "--at", "2026-11-02", "--cohort-by", "c")
-    added = cli("promotion", "add", "p", *options, "--store", LakeAddress(postgres.uri("not_yet"), f"{tmp_path}/"))
-    assert (added.exit_code, "There is no store at ducklake:" in added.stderr) == (4, True)
-    assert postgres.execute("SELECT to_regclass('ducklake_metadata')", "not_yet") == [(None,)]
-    postgres.execute("DROP DATABASE not_yet")
-
-
 @pytest.mark.usefixtures("postgres")
 def test_without_the_object_stores_keys(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which variables are missing, and an endpoint that is no URL."""

@@ -36,6 +36,7 @@ from sql.flight_server import FlightServer
 from sql.postgres_types import OIDS, TYPES
 from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
+from tests.processes import PRODUCT_PATH
 from tests.stores import address_of, store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
@@ -338,7 +339,7 @@ def test_the_command(store: StoreAddress, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(PASSWORD)
     command = [sys.executable, "-m", "spanverdict", "pg", "--db", str(store), "--listen", "127.0.0.1:0",
                "--password-file", "password"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PRODUCT_PATH},
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     assert process.stderr is not None
     try:

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 
 pytestmark = pytest.mark.any_store(slow=True)
 
@@ -38,7 +39,7 @@ def gate(workdir: Path) -> Gate:
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             ["sh", "gate.sh", *arguments], cwd=workdir, capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PATH": path, "PYTHONPATH": PRODUCT_PATH},
         )  # fmt: skip
 
     return run

@@ -18,6 +18,7 @@ from click.testing import Result
 
 from spanverdict.report_output import is_colored
 from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
@@ -174,7 +175,7 @@ def test_colour_is_for_terminals_that_want_it(
     with os.fdopen(reader, "rb", buffering=0) as screen, os.fdopen(writer, "w") as terminal:
         done = subprocess.run(
             [sys.executable, "-m", "spanverdict", "reports", "show", "c0ffee"], stdout=terminal, cwd=workdir,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": ""}, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": PRODUCT_PATH, "TERM": "xterm", "NO_COLOR": ""}, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0
         assert b"\x1b[1;31mREGRESSED" in screen.read(65_536)

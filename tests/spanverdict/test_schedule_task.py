@@ -21,11 +21,11 @@ from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.schedule_task import AGAIN_AFTER, ScheduledReports
 from sql.errors import StoreError
 from sql.opened_store import OpenedStore
+from tests.processes import PRODUCT_PATH
 from tests.stores import address_of, missing_at, store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
-ROOT = Path(__file__).parents[2]
 NOON, MINUTE = datetime(2026, 11, 5, 12), timedelta(minutes=1)
 FREE_PORTS = [f"--{name}=127.0.0.1:0" for name in ("grpc", "http", "sql", "monitoring")]
 COMMAND = ("report", "--scheduled", "--no-wait")
@@ -36,7 +36,7 @@ DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 @pytest.fixture(autouse=True)
 def _this_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands in processes of their own be those that are tested, wherever they run."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", PRODUCT_PATH)
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.scheduled_worker import Failed, Work, file_name
 from sql.access import open_store
 from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import lakes, missing_at, store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
-ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
 NAME = ScheduleConfig(name="nightly", cron="30 0 * * *", delay_seconds=0)
 
@@ -66,7 +66,7 @@ def begin(workdir: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         begun.append(
             subprocess.Popen(
                 [sys.executable, "-m", "spanverdict", "report", "--scheduled"], cwd=workdir, text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
         )  # fmt: skip
         return begun[-1]

@@ -23,6 +23,7 @@ from analytics.schedule import check_cron
 from spanverdict import schedule_runs
 from spanverdict.config import load
 from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
@@ -47,7 +48,7 @@ def installed(workdir: Path, db: StoreAddress) -> Callable[[str], str]:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         store.write({"promotions": promotion_row(promotion, BEGAN)})
     program = workdir / "spanverdict"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m spanverdict "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{PRODUCT_PATH}" exec "{sys.executable}" -m spanverdict "$@"\n')
     program.chmod(0o755)
     paths = {
         "/opt/spanverdict/bin/spanverdict": program,

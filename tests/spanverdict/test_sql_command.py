@@ -38,13 +38,13 @@ from sql.errors import QueryError
 from sql.flight_server import FlightServer
 from sql.opened_store import OpenedStore
 from sql.server_file import ServerFile
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 
-ROOT = Path(__file__).parents[2]
 PROMPT = "spanverdict>"
 ENDLESS = "SELECT count(*) FROM range(9000000) a, range(9000000) b WHERE hash(a.range * b.range) % 7 = 3"
 
@@ -179,7 +179,9 @@ def test_the_list_says_what_each_saved_query_is_for(cli: Cli) -> None:
 def test_ctrl_c_stops_the_query_on_the_server(served: OpenedStore, workdir: Path) -> None:
     """Interrupted, a command ends with 130, and the server no longer runs its query."""
     command = [sys.executable, "-m", "spanverdict", "sql", ENDLESS]
-    process = subprocess.Popen(command, cwd=workdir, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=-1, text=True)
+    process = subprocess.Popen(
+        command, cwd=workdir, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, stderr=-1, text=True
+    )
     wait_for(lambda: served._reading)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
@@ -279,7 +281,7 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.master, inner = pty.openpty()
         self.seen = ""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder), "TERM": "xterm",
+        environment = {**os.environ, "PYTHONPATH": PRODUCT_PATH, "XDG_STATE_HOME": str(folder), "TERM": "xterm",
                        "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "100", "LINES": "40"}  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", _ON_A_TERMINAL],
