@@ -57,7 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--lake"):
         return
     for item in items:
-        if any(marker.kwargs.get("slow") for marker in item.iter_markers("any_store")):
+        marker = item.get_closest_marker("any_store")
+        if marker and marker.kwargs.get("slow"):
             item.add_marker(pytest.mark.slow)
     fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])

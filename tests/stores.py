@@ -49,6 +49,10 @@ class Lakes:
             shutil.rmtree(there.folder)
         self.postgres.lake(there.data, like=self._kept[name], name=database(there))
 
+    def missing(self, path: Path) -> LakeAddress:
+        """A lake that nobody made."""
+        return LakeAddress(self.postgres.uri("no_such_lake"), f"{path.absolute()}/")
+
     def knows(self, name: str) -> bool:
         """Whether a lake was kept."""
         return name in self._kept
@@ -80,6 +84,12 @@ def address_of(path: StoreAddress) -> StoreAddress:
     """The address of the store that a path names."""
     found = lakes()
     return found.at(path) if found and isinstance(path, Path) else path
+
+
+def missing_at(path: Path) -> StoreAddress:
+    """The address of a store that is not there."""
+    found = lakes()
+    return found.missing(path) if found else path
 
 
 def store_at(path: StoreAddress, **options: Any) -> OpenedStore:
