@@ -212,28 +212,28 @@ def test_partial_success(shared_server: Any, otlp: Any) -> None:
         assert not LogsServiceStub(channel).Export(ExportLogsServiceRequest(), timeout=10).HasField("partial_success")
 
 
-def test_large_and_compressed_messages(shared_server: Any, otlp: Any) -> None:
+def test_large_and_compressed_messages(server: Any, otlp: Any) -> None:
     """Gzip works; a message of tens of MiB is stored; one past the limit is RESOURCE_EXHAUSTED."""
     options = [("grpc.max_send_message_length", -1)]
-    with grpc.insecure_channel(shared_server.told.grpc, options=options, compression=grpc.Compression.Gzip) as channel:
+    with grpc.insecure_channel(server.told.grpc, options=options, compression=grpc.Compression.Gzip) as channel:
         stub = TraceServiceStub(channel)
         fits = {"trace_id": b"\x02" * 16, "name": "large", "attributes": {"text": "x" * (40 * 2**20)}}
         stub.Export(otlp.request(fits), timeout=60)
-        stored = shared_server.sql("SELECT length(attributes->>'text') AS n FROM spans WHERE name = 'large'")
+        stored = server.sql("SELECT length(attributes->>'text') AS n FROM spans WHERE name = 'large'")
         assert stored == [{"n": 40 * 2**20}]
         with pytest.raises(grpc.RpcError) as caught:
             stub.Export(otlp.request({"attributes": {"text": "x" * (70 * 2**20)}}), timeout=60)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_sql_answers_while_the_collector_writes(shared_server: Any, otlp: Any) -> None:
+def test_sql_answers_while_the_collector_writes(server: Any, otlp: Any) -> None:
     """Questions from other processes are answered between and during commits, and see ever more."""
     done = threading.Event()
     failures: list[Exception] = []
 
     def load() -> None:
         try:
-            with grpc.insecure_channel(shared_server.told.grpc) as channel:
+            with grpc.insecure_channel(server.told.grpc) as channel:
                 for number in range(1_000, 1_030 if lakes() else 1_150):
                     TraceServiceStub(channel).Export(numbered(otlp, number), timeout=30)
         except grpc.RpcError as error:
@@ -245,7 +245,7 @@ def test_sql_answers_while_the_collector_writes(shared_server: Any, otlp: Any) -
     sender.start()
     counts = []
     while not done.is_set():
-        counts.append(shared_server.sql("SELECT count(*) AS n FROM spans")[0]["n"])
+        counts.append(server.sql("SELECT count(*) AS n FROM spans")[0]["n"])
     sender.join()
     assert not failures
     assert counts == sorted(counts)
