@@ -42,9 +42,9 @@ _CONNECT_SECONDS = 5
 
 
 def connect(
-    address: LakeAddress, config: Mapping[str, Any], *, read_only: bool, snapshot: int | None = None
+    address: LakeAddress, config: Mapping[str, Any], *, read_only: bool, make: bool, snapshot: int | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Attach a lake, made if absent unless ``read_only``, to a database in memory; at a snapshot if one is named.
+    """Attach a lake, made if absent where ``make`` says so, to a database in memory; at a snapshot if one is named.
 
     Raises:
         StoreUnavailableError: the extensions are not installed, or the catalog or the data cannot be reached.
@@ -62,7 +62,9 @@ def connect(
         connection.execute(f"SET GLOBAL ducklake_max_retry_count = {_COMMIT_ATTEMPTS}")
         options = [f"DATA_PATH {literal(address.data)}", f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"]
         if read_only:
-            options += ["READ_ONLY", "CREATE_IF_NOT_EXISTS false"]
+            options.append("READ_ONLY")
+        if not make:
+            options.append("CREATE_IF_NOT_EXISTS false")
         if snapshot is not None:
             options.append(f"SNAPSHOT_VERSION {snapshot}")
         joint = "&" if "?" in address.catalog else "?"

@@ -58,7 +58,7 @@ class LakeStore(OpenedStore):
     Args:
         address: the lake.
         read_only: attach without the right to write.
-        make: make the lake where the catalog holds none.
+        make: make the lake where there is none, unless ``read_only``.
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
         query_seconds: how long one query may take.
         snapshot: read the lake as it was at this snapshot, ``read_only``; None for as it is.
@@ -83,7 +83,7 @@ class LakeStore(OpenedStore):
         self._lake = address
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
-        self._make = make
+        self._make = make and not read_only
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
         self._in_doubt: list[datetime] = []
@@ -95,18 +95,18 @@ class LakeStore(OpenedStore):
 
     def _open(self) -> None:
         # Of collectors that start together one makes the lake or brings it forward, and the others find it done.
-        first = not self._read_only and not self._turns.is_made()
-        if first and not self._make:
-            raise StoreUnavailableError(f"There is no store at {self._lake}; `spanverdict serve` makes one.")
+        first = self._make and not self._turns.is_made()
         with self._turns.taken() if first else contextlib.nullcontext():
             self._attach(in_turn=first)
 
     def _attach(self, *, in_turn: bool) -> None:
-        self._connection = connect(self._lake, self._config, read_only=self._read_only, snapshot=self._snapshot)
+        self._connection = connect(
+            self._lake, self._config, read_only=self._read_only, make=self._make, snapshot=self._snapshot
+        )
         try:
             with self._cursor() as cursor:
                 at = lake_version(cursor)
-                check_version(at, self._lake, read_only=self._read_only)
+                check_version(at, self._lake, read_only=self._read_only, make=self._make)
                 if not self._read_only and (at < NEWEST or unset_options(cursor)):
                     with contextlib.nullcontext() if in_turn else self._turns.taken():
                         files = NewFiles(self._lake.folder)
