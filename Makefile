@@ -7,6 +7,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Those of the extra `lake` that are not for development as well.
 LAKE_PACKAGES = $(shell sed -n '/^lake = \[/,/^\]/p' pyproject.toml | grep -oE '"(duckdb|pytz)[^"]*"')
 
+# What is compiled is kept: else every process that a test starts compiles the product anew, a sixth of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-oldest lint format docs screenshots bench samples clean
 

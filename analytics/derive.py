@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -82,7 +82,8 @@ CALL_COLUMNS = (
 )
 """The columns of the table of calls, without the time of the derivation."""
 
-EVER = datetime(1970, 1, 1)  # noqa: DTZ001 (the store's times are naive UTC)
+_EVER, _NEVER = datetime(1677, 9, 22), datetime(2262, 4, 11)  # noqa: DTZ001 (the store's times are naive UTC)
+"""Days between which the times of all spans lie."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Step:
 class _Window:
     """What a step looks at: arrivals after one moment up to another, and marked traces up to an id.
 
-    Of the archive it looks at what began since a moment.
+    It finds the rest of their traces among the spans that began since a moment, until another.
     """
 
     number: int
@@ -118,12 +119,22 @@ class _Window:
     marked_through: datetime | None
     spans_left: int
     traces_left: int
-    archived_since: datetime
+    since: datetime
+    until: datetime
 
     @property
     def is_empty(self) -> bool:
         arrived = self.spans_through > self.spans_after or self.evaluations_through > self.evaluations_after
         return not arrived and self.stale_through is None
+
+
+class _Trace(NamedTuple):
+    """A trace of a window: how many spans of it there are, and when the first and the last of them began (ns)."""
+
+    trace_id: str
+    spans: int
+    first: int
+    last: int
 
 
 def derive(store: Access, options: JobOptions, progress: Callable[[Step], object] = lambda _: None) -> Step:
@@ -141,7 +152,7 @@ def derive(store: Access, options: JobOptions, progress: Callable[[Step], object
         StoreError: the store could not answer or could not be written; what was derived before stays.
     """
     traces = calls = 0
-    while not (window := _window(store)).is_empty:
+    while not (window := _window(store, options)).is_empty:
         step = _derive_window(store, options, window)
         if step is None:
             # Another process derived meanwhile: what it left is looked at anew.
@@ -167,7 +178,7 @@ def mark_stale(store: Access, *, since: datetime | None = None, model: str | Non
     return store.write({"stale_traces": row})["stale_traces"]
 
 
-def _window(store: Access) -> _Window:
+def _window(store: Access, options: JobOptions) -> _Window:
     at = _first(store, "derivation")
     found = _first(
         store,
@@ -177,6 +188,8 @@ def _window(store: Access) -> _Window:
             "evaluations_after": at["evaluations_through"],
             "most_spans": SPANS_AT_ONCE,
             "most_traces": TRACES_AT_ONCE,
+            "validators": _validators(options),
+            "spread_seconds": options.trace_spread.total_seconds(),
         },
     )
     return _Window(
@@ -189,7 +202,8 @@ def _window(store: Access) -> _Window:
         marked_through=found["marked_through"],
         spans_left=found["spans_left"],
         traces_left=found["traces_left"],
-        archived_since=found["archived_since"] or EVER,
+        since=max(found["since"] or _EVER, _EVER),
+        until=min(found["until"] or _NEVER, _NEVER),
     )
 
 
@@ -200,7 +214,6 @@ def _first(store: Access, query: str, parameters: dict[str, Any] | None = None) 
 
 def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step | None:
     """Derive the traces of a window, part by part; None if another process derived meanwhile."""
-    validators = [folded(name) for name in options.validation_evaluators]
     found = store.read(
         statements.read("derive_traces"),
         {
@@ -209,17 +222,18 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
             "evaluations_after": window.evaluations_after,
             "evaluations_through": window.evaluations_through,
             "stale_through": window.stale_through,
-            "archived_since": window.archived_since,
-            "validators": validators,
+            "since": window.since,
+            "until": window.until,
+            "validators": _validators(options),
         },
     )
     parts = list(_parts(found)) or [[]]
     written = 0
-    for number, trace_ids in enumerate(parts):
-        calls = _calls_of(store, options, trace_ids, validators, window.archived_since)
+    for number, traces in enumerate(parts):
+        calls = _calls_of(store, options, traces)
         is_last = number == len(parts) - 1
         # A row for each trace, also where it has no call left: its earlier calls go.
-        looked_at = pl.Series("trace_id", trace_ids or [None], pl.String).to_frame()
+        looked_at = pl.Series("trace_id", [trace.trace_id for trace in traces] or [None], pl.String).to_frame()
         rows = pl.concat([calls, looked_at.join(calls, on="trace_id", how="anti")], how="diagonal").with_columns(
             after_number=pl.lit(window.number + number, pl.Int64),
             spans_through=_moment(window.spans_through if is_last else window.spans_after),
@@ -228,6 +242,8 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
             stale_through=pl.lit(window.stale_through if is_last else None, pl.String),
             marked_through=_moment(window.marked_through),
             derived_at=_moment(utc_now()),
+            since=_moment(window.since),
+            until=_moment(window.until),
         )
         if not store.write({"derived_calls": rows.to_arrow()})["derived_calls"]:
             return None
@@ -235,53 +251,69 @@ def _derive_window(store: Access, options: JobOptions, window: _Window) -> Step 
     return Step(found.num_rows, written, window.spans_left, window.traces_left)
 
 
-def _parts(traces: pa.Table) -> Iterator[list[str]]:
-    """The ids of traces in parts that are not too large to read at once; traces too large to read at all are told."""
-    part: list[str] = []
+def _validators(options: JobOptions) -> list[str]:
+    return [folded(name) for name in options.validation_evaluators]
+
+
+def _parts(found: pa.Table) -> Iterator[list[_Trace]]:
+    """Traces in parts that are not too large to read at once; traces too large to read at all are told."""
+    part: list[_Trace] = []
     size = 0
-    for trace_id, spans in zip(traces["trace_id"].to_pylist(), traces["spans"].to_pylist(), strict=True):
-        if spans > LARGEST_TRACE:
-            _LOG.warning("Trace %s has %d spans: calls are derived of at most %d.", trace_id, spans, LARGEST_TRACE)
+    for trace in (_Trace(**row) for row in found.to_pylist()):
+        if trace.spans > LARGEST_TRACE:
+            _LOG.warning(
+                "Trace %s has %d spans: calls are derived of at most %d.", trace.trace_id, trace.spans, LARGEST_TRACE
+            )
             continue
-        if part and size + spans > SPANS_AT_ONCE:
+        if part and size + trace.spans > SPANS_AT_ONCE:
             yield part
             part, size = [], 0
-        part.append(trace_id)
-        size += spans
+        part.append(trace)
+        size += trace.spans
     if part:
         yield part
 
 
-def _calls_of(
-    store: Access, options: JobOptions, trace_ids: list[str], validators: list[str], archived_since: datetime
-) -> pl.DataFrame:
+def _calls_of(store: Access, options: JobOptions, traces: list[_Trace]) -> pl.DataFrame:
     """The calls of some traces; one whose calls cannot be derived is left out and told: it holds up no other."""
     try:
-        return _derived(store, options, trace_ids, validators, archived_since)
+        return _derived(store, options, traces)
     except (StoreError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
         # polars' panics are no Exceptions.
-        if not trace_ids:
+        if not traces:
             raise
-        if len(trace_ids) == 1:
+        if len(traces) == 1:
             # Its type and not its words, which may quote what was sent.
-            _LOG.error("The calls of trace %s cannot be derived (%s).", trace_ids[0], type(error).__name__)
-            return _derived(store, options, [], validators, archived_since)
-    middle = len(trace_ids) // 2
-    halves = (trace_ids[:middle], trace_ids[middle:])
-    return pl.concat([_calls_of(store, options, half, validators, archived_since) for half in halves])
+            _LOG.error("The calls of trace %s cannot be derived (%s).", traces[0].trace_id, type(error).__name__)
+            return _derived(store, options, [])
+    middle = len(traces) // 2
+    return pl.concat([_calls_of(store, options, half) for half in (traces[:middle], traces[middle:])])
 
 
-def _derived(
-    store: Access, options: JobOptions, trace_ids: list[str], validators: list[str], archived_since: datetime
-) -> pl.DataFrame:
+def _derived(store: Access, options: JobOptions, traces: list[_Trace]) -> pl.DataFrame:
     """The calls of some traces, in the columns of the table."""
-    given: dict[str, Any] = {"trace_ids": trace_ids}
+    trace_ids = [trace.trace_id for trace in traces]
+    first = min((trace.first for trace in traces), default=0)
+    last = max((trace.last for trace in traces), default=0)
     spans = ordered(
-        _frame(store, "derive_spans", given | {"chain_paths": chain_paths(options), "archived_since": archived_since})
+        _frame(
+            store,
+            "derive_spans",
+            {"trace_ids": trace_ids, "first": first, "last": last, "chain_paths": chain_paths(options)},
+        )
     )
-    evaluations = _frame(store, "derive_evaluations", given | {"validators": validators})
+    evaluations = _frame(
+        store,
+        "derive_evaluations",
+        {
+            "trace_ids": trace_ids,
+            "first": first,
+            "spread_seconds": options.trace_spread.total_seconds(),
+            "validators": _validators(options),
+        },
+    )
     tree = SpanTree.of(spans)
     derived = derived_calls(
         with_work(spans, tree),

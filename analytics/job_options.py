@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from analytics.chain_rules import ChainRule, rule_attributes
 from analytics.condition_attributes import ConditionAttributes
@@ -37,6 +38,7 @@ class JobOptions:
         alpha: family-wise error rate of each direction.
         pooling: which small cohorts are taken together.
         conditions: the application's own attributes for the conditions of a trace.
+        trace_spread: how far from what arrived the rest of a trace is looked for when its calls are derived.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
@@ -51,6 +53,7 @@ class JobOptions:
     alpha: float = 0.05
     pooling: PoolingRules = field(default_factory=PoolingRules)
     conditions: ConditionAttributes = field(default_factory=ConditionAttributes)
+    trace_spread: timedelta = timedelta(hours=48)
 
     @property
     def names(self) -> OutcomeNames:

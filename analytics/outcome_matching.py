@@ -138,8 +138,10 @@ def match_outcomes(
 
 
 def _state(store: Access) -> _State:
-    (row,) = store.read(statements.read("matching"), {"most_spans": SPANS_AT_ONCE}).to_pylist()
-    return _State(**row)
+    (at,) = store.read(statements.read("matched_through")).to_pylist()
+    arrived = {"spans_after": at["spans_after"], "most_spans": SPANS_AT_ONCE}
+    (found,) = store.read(statements.read("matching"), arrived).to_pylist()
+    return _State(**at, **found)
 
 
 def _match_new(store: Access, state: _State) -> MatchStep | None:

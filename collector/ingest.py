@@ -267,9 +267,9 @@ class Ingest:
             if not self._waiting:
                 return None
             deadline = time.monotonic() + self._limits.linger_seconds
-            while self._open and self._bytes < self._limits.group_bytes:
+            while self._open and not self._have_enough():
                 left = deadline - time.monotonic()
-                if left <= 0 or len(self._waiting) >= self._limits.group_requests:
+                if left <= 0:
                     break
                 self._arrived.wait(left)
             taken: list[_Request] = []
@@ -278,6 +278,12 @@ class Ingest:
                 taken.append(self._waiting.popleft())
                 size += len(taken[-1].payload)
             return taken
+
+    def _have_enough(self) -> bool:
+        """Whether what waits is a group; behind one that is being written it may grow as long as that takes."""
+        limits = self._limits
+        enough = limits.group_bytes if self._unwritten else limits.enough_bytes
+        return self._bytes - self._unwritten >= enough or len(self._waiting) >= limits.group_requests
 
     def _decode(self, requests: list[_Request]) -> _Group:
         group = _Group(time.monotonic())

@@ -95,6 +95,7 @@ class ServerConfig(Section):
     queries_at_once: Annotated[int, Field(gt=0)] = 8
     memory_limit: Size = "256MB"
     derive_seconds: Positive = 10.0
+    trace_hours: Annotated[float, Field(gt=0, le=8784)] = 48.0
     run_schedules: bool = True
     run_tasks: bool = True
     cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()

@@ -74,6 +74,7 @@ def job_options(config: Config) -> JobOptions:
         ),
         alpha=config.report.alpha,
         pooling=PoolingRules(config.cohorts.pool_below, config.cohorts.parents),
+        trace_spread=timedelta(hours=config.server.trace_hours),
     )
     try:
         # A conflict of names is the configuration's, and told before anything is read.

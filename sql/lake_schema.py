@@ -27,12 +27,17 @@ into the catalog, from which upkeep moves only what is never deleted (sql/lake_u
 _FILE_ONLY = (" USING COMPRESSION zstd",)
 """What a migration says that concerns the storage of DuckDB's own files; Parquet is compressed as a whole."""
 
-PARQUET_OPTIONS = {"parquet_compression": "zstd", "parquet_version": "2", "parquet_row_group_size": "16384"}
-"""Rows of a group are in memory at once where a file is written, and their texts may be long."""
-
 MERGED_BYTES = 256 * 2**20
 """How large a file becomes that upkeep merges of small ones, and so how much one such step reads."""
 
+OPTIONS = {
+    "parquet_compression": "zstd",
+    "parquet_version": "2",
+    # Rows of a group are in memory at once where a file is written, and their texts may be long.
+    "parquet_row_group_size": "16384",
+    "target_file_size": f"{MERGED_BYTES}B",
+}
+"""How a lake's files are written."""
 
 NEWEST = statements.migrations()[-1][0]
 """The schema version that this spanverdict knows."""
@@ -100,11 +105,23 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     except BaseException:
         connection.rollback()
         raise
-    if at == 0:
-        for option, value in {**PARQUET_OPTIONS, "target_file_size": f"{MERGED_BYTES}B"}.items():
-            connection.execute(f"CALL {CATALOG}.set_option('{option}', '{value}')")
-        for name in BULK_TABLES:
-            connection.execute(f"CALL {CATALOG}.set_option('data_inlining_row_limit', 0, table_name => '{name}')")
+
+
+def unset_options(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The statements that give a lake what it lacks of its options.
+
+    DuckLake sets those of a table only once it is committed: who is killed in between leaves a lake without them.
+
+    Args:
+        connection: a cursor on the lake.
+    """
+    known = set(connection.execute(f"SELECT option_name, scope_entry FROM ducklake_options('{CATALOG}')").fetchall())
+    every: dict[tuple[str, str | None], str] = {(name, None): f"'{name}', '{value}'" for name, value in OPTIONS.items()}
+    every |= {
+        ("data_inlining_row_limit", f"main.{table}"): f"'data_inlining_row_limit', 0, table_name => '{table}'"
+        for table in BULK_TABLES
+    }
+    return [f"CALL {CATALOG}.set_option({given})" for option, given in every.items() if option not in known]
 
 
 def _for_lake(text: str) -> str:

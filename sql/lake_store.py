@@ -23,7 +23,7 @@ from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreUnav
 from sql.lake_address import LakeAddress
 from sql.lake_connection import CATALOG, connect, cursor_on, lock
 from sql.lake_files import NewFiles
-from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version
+from sql.lake_schema import NEWEST, bring_up_to_date, check_version, lake_version, unset_options
 from sql.lake_turn import Turn, Turns
 from sql.lake_writes import take_back_doubles, write_tables
 from sql.opened_store import OpenedStore
@@ -42,6 +42,9 @@ _COMMIT_ATTEMPTS = 5
 """How often a write is done anew that upkeep came in the way of, by replacing the files it changed."""
 
 _CONFLICT = re.compile(r"conflict|compacted|snapshot", re.IGNORECASE)
+
+_ROW_TO_TAKE_BACK = "INSERT INTO trace_keys VALUES ('', '', '1970-01-01')"
+"""Of a table whose rows are in files, however few are written."""
 
 _CLOSE_SECONDS = 5.0
 """How long queries may take to let go."""
@@ -104,10 +107,12 @@ class LakeStore(OpenedStore):
             with self._cursor() as cursor:
                 at = lake_version(cursor)
                 check_version(at, self._lake, read_only=self._read_only, make=self._make)
-                if not self._read_only and at < NEWEST:
+                if not self._read_only and (at < NEWEST or unset_options(cursor)):
                     with contextlib.nullcontext() if in_turn else self._turns.taken():
                         files = NewFiles(self._lake.folder)
                         bring_up_to_date(cursor)
+                        for statement in unset_options(cursor):
+                            cursor.execute(statement)
                         files.sync()
                 self._refuse_unfinished(cursor)
             lock(self._connection, self._lake)
@@ -174,6 +179,25 @@ class LakeStore(OpenedStore):
                     self._in_doubt.append(committed)
                 raise
         return stored
+
+    def check_writable(self) -> None:
+        """Write a row, and take it back.
+
+        Raises:
+            StoreFailedError: it cannot be written where the lake's files are.
+            StoreError: it cannot be written now.
+        """
+        files = NewFiles(self._lake.folder)
+        with self._write_lock, as_store_errors(self.address), contextlib.closing(self._cursor()) as cursor:
+            cursor.begin()
+            try:
+                cursor.execute(_ROW_TO_TAKE_BACK)
+                files.sync()
+            except OSError as error:
+                raise StoreFailedError(f"{self._lake.folder} can no longer be written: {error.strerror}.") from error
+            finally:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.rollback()
 
     def _take_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         for stamp in self._in_doubt:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import duckdb
 import pytest
@@ -233,11 +235,27 @@ class ObjectStore:
 
     def make_bucket(self, name: str) -> None:
         """Make a bucket."""
+        self._answer(name, "PUT")
+
+    def put(self, place: str, content: bytes) -> None:
+        """Put an object at a place."""
+        self._answer(place.removeprefix("s3://"), "PUT", content)
+
+    def keys(self, place: str) -> list[str]:
+        """What is below a place such as ``s3://spans/prefix``, at most a thousand."""
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        listed = self._answer(f"{bucket}?{urlencode({'list-type': 2, 'prefix': prefix})}", "GET")
+        return re.findall("<Key>([^<]*)</Key>", listed)
+
+    def _answer(self, path: str, method: str, body: bytes | None = None) -> str:
         # Whoever names a key may do anything.
         signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=tests/20261101/us-east-1/s3/aws4_request"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{name}", method="PUT", headers=signed)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/{path}", method=method, headers=signed, data=body
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 (as above)
-            assert answer.status == 200
+            text: str = answer.read().decode()
+            return text
 
 
 @pytest.fixture(scope="session")

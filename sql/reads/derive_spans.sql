@@ -7,9 +7,7 @@ SELECT
     finish_reasons, max_tokens, time_to_first_token_ms, error_type, guardrail_result, reported_cost_usd,
     attempt_group, gateway_attempts, gateway_fallback, gateway_cache_hit,
     json_extract_string(attributes, $chain_paths::VARCHAR[]) AS chain_attributes
-FROM (
-    FROM live_spans
-    UNION ALL BY NAME
-    FROM archived_spans WHERE start_time >= $archived_since::TIMESTAMP_NS
-)
-WHERE trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))
+FROM spans
+WHERE
+    start_time BETWEEN make_timestamp_ns($first::BIGINT) AND make_timestamp_ns($last::BIGINT)
+    AND trace_id IN (SELECT unnest($trace_ids::VARCHAR[]))

@@ -1,8 +1,8 @@
--- The traces of a window, with their number of spans.
+-- The traces of a window, with their number of spans, and when the first and the last of these began.
 WITH seen AS (
-    SELECT trace_id, span_id, response_id FROM live_spans
-    UNION ALL
-    SELECT trace_id, span_id, response_id FROM archived_spans WHERE start_time >= $archived_since::TIMESTAMP_NS
+    SELECT trace_id, span_id, response_id, start_time
+    FROM spans
+    WHERE start_time BETWEEN $since::TIMESTAMP_NS AND $until::TIMESTAMP_NS
 ),
 judged AS (
     SELECT trace_id, span_id, response_id
@@ -26,4 +26,7 @@ changed AS (
     SELECT seen.trace_id FROM seen INNER JOIN judged
         ON judged.trace_id IS NULL AND judged.span_id IS NULL AND seen.response_id = judged.response_id
 )
-SELECT trace_id, count(*) AS spans FROM seen SEMI JOIN changed USING (trace_id) GROUP BY trace_id ORDER BY trace_id
+SELECT trace_id, count(*) AS spans, epoch_ns(min(start_time)) AS first, epoch_ns(max(start_time)) AS last
+FROM seen SEMI JOIN changed USING (trace_id)
+GROUP BY trace_id
+ORDER BY trace_id

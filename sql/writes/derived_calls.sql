@@ -1,10 +1,18 @@
 -- The calls of some traces, derived anew. Nothing is written if another process has derived since (`after_number`). A
 -- row without a span id only says that its trace was looked at.
+SET VARIABLE looked_since = (SELECT min(since) FROM incoming);
+
+SET VARIABLE looked_until = (SELECT max(until) FROM incoming);
+
+-- Of a trace whose spans lie further apart, the calls that were not looked at stay.
 DELETE FROM calls
-WHERE trace_id IN (SELECT trace_id FROM incoming) AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
+WHERE
+    start_time BETWEEN getvariable('looked_since') AND getvariable('looked_until')
+    AND trace_id IN (SELECT trace_id FROM incoming)
+    AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 
 INSERT INTO calls BY NAME
-SELECT * EXCLUDE (after_number, spans_through, evaluations_through, stale_through, marked_through)
+SELECT * EXCLUDE (after_number, spans_through, evaluations_through, stale_through, marked_through, since, until)
 FROM incoming
 WHERE span_id IS NOT NULL AND EXISTS (FROM derivations SEMI JOIN incoming ON number = after_number);
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,20 @@ def test_a_late_span_changes_its_trace(store: OpenedStore, receive: Receive) -> 
     ]
 
 
+@pytest.mark.parametrize(("hours", "attempts"), [(2, [2]), (0.5, [1, 1])])
+def test_how_far_the_rest_of_a_trace_is_looked_for(
+    store: OpenedStore, receive: Receive, hours: float, attempts: list[int]
+) -> None:
+    """What began about when a late span did is looked at with it; calls further away stay as they are."""
+    options = replace(OPTIONS, trace_spread=timedelta(hours=hours))
+    receive(failed(1))
+    derive(store, options)
+    receive(call(2, second=3600), minutes=70)
+    derive(store, options)
+    found = rows(store, "SELECT attempts FROM attempt_chains ORDER BY ALL")
+    assert [row["attempts"] for row in found] == attempts
+
+
 @pytest.mark.parametrize("name", ["JSONValidation", "json_validation", "Schema Validation"])
 def test_a_late_evaluation_changes_the_chain(store: OpenedStore, receive: Receive, otlp: Any, name: str) -> None:
     """An answer that a validator fails days later makes the call after it a schema repair."""
@@ -109,13 +124,13 @@ def test_a_late_evaluation_changes_the_chain(store: OpenedStore, receive: Receiv
     assert {row["schema_repairs"] for row in rows(store, "SELECT schema_repairs FROM attempt_chains")} == {0}
     request = ExportLogsServiceRequest()
     record = request.resource_logs.add().scope_logs.add().log_records.add(
-        event_name="gen_ai.evaluation.result", time_unix_nano=START,
+        event_name="gen_ai.evaluation.result", time_unix_nano=START + 30 * 86_400 * SECOND,
         trace_id=(1).to_bytes(16, "big"), span_id=(1).to_bytes(8, "big"),
     )  # fmt: skip
     label = {"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.label": "fail"}
     record.attributes.extend(otlp.key_values(label))
     columns = decode_logs([request.SerializeToString()])
-    store.write(log_rows(columns, [None], ARRIVAL + timedelta(days=3)).tables)
+    store.write(log_rows(columns, [None], ARRIVAL + timedelta(days=30)).tables)
     derive(store, OPTIONS)
     assert rows(store, "SELECT attempts, schema_repairs FROM attempt_chains") == [{"attempts": 2, "schema_repairs": 1}]
 

@@ -19,7 +19,9 @@ from analytics.targets import match_targets
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql.opened_store import OpenedStore
-from tests.stores import store_at
+from tests.stores import lakes, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 ARRIVAL = datetime(2026, 11, 1)
 SECOND = 1_000_000_000
@@ -253,6 +255,7 @@ def test_a_late_outcome_gets_one_look_over_all_of_history(store: OpenedStore, re
     assert match_outcomes(store, None).outcomes == 0
 
 
+@pytest.mark.any_store
 def test_a_late_outcome_that_comes_before_its_trace(store: OpenedStore, receive: Receive) -> None:
     """A trace that is imported after an outcome of weeks later is found by it."""
     feedback(store, {"conversation_id": "c", "event_time": BEGAN + timedelta(days=60)})
@@ -393,4 +396,5 @@ def test_what_matches_nothing_is_shown_by_age_and_source(store: OpenedStore) -> 
         {"kind": "feedback", "source": "zendesk", "level": "key", "outcomes": 1, "example": "T-1"},
     ]
     (age,) = {row["age"] for row in rows(store, "SELECT age FROM unmatched_outcomes_by_age")}
-    assert age == "4: under 30 days" or age.startswith("5")
+    # A lake's outcomes are received when they are written.
+    assert age[0] in ("1" if lakes() else "45")

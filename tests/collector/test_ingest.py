@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +137,22 @@ def test_requests_share_a_write(gated: Gated, otlp: Any) -> None:
             future.result(timeout=10)
     assert gated.spans() == 500
     assert gated.gate.passed <= 10
+
+
+def test_nobody_waits_for_company_where_enough_is_there(gated: Gated, otlp: Any) -> None:
+    """A group that is large enough is written at once; behind one that is being written more may come together."""
+    data = [payload(otlp, number) for number in range(7)]
+    size = len(data[0])
+    with running(gated, Limits(linger_seconds=600, enough_bytes=2 * size, group_bytes=5 * size)) as ingest:
+        first = [ingest.submit(Signal.TRACES, one) for one in data[:2]]
+        while not ingest._unwritten:
+            time.sleep(0.001)
+        later = [ingest.submit(Signal.TRACES, one) for one in data[2:]]
+        gated.gate.opened.set()
+        for future in (*first, *later):
+            future.result(timeout=10)
+        assert gated.gate.passed == 2
+        assert gated.spans() == 7
 
 
 def test_a_malformed_request_is_refused_alone(gated: Gated, otlp: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sql.lake_address import LakeAddress
 from sql.lake_store import LakeStore
-from tests.postgres import ObjectStore
+from tests.postgres import ObjectStore, Postgres, database
 
 Rows = Callable[..., dict[str, pa.Table]]
 NewLake = Callable[[Path | str], LakeAddress]
@@ -47,3 +47,15 @@ def test_the_object_store_goes_and_comes(object_store: ObjectStore, new_lake: Ne
     object_store.start()
     with LakeStore(store.address) as again:
         assert names(again) == ["chat"]
+
+
+def test_a_lake_gets_the_options_that_it_lacks(new_lake: NewLake, postgres: Postgres, tmp_path: Path) -> None:
+    """Whoever was killed after the lake was made and before they were set leaves that to the next writer."""
+    address = new_lake(tmp_path / "lake")
+    given = "SELECT key, value, scope_id FROM ducklake_metadata WHERE key ~ 'parquet|size|inlining' ORDER BY 1, 2, 3"
+    before = postgres.execute(given, database(address))
+    postgres.execute("DELETE FROM ducklake_metadata WHERE key ~ 'parquet|size' OR scope_id > 20", database(address))
+    LakeStore(address, read_only=True).close()
+    assert postgres.execute(given, database(address)) != before
+    LakeStore(address).close()
+    assert postgres.execute(given, database(address)) == before

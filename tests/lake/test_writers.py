@@ -155,3 +155,19 @@ def test_files_are_synced_before_the_commit(
     assert {file, file.parent} <= {path for path, _ in synced}
     assert {seen for _, seen in synced} == {0}
     assert count(two[1]) == 2
+
+
+def test_whether_it_could_be_written(lake: LakeAddress) -> None:
+    """It is tried with a file that is gone again; where none can be made, that is said."""
+    assert lake.folder
+    with LakeStore(lake) as store:
+        store.check_writable()
+        assert [path for path in lake.folder.rglob("*") if path.is_file()] == []
+        lake.folder.rename(away := lake.folder.with_name("away"))
+        lake.folder.write_text("no folder")
+        with pytest.raises(StoreFailedError, match="can no longer be written"):
+            store.check_writable()
+        lake.folder.unlink()
+        away.rename(lake.folder)
+        store.check_writable()
+        assert store.read("SELECT count(*) AS n FROM trace_keys")["n"].to_pylist() == [0]

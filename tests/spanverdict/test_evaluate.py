@@ -23,11 +23,11 @@ from collector.rows import span_rows
 from spanverdict.output import records
 from sql.access import open_store
 from tests.judge_stand_in import StandIn, said, status
+from tests.processes import PRODUCT_PATH
 from tests.stores import address_of, store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
-ROOT = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 2)
 SCHEMA = json.dumps({"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}})
 GOOD = said({"score": 0.9, "label": "pass", "explanation": "It does."})
@@ -359,7 +359,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
         judge(workdir, stand_in)
         running = subprocess.Popen(
             [sys.executable, "-m", "spanverdict", "evaluate", "Groundedness", "--budget-calls", "99", "--batch", "2"],
-            cwd=workdir, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
+            cwd=workdir, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, stderr=subprocess.PIPE,
         )  # fmt: skip
         deadline = time.monotonic() + 60
         while len(stand_in.bodies) < 5 and time.monotonic() < deadline:

@@ -26,6 +26,7 @@ from spanverdict.output import records
 from sql.access import RemoteStore, open_store
 from sql.address import StoreAddress
 from sql.errors import StoreError
+from tests.processes import PRODUCT_PATH
 from tests.stores import address_of, lakes
 
 pytestmark = pytest.mark.any_store(slow=True)
@@ -220,7 +221,7 @@ def ended_early(file: Path, db: StoreAddress, number: int) -> subprocess.Complet
     """An import that a signal stops after its third small batch."""
     return subprocess.run(
         [sys.executable, "-c", ENDED_EARLY, str(number), "import", str(file), "--db", str(db)],
-        cwd=file.parent, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+        cwd=file.parent, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def stored(tmp_path: Path) -> Iterator[Stored]:
             payload = to_protobuf(json.dumps(document).encode(), Signal.TRACES)
             store.write(span_rows(decode_traces([payload]), [None], datetime(2026, 11, 1)).tables)
             ids = {span["traceId"] for span in _spans(document)}
-            parameters = {"trace_ids": sorted(ids), "chain_paths": [], "archived_since": datetime(1970, 1, 1)}
+            parameters = {"trace_ids": sorted(ids), "chain_paths": [], "first": 0, "last": 2**62}
             read = store.read(statements.read("derive_spans"), parameters)
             spans = ordered(pl.DataFrame(pl.from_arrow(read)))
             tree = SpanTree.of(spans)
