@@ -195,7 +195,7 @@ class _Connection(socketserver.BaseRequestHandler):
         password = answer.password
         if self.server.is_known(password if isinstance(password, str) else password.decode()):
             return True
-        said = "The password is none of this store's tokens: give one of [[tokens]] that may read, or the server's own."
+        said = "The password is not known: give a token of [[tokens]] that may read, the file's, or a server's own."
         self._send(error_response(said, _REFUSED, "FATAL"))
         _LOG.warning("A client at %s gave a password that is not known.", self.client_address[0])
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,6 +144,8 @@ def _sentence(address: LakeAddress, error: duckdb.Error) -> str:
     said = first_line(error)
     if "does not match existing data path" in said or "DATA_PATH" in said:
         return f"{address} names another place for the data than its catalog does: {said.rstrip('.')}."
+    if re.search(r'database "[^"]*" does not exist', said):
+        return f"There is no database for the catalog of {address}: make it, then start `spanverdict serve`."
     if "does not exist" in said and "ducklake" in said.lower():
         return f"There is no store at {address}; `spanverdict serve` makes one."
     return f"{address} cannot be opened: {said.rstrip('.')}."

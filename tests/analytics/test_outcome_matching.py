@@ -255,7 +255,6 @@ def test_a_late_outcome_gets_one_look_over_all_of_history(store: OpenedStore, re
     assert match_outcomes(store, None).outcomes == 0
 
 
-@pytest.mark.any_store
 def test_a_late_outcome_that_comes_before_its_trace(store: OpenedStore, receive: Receive) -> None:
     """A trace that is imported after an outcome of weeks later is found by it."""
     feedback(store, {"conversation_id": "c", "event_time": BEGAN + timedelta(days=60)})

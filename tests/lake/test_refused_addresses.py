@@ -75,7 +75,8 @@ def test_a_catalog_without_a_lake(cli: Cli, postgres: Postgres, tmp_path: Path) 
 
 def test_a_catalog_that_does_not_answer(cli: Cli, postgres: Postgres, tmp_path: Path) -> None:
     """Which lake it is, and what its catalog said."""
-    refused(cli, LakeAddress(postgres.uri("no_such_lake"), f"{tmp_path}/"), "no_such_lake", 4)
+    missing = LakeAddress(postgres.uri("no_such_lake"), f"{tmp_path}/")
+    refused(cli, missing, f"There is no database for the catalog of {missing}: make it", 4)
     nobody = LakeAddress("postgresql://lake@127.0.0.1:1/lake", f"{tmp_path}/")
     refused(cli, nobody, "127.0.0.1:1/lake", 4)
 

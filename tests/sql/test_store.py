@@ -16,8 +16,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from collector.decode import decode_traces
-from collector.rows import span_rows
+from collector.decode import decode_logs, decode_traces
+from collector.otlp_json import to_protobuf
+from collector.rows import log_rows, span_rows
+from collector.signals import Signal
 from sql import statements
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.opened_store import OpenedStore
@@ -64,6 +66,17 @@ def test_a_repeated_export_adds_nothing(store: OpenedStore, otlp: Any) -> None:
     again["spans"] = again["spans"].take([2, 1, 0])
     assert store.write(again)["spans"] == 1
     assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [3]
+
+
+@pytest.mark.any_store
+def test_what_an_export_brings_back_keeps_its_time(store: OpenedStore) -> None:
+    """Log records and resources are there once, and were received when they were, also in a lake."""
+    logs = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"5"},{"timeUnixNano":"6"}]}]}]}'
+    rows = log_rows(decode_logs([to_protobuf(logs, Signal.LOGS)]), [None], NOW).tables
+    for name, count in (("resources", 1), ("log_records", 2)):
+        assert store.write({f"restored_{name}": rows[name]}) == {f"restored_{name}": count}
+        assert store.write({f"restored_{name}": rows[name]}) == {f"restored_{name}": 0}
+        assert store.read(f"SELECT received_at FROM {name}")["received_at"].to_pylist() == [NOW] * count
 
 
 def test_a_failed_write_leaves_nothing(store: OpenedStore, otlp: Any) -> None:
