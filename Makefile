@@ -7,6 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Those of the extra `lake` that are not for development as well.
 LAKE_PACKAGES = $(shell sed -n '/^lake = \[/,/^\]/p' pyproject.toml | grep -oE '"(duckdb|pytz)[^"]*"')
 
+# What is compiled is kept: else every process that a test starts compiles the product anew, a sixth of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
+# One more than there are cores, up to five: tests that wait for a server leave theirs to others.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-oldest lint format docs screenshots bench samples clean
 
@@ -40,9 +46,9 @@ demo: $(VENV)/.run ## Collector, sample traces, promotion and report, end to end
 	.venv-lake/bin/python -m pip --disable-pip-version-check --quiet install --no-deps $(LAKE_PACKAGES)
 	@touch $@
 
-test: lint .venv-lake/.lake ## Lint, types, import boundaries, then the test suite, on every core
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
-	.venv-lake/bin/python -m pytest --lake --numprocesses logical --maxprocesses 4 --dist worksteal
+test: lint .venv-lake/.lake ## Lint, types, import boundaries, then the test suite, on files and on lakes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	.venv-lake/bin/python -m pytest --lake --numprocesses $(WORKERS) --dist worksteal
 
 test-slow: $(VENV)/.dev ## Long simulations and soak runs
 	$(BIN)/python -m pytest -m slow

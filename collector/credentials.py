@@ -36,6 +36,11 @@ class Credential:
     feedback_only: bool = False
     pages: bool = True
 
+    @property
+    def may_read(self) -> bool:
+        """Whether it opens what shows what is stored."""
+        return self.pages and not self.feedback_only
+
 
 def token_hash(token: str) -> str:
     """What is kept of a token: the SHA-256 of its UTF-8 text, as 64 lowercase hex digits.
@@ -58,6 +63,10 @@ class Credentials:
 
     def __bool__(self) -> bool:
         return bool(self._known)
+
+    def has_reader(self) -> bool:
+        """Whether one of them may read."""
+        return any(credential.may_read for credential in self._known.values())
 
     def find(self, authorization: str | None, signal: Signal) -> Credential | None:
         """Whom an `authorization` header stands for (RFC 6750, section 2.1); None where anybody may send.
@@ -104,7 +113,7 @@ class Credentials:
         found = self._known_by(token)
         if found is None:
             raise UnauthenticatedError("The token is not known here.")
-        if found.feedback_only or not found.pages:
+        if not found.may_read:
             raise ForbiddenError(f"The token {found.name!r} is for sending only; pages want one that may read.")
         return found
 

@@ -5,7 +5,9 @@ Each start would pay for the libraries of every command otherwise: polars and sc
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, cast
 
@@ -50,7 +52,8 @@ class _LazyCommands(MutableMapping[str, click.Command]):
         if name not in self._loaded:
             if name not in self._summaries:
                 raise KeyError(name)
-            module = import_module(f"{self._package}.{name}_command")
+            with _kept_for_good():
+                module = import_module(f"{self._package}.{name}_command")
             self._loaded[name] = cast("click.Command", getattr(module, f"{name}_command"))
         return self._loaded[name]
 
@@ -69,3 +72,16 @@ class _LazyCommands(MutableMapping[str, click.Command]):
 
     def __len__(self) -> int:
         return len(self._summaries | self._loaded)
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """What is imported stays: to look for garbage in it, again and again, would take a fifth of a start."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()

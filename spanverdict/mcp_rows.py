@@ -14,6 +14,7 @@ from spanverdict.mcp_text import PART_CHARACTERS, json_text
 from spanverdict.output import records
 from sql.access import Reader
 from sql.errors import QueryError
+from sql.read_only import without_end
 
 MOST_ROWS = 1_000
 """Rows of one answer that may be asked for."""
@@ -21,9 +22,7 @@ MOST_ROWS = 1_000
 CELL_CHARACTERS = 2_000
 """Characters of one text in an answer."""
 
-_COMMENT = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
-_END = re.compile(rf";{_COMMENT}\Z", re.DOTALL)
-_NOT_A_TABLE = re.compile(rf"{_COMMENT}EXPLAIN\b", re.DOTALL | re.IGNORECASE)
+_NOT_A_TABLE = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*EXPLAIN\b", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def first_rows(store: Reader, query: str, parameters: Mapping[str, Any] | None, 
         answer = store.read(query, given)
         return FirstRows(answer.slice(0, most), answer.num_rows > most)
     try:
-        answer = store.read(f"SELECT * FROM (\n{_END.sub('', query)}\n) LIMIT {most + 1}", given)
+        answer = store.read(f"SELECT * FROM (\n{without_end(query)}\n) LIMIT {most + 1}", given)
     except QueryError:
         # Of the bare text it can be said what is wrong with it: two statements, or one that writes.
         store.read(f"EXPLAIN {query}", given)

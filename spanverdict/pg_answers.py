@@ -1,14 +1,14 @@
 """Answers to what PostgreSQL's clients ask: by the store's server, by the catalogs, or at once.
 
 Queries go to the server of the store as those of `spanverdict sql` do, under the same guard and limits; nothing else of
-the store is reached.
+the store is reached. A lake, which no server owns, is attached here, and the limits are this process's own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from sql.errors import QueryError, StoreUnavailableError
 from sql.lake_address import LakeAddress
 from sql.postgres_catalog import PostgresCatalog
 from sql.postgres_dialect import from_postgres, in_duckdb, read_catalog_query
+from sql.query_limits import Places, QueryLimits
 
 _Asked = TypeVar("_Asked")
 
@@ -57,14 +58,18 @@ class Answers:
     """Answers statements about one store.
 
     Args:
-        store: the database file; its server is asked, the file is never opened.
-        query_seconds: how long one call to the server may take.
+        store: a database file, whose server is asked and which is never opened, or a lake.
+        query_seconds: how long one query may take.
+        limits: of the answers from a lake; a server has its own.
     """
 
-    def __init__(self, store: StoreAddress, query_seconds: float) -> None:
+    def __init__(self, store: StoreAddress, query_seconds: float, limits: QueryLimits) -> None:
         self._store = store
         self._query_seconds = query_seconds
-        self._lock = threading.Lock()
+        self._limits = limits
+        self._places = Places(limits.at_once, query_seconds)
+        # The catalogs are read of a lake that may have to be attached first.
+        self._lock = threading.RLock()
         self._lake: Access | None = None
         self._catalog: tuple[float, PostgresCatalog] | None = None
 
@@ -121,9 +126,15 @@ class Answers:
 
     def _stream(self, query: str, parameters: Mapping[str, Any], given_up: Callable[[], bool]) -> Generator[Any]:
         """First the schema, then the batches; the query ends with the generator."""
-        with self._server() as server, server.question(query, parameters, given_up) as answer:
+        with self._server() as server, self._place(), server.question(query, parameters, given_up) as answer:
             yield answer.schema
-            yield from answer
+            yield from self._limited(answer)
+
+    def _place(self) -> AbstractContextManager[None]:
+        return nullcontext() if isinstance(self._store, Path) else self._places.one()
+
+    def _limited(self, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        return batches if isinstance(self._store, Path) else self._limits.checked(batches)
 
     @staticmethod
     def _either(statement: str, ask: Callable[[str], _Asked]) -> _Asked:

@@ -13,6 +13,7 @@ import click
 from spanverdict.config_sections import check_address
 from spanverdict.listeners import credentials_of, host, is_loopback
 from spanverdict.options import Number, Settings, store_options
+from spanverdict.sql_answer import limits_of
 from sql.errors import StoreUnavailableError
 
 
@@ -40,12 +41,18 @@ def pg_command(settings: Settings, listen: str, query_seconds: float, password_f
     except ValueError as error:
         raise click.BadParameter(f"{listen!r} cannot be used: {error}.", param_hint="--listen") from error
     password = _password(password_file) if password_file else None
+    known, limits = credentials_of(settings.config), limits_of(settings.config.server)
+    if not (isinstance(settings.db, Path) or password or known.has_reader()):
+        raise click.UsageError(
+            "Nobody could log in, for a shared store has no server's token: give --password-file, or configure a"
+            " token in [[tokens]] that may read."
+        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     # What it says of the queries that it reads is for its developers.
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
     address = (host(listen).strip("[]"), int(listen.rpartition(":")[2]))
     try:
-        server = PgServer(address, settings.db, credentials_of(settings.config), query_seconds, password)
+        server = PgServer(address, settings.db, known, query_seconds, password, limits)
     except OSError as error:
         raise StoreUnavailableError(f"{listen} cannot be listened on: {error.strerror or error}.") from error
     if not is_loopback(listen):

@@ -1,6 +1,6 @@
 """PostgreSQL's protocol for BI tools: connections, passwords, and whose query is to be stopped.
 
-A thread for each connection; a query runs in the server of the store, not here.
+A thread for each connection; a query runs in the server of the store, not here, unless the store is a lake.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from spanverdict.pg_session import PgSession, error_response
 from spanverdict.pg_settings import REPORTED, SETTINGS
 from sql.address import StoreAddress
 from sql.errors import StoreError
+from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
 
 _LOG = logging.getLogger("spanverdict.pg")
@@ -58,10 +59,11 @@ class PgServer(socketserver.ThreadingTCPServer):
 
     Args:
         address: host and port; port 0 takes a free one.
-        store: the database file, whose server is asked.
+        store: a database file, whose server is asked, or a lake, which is attached.
         credentials: the tokens that open it; beside them the token in the server's file does.
-        query_seconds: how long one call to the server may take.
+        query_seconds: how long one query may take.
         password: one that opens it beside the tokens; None for no other.
+        limits: of the answers from a lake; a server has its own.
         connections: how many there may be at once.
 
     Raises:
@@ -78,13 +80,14 @@ class PgServer(socketserver.ThreadingTCPServer):
         credentials: Credentials,
         query_seconds: float,
         password: str | None = None,
+        limits: QueryLimits | None = None,
         connections: int = 100,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._store = store
         self._credentials = credentials
         self._password = password
-        self._answers = Answers(store, query_seconds)
+        self._answers = Answers(store, query_seconds, limits or QueryLimits())
         self._places = threading.Semaphore(connections)
         self._sessions: dict[tuple[int, bytes], PgSession] = {}
         super().__init__(address, _Connection)
@@ -192,7 +195,7 @@ class _Connection(socketserver.BaseRequestHandler):
         password = answer.password
         if self.server.is_known(password if isinstance(password, str) else password.decode()):
             return True
-        said = "The password is none of this store's tokens: give one of [[tokens]] that may read, or the server's own."
+        said = "The password is not known: give a token of [[tokens]] that may read, the file's, or a server's own."
         self._send(error_response(said, _REFUSED, "FATAL"))
         _LOG.warning("A client at %s gave a password that is not known.", self.client_address[0])
         return False

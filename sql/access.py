@@ -290,7 +290,7 @@ def open_store(
     if not isinstance(address, Path):
         from sql.lake_store import LakeStore  # noqa: PLC0415 (as below)
 
-        with LakeStore(address, read_only=not write, query_seconds=query_seconds) as lake:
+        with LakeStore(address, read_only=not write, make=False, query_seconds=query_seconds) as lake:
             yield lake
         return
     path = address

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sql import statements
 from sql.errors import RowsRefusedError, StoreError, StoreFailedError
-from sql.opened_store import OpenedStore
+from sql.lake_store import LakeStore
 from sql.telemetry_writer import ARRIVALS, LoadCounters, Loader, numbered
 
 _LOG = logging.getLogger("spanverdict.load")
@@ -32,7 +32,7 @@ class CommittingWriter:
         store: the attached lake.
     """
 
-    def __init__(self, store: OpenedStore) -> None:
+    def __init__(self, store: LakeStore) -> None:
         self._store = store
         self._loader = Loader(store)
         self._failure: tuple[float, StoreError] | None = None
@@ -55,12 +55,12 @@ class CommittingWriter:
         return None
 
     def problem(self) -> str | None:
-        """Why the last commit failed; None once one succeeds, or where the lake can be read again."""
+        """Why the last commit failed; None once one succeeds, or could."""
         if self._failure is None:
             return None
         try:
             self._open_again()
-            self.last_received_at()
+            self._store.check_writable()
         except StoreError as error:
             return str(error)
         self._failure = None

@@ -42,9 +42,10 @@ TABLES = (
     ),
     ExportedTable("reports", "reports", "as_of", ("as_of", "report_id"), "max(generated_at)", "reports"),
     ExportedTable("calibrations", "reports", "as_of", ("as_of", "calibration_id"), "max(generated_at)", "calibrations"),
-    ExportedTable("resources", "spans", None, ("resource_id",), "", "resources"),
+    ExportedTable("resources", "spans", None, ("resource_id",), "", "restored_resources"),
     ExportedTable(
-        "log_records", "logs", "event_time", ("event_time", "trace_id", "log_id"), "max(received_at)", "log_records"
+        "log_records", "logs", "event_time", ("event_time", "trace_id", "log_id"), "max(received_at)",
+        "restored_log_records",
     ),
     ExportedTable(
         "evaluations", "outcomes", "event_time", ("event_time", "trace_id", "evaluation_id"), "max(received_at)",

@@ -25,7 +25,9 @@ from sql.flight_parameters import parameter_values
 from sql.opened_store import OpenedStore
 from sql.query_limits import Places, QueryLimits
 
-REMOTE_WRITES = (statements.WRITES - {"spans", "evaluations", "ingest_loads"}) | archive_writes.WRITES
+_TELEMETRY = frozenset({"spans", "log_records", "resources", "evaluations", "ingest_loads"})
+
+REMOTE_WRITES = (statements.WRITES - _TELEMETRY) | archive_writes.WRITES
 """Writes that clients may ask for; new telemetry comes in as OTLP alone, an exported store comes back by its tables."""
 
 

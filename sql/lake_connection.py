@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,9 +43,9 @@ _CONNECT_SECONDS = 5
 
 
 def connect(
-    address: LakeAddress, config: Mapping[str, Any], *, read_only: bool, snapshot: int | None = None
+    address: LakeAddress, config: Mapping[str, Any], *, read_only: bool, make: bool, snapshot: int | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Attach a lake, made if absent unless ``read_only``, to a database in memory; at a snapshot if one is named.
+    """Attach a lake, made if absent where ``make`` says so, to a database in memory; at a snapshot if one is named.
 
     Raises:
         StoreUnavailableError: the extensions are not installed, or the catalog or the data cannot be reached.
@@ -62,7 +63,9 @@ def connect(
         connection.execute(f"SET GLOBAL ducklake_max_retry_count = {_COMMIT_ATTEMPTS}")
         options = [f"DATA_PATH {literal(address.data)}", f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}"]
         if read_only:
-            options += ["READ_ONLY", "CREATE_IF_NOT_EXISTS false"]
+            options.append("READ_ONLY")
+        if not make:
+            options.append("CREATE_IF_NOT_EXISTS false")
         if snapshot is not None:
             options.append(f"SNAPSHOT_VERSION {snapshot}")
         joint = "&" if "?" in address.catalog else "?"
@@ -141,6 +144,8 @@ def _sentence(address: LakeAddress, error: duckdb.Error) -> str:
     said = first_line(error)
     if "does not match existing data path" in said or "DATA_PATH" in said:
         return f"{address} names another place for the data than its catalog does: {said.rstrip('.')}."
+    if re.search(r'database "[^"]*" does not exist', said):
+        return f"There is no database for the catalog of {address}: make it, then start `spanverdict serve`."
     if "does not exist" in said and "ducklake" in said.lower():
         return f"There is no store at {address}; `spanverdict serve` makes one."
     return f"{address} cannot be opened: {said.rstrip('.')}."

@@ -56,7 +56,7 @@ def lake_version(connection: duckdb.DuckDBPyConnection) -> int:
     return int(version or 0)
 
 
-def check_version(at: int, address: LakeAddress, *, read_only: bool) -> None:
+def check_version(at: int, address: LakeAddress, *, read_only: bool, make: bool) -> None:
     """Whether this version of spanverdict may work with a lake of a schema version.
 
     Raises:
@@ -66,7 +66,7 @@ def check_version(at: int, address: LakeAddress, *, read_only: bool) -> None:
         raise StoreError(
             f"{address} was written by a newer spanverdict (schema {at}; this one knows {NEWEST}): update spanverdict."
         )
-    if read_only and at == 0:
+    if not make and at == 0:
         raise StoreError(f"There is no store at {address} yet; `spanverdict serve` makes one.")
     if read_only and at < NEWEST:
         raise StoreError(

@@ -43,6 +43,9 @@ _COMMIT_ATTEMPTS = 5
 
 _CONFLICT = re.compile(r"conflict|compacted|snapshot", re.IGNORECASE)
 
+_ROW_TO_TAKE_BACK = "INSERT INTO trace_keys VALUES ('', '', '1970-01-01')"
+"""Of a table whose rows are in files, however few are written."""
+
 _CLOSE_SECONDS = 5.0
 """How long queries may take to let go."""
 
@@ -55,6 +58,7 @@ class LakeStore(OpenedStore):
     Args:
         address: the lake.
         read_only: attach without the right to write.
+        make: make the lake where there is none, unless ``read_only``.
         memory_limit: DuckDB's own memory limit, such as ``1GB``.
         query_seconds: how long one query may take.
         snapshot: read the lake as it was at this snapshot, ``read_only``; None for as it is.
@@ -69,6 +73,7 @@ class LakeStore(OpenedStore):
         address: LakeAddress,
         *,
         read_only: bool = False,
+        make: bool = True,
         memory_limit: str = "1GB",
         query_seconds: float = 600,
         snapshot: int | None = None,
@@ -78,6 +83,7 @@ class LakeStore(OpenedStore):
         self._lake = address
         self._config: dict[str, Any] = {"memory_limit": memory_limit}
         self._read_only = read_only
+        self._make = make and not read_only
         self._write_lock = threading.Lock()
         self._turns = Turns(address)
         self._in_doubt: list[datetime] = []
@@ -89,16 +95,18 @@ class LakeStore(OpenedStore):
 
     def _open(self) -> None:
         # Of collectors that start together one makes the lake or brings it forward, and the others find it done.
-        first = not self._read_only and not self._turns.is_made()
+        first = self._make and not self._turns.is_made()
         with self._turns.taken() if first else contextlib.nullcontext():
             self._attach(in_turn=first)
 
     def _attach(self, *, in_turn: bool) -> None:
-        self._connection = connect(self._lake, self._config, read_only=self._read_only, snapshot=self._snapshot)
+        self._connection = connect(
+            self._lake, self._config, read_only=self._read_only, make=self._make, snapshot=self._snapshot
+        )
         try:
             with self._cursor() as cursor:
                 at = lake_version(cursor)
-                check_version(at, self._lake, read_only=self._read_only)
+                check_version(at, self._lake, read_only=self._read_only, make=self._make)
                 if not self._read_only and (at < NEWEST or unset_options(cursor)):
                     with contextlib.nullcontext() if in_turn else self._turns.taken():
                         files = NewFiles(self._lake.folder)
@@ -171,6 +179,25 @@ class LakeStore(OpenedStore):
                     self._in_doubt.append(committed)
                 raise
         return stored
+
+    def check_writable(self) -> None:
+        """Write a row, and take it back.
+
+        Raises:
+            StoreFailedError: it cannot be written where the lake's files are.
+            StoreError: it cannot be written now.
+        """
+        files = NewFiles(self._lake.folder)
+        with self._write_lock, as_store_errors(self.address), contextlib.closing(self._cursor()) as cursor:
+            cursor.begin()
+            try:
+                cursor.execute(_ROW_TO_TAKE_BACK)
+                files.sync()
+            except OSError as error:
+                raise StoreFailedError(f"{self._lake.folder} can no longer be written: {error.strerror}.") from error
+            finally:
+                with contextlib.suppress(duckdb.Error):
+                    cursor.rollback()
 
     def _take_back(self, cursor: duckdb.DuckDBPyConnection) -> None:
         for stamp in self._in_doubt:

@@ -126,10 +126,10 @@ class LakeUpkeep:
             self._catalog = opened.enter_context(LakeCatalog(address))
             self._catalog.files()
             self._connection = opened.enter_context(
-                connect(address, {"memory_limit": memory_limit, "threads": 1}, read_only=False)
+                connect(address, {"memory_limit": memory_limit, "threads": 1}, read_only=False, make=False)
             )
             with self._failing(), cursor_on(self._connection) as cursor:
-                check_version(lake_version(cursor), address, read_only=True)
+                check_version(lake_version(cursor), address, read_only=True, make=False)
             lock(self._connection, address)
             self._turns = Turns(address)
             opened.callback(self._turns.close)

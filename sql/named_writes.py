@@ -14,7 +14,7 @@ _USUALLY_NEW = {"spans": "known_spans", "evaluations": "known_evaluations", "fee
 """Writes that rarely find a row stored already, and the query that tells: an insert costs two thirds of a MERGE, and a
 third or less of a write that replaces."""
 
-_ARCHIVED = {**TABLES, "restored_spans": TABLES["spans"]}
+_ARCHIVED = {**TABLES, "restored_spans": TABLES["spans"], "restored_log_records": TABLES["log_records"]}
 """Writes of rows that may be archived already, and the table that they go to."""
 
 

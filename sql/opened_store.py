@@ -19,7 +19,8 @@ from sql.address import StoreAddress
 from sql.errors import QueryError, StoreError, StoreUnavailableError
 from sql.mends import with_mend
 from sql.query_watch import QueryWatch
-from sql.read_only import check_parameters, check_read_only, parameter_names
+from sql.read_only import check_parameters, check_read_only, parameter_names, without_end
+from sql.unknown_types import as_unknown
 
 BATCH_ROWS = 8_192
 """Rows of one record batch of an answer. DuckDB's memory limit does not hold for a batch, and there are copies of it on
@@ -189,8 +190,12 @@ class OpenedStore(ABC):
             QueryError: the statement is refused or does not bind.
         """
         with self._read_cursor(query) as cursor:
-            given = dict.fromkeys(parameter_names(cursor, query)) | dict(parameters or {})
-            return cursor.sql(query, params=given).limit(0).to_arrow_table().schema
+            names = parameter_names(cursor, query)
+            given = dict.fromkeys(names) | dict(parameters or {})
+            bare = without_end(query)
+            schema = cursor.sql(bare, params=given).limit(0).to_arrow_table().schema
+            # A parameter that is NULL has a value: the answer has the type that the database tells.
+            return as_unknown(cursor, bare, given, schema) if set(names) - set(parameters or {}) else schema
 
     def parameter_names(self, query: str) -> list[str]:
         """The parameters of a query in their order: numbers as text where it counts them, else names.

@@ -15,6 +15,7 @@ from sql.archived_tables import file_in, lost_file_sentence
 from sql.errors import MEMORY_SENTENCE, QueryError, QueryMemoryError
 from sql.refused_calls import check_calls
 
+_END = re.compile(r";(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*\Z", re.DOTALL)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(?!ANALYZE\b)(?=[A-Z])", re.IGNORECASE)
 
 
@@ -58,6 +59,11 @@ def parameter_names(connection: duckdb.DuckDBPyConnection, query: str) -> list[s
     """
     found = set(_only_statement(connection, query).named_parameters)
     return sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+
+
+def without_end(query: str) -> str:
+    """A statement without the semicolon at its end, and the comments after that, so that it can stand in another."""
+    return _END.sub("", query)
 
 
 def _only_statement(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:

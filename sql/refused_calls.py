@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import duckdb
@@ -96,6 +97,9 @@ _WORD_OR_BRACKET = re.compile(r'"(?:[^"]|"")*"|[\w.]+|[()\[\]{},]')
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|([0-7]{1,3}))")
 
+_LONGEST_KEPT = 10_000
+"""Characters of the longest query that is known again."""
+
 _IDENTIFIERS = frozenset({duckdb.token_type.identifier, duckdb.token_type.keyword})
 
 
@@ -118,6 +122,10 @@ def check_calls(query: str) -> None:
     Raises:
         QueryError: it does; the message says which and what to do instead.
     """
+    (_check_once if len(query) <= _LONGEST_KEPT else _check)(query)
+
+
+def _check(query: str) -> None:
     tokens = list(_tokens(query))
     lengths = []
     for index, token in enumerate(tokens):
@@ -144,6 +152,11 @@ def check_calls(query: str) -> None:
             f"repeat, lpad, rpad and bar may make texts of {LONGEST_REPETITION:,} characters, all of a query together,"
             " and none in a recursive one."
         )
+
+
+# Reports and dashboards ask the same again and again, and the check reads a query in Python; one that is refused is
+# checked anew.
+_check_once = lru_cache(maxsize=512)(_check)
 
 
 def _check_name(name: str) -> None:

@@ -54,6 +54,8 @@ WRITES = frozenset(
         "alert_announcements",
         "alert_claims",
         "alert_outcomes",
+        "restored_resources",
+        "restored_log_records",
         "restored_spans",
         "restored_calls",
         "restored_evaluations",

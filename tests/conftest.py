@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sql.access import open_store
 from sql.address import StoreAddress, beside
 from sql.server_file import ServerFile
 from tests.postgres import made_object_store, new_lake, object_store, postgres  # noqa: F401 (fixtures)
+from tests.processes import PRODUCT_PATH
 from tests.stores import Lakes, address_of, lakes, use_lakes
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
@@ -55,7 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--lake"):
         return
     for item in items:
-        if any(marker.kwargs.get("slow") for marker in item.iter_markers("any_store")):
+        marker = item.get_closest_marker("any_store")
+        if marker and marker.kwargs.get("slow"):
             item.add_marker(pytest.mark.slow)
     fitting = [item for item in items if _fits_lakes(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(fitting)])
@@ -183,30 +186,32 @@ class Server:
         return self.process.wait(timeout=60)
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, _stores: None) -> Iterator[None]:
     """What is kept beside a lake is not kept in the user's own cache."""
-    if lakes():
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if lakes():
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
-@pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+@contextmanager
+def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers on free loopback ports; whatever still runs at the end is killed."""
     started: list[Server] = []
 
     def start(db: StoreAddress | None = None, *options: str) -> Server:
-        store = address_of(db or tmp_path / "store.duckdb")
+        store = address_of(db or folder / "store.duckdb")
         command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(store),
                    *FREE_PORTS, *options]  # fmt: skip
-        log = tmp_path / f"server-{len(started)}.log"
+        log = folder / f"server-{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=output,
-                cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": PRODUCT_PATH},
             )
         place = beside(store)
         place = place if isinstance(store, Path) else place.with_name(f"{place.name}-{process.pid}")
@@ -214,7 +219,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         while (told := ServerFile.read(place)) is None or told.pid != process.pid:
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the server did not start: {log.read_text()}")
-            time.sleep(0.05)
+            time.sleep(0.02)
         started.append(Server(store, process, told, place, log))
         return started[-1]
 
@@ -223,6 +228,23 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers on free loopback ports; whatever still runs at the end is killed."""
+    with _servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One running server for all tests of a module that do not mind one another's rows; it ends cleanly after them."""
+    with _servers(tmp_path_factory.mktemp("shared")) as start:
+        running = start()
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ from sql.flight_server import FlightServer
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
 PROMOTION = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
@@ -133,6 +135,7 @@ def metric(report: Report, name: str, of: str = "refunds") -> MetricResult:
     return next(result for result in cohort(report, of).metrics if result.metric == name)
 
 
+@pytest.mark.any_store
 def test_a_known_regression_is_found(regressed: Incident) -> None:
     """The metric that got worse is REGRESSED with its true effect inside the interval; nothing else is."""
     report = regressed.report()

@@ -26,6 +26,8 @@ from collector.rows import span_rows
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 BEGAN = datetime(2026, 11, 2)
 LATER = datetime(2026, 11, 20)
 PROMOTION = Promotion("p", "m0", "m1", MIRRORED, EVERYTHING, None, "app.cohort", None)
@@ -194,6 +196,7 @@ def metric(report: Report, name: str, cohort: str = "refunds") -> MetricResult:
     return next(each for each in found.metrics if each.metric == name)
 
 
+@pytest.mark.any_store
 def test_importing_again_changes_nothing(gateway: Gateway) -> None:
     """A pair is known by request, experiment and shadow: corrected it replaces, in another experiment it is another."""
     assert gateway.mirror(result(1), result(2, experiment=None)) == 2
@@ -233,13 +236,13 @@ def test_pairs_are_compared(gateway: Gateway) -> None:
     assert (len(days), sum(day.candidate.n for day in days)) == (3, 400)
 
 
-def test_users_with_many_requests_weigh_less(gateway: Gateway) -> None:
+def test_users_with_many_requests_weigh_less(tmp_path: Path, otlp: Any) -> None:
     """The same failures of a few users are weaker evidence than those of many."""
     p_values = []
     for users in (400, 20):
-        with store_at(gateway.store.path.with_name(f"{users}.duckdb")) as store:
+        with store_at(tmp_path / f"{users}.duckdb") as store:
             store.write({"promotions": promotion_row(PROMOTION, BEGAN)})
-            other = Gateway(store, gateway.otlp)
+            other = Gateway(store, otlp)
             other.trace(*range(400), users=users)
             other.mirror(*(failed(number) if number % 20 == 0 else result(number) for number in range(400)))
             p_values.append(metric(other.report(), "error_rate").p_value or 0.0)

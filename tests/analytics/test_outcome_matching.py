@@ -19,7 +19,9 @@ from analytics.targets import match_targets
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql.opened_store import OpenedStore
-from tests.stores import store_at
+from tests.stores import lakes, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 ARRIVAL = datetime(2026, 11, 1)
 SECOND = 1_000_000_000
@@ -393,4 +395,5 @@ def test_what_matches_nothing_is_shown_by_age_and_source(store: OpenedStore) -> 
         {"kind": "feedback", "source": "zendesk", "level": "key", "outcomes": 1, "example": "T-1"},
     ]
     (age,) = {row["age"] for row in rows(store, "SELECT age FROM unmatched_outcomes_by_age")}
-    assert age == "4: under 30 days" or age.startswith("5")
+    # A lake's outcomes are received when they are written.
+    assert age[0] in ("1" if lakes() else "45")

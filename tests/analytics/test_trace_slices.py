@@ -20,8 +20,9 @@ from analytics.trace_slices import read_by_traces
 from collector.decode import decode_traces
 from collector.rows import span_rows
 from sql.errors import QueryMemoryError
-from sql.store import Store
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 AT = datetime(2026, 10, 20)
 UNTIL = datetime(2026, 11, 20)
@@ -69,18 +70,18 @@ def test_parts_have_each_trace_once(tmp_path: Path, otlp: Any) -> None:
     words = random.Random(5)  # noqa: S311 (texts, not secrets)
     asked = []
 
-    class Forgetful(Store):
+    class Forgetful:
         def read(self, query: str, parameters: Mapping[str, Any] | None = None) -> Any:
             asked.append(parameters)
             if parameters and parameters["slices"] < 16:
                 raise QueryMemoryError("too much")
-            return super().read(query, parameters)
+            return store.read(query, parameters)
 
-    with Forgetful(tmp_path / "s.duckdb") as store:
+    with store_at(tmp_path / "s.duckdb") as store:
         batch = otlp.request(*(span(number, words) for number in range(30)))
         store.write(span_rows(decode_traces([batch.SerializeToString()]), [None], AT).tables)
         read = read_by_traces(
-            store, "SELECT trace_id FROM spans WHERE hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT", {}
+            Forgetful(), "SELECT trace_id FROM spans WHERE hash(trace_id) % $slices::UBIGINT = $slice::UBIGINT", {}
         )
     assert sorted(read["trace_id"]) == [f"{number + 1:032x}" for number in range(30)]
     assert read.schema == {"trace_id": pl.String}

@@ -96,11 +96,11 @@ def test_tls_without_client_certificates(configured: Callable[[str], Any], certi
     assert server.sql("SELECT count(*) AS n FROM spans") == [{"n": 1}]
 
 
-def test_bad_data_is_not_sent_again(server: Any) -> None:
+def test_bad_data_is_not_sent_again(shared_server: Any) -> None:
     """INVALID_ARGUMENT with a BadRequest; logs sent as traces are told where to go; a call needs a message."""
     logs = ExportLogsServiceRequest()
     logs.resource_logs.add().scope_logs.add().log_records.add(observed_time_unix_nano=1_793_000_000_000_000_000)
-    with grpc.insecure_channel(server.told.grpc) as channel:
+    with grpc.insecure_channel(shared_server.told.grpc) as channel:
         for payload, sentence in ((b"\x0a\xff\xff", "not an OTLP traces"), (logs.SerializeToString(), "LogsService")):
             error = refused(lambda given=payload: channel.unary_unary(TRACES)(given, timeout=10))
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -159,7 +159,7 @@ def test_large_messages_do_not_add_up(server: Any) -> None:
 
     def send() -> None:
         with grpc.insecure_channel(server.told.grpc, options=LARGE) as channel:
-            for _ in range(3):
+            for _ in range(2):
                 code = grpc.StatusCode.UNAVAILABLE
                 while code is grpc.StatusCode.UNAVAILABLE and not done.wait(0.05):
                     code = channel.unary_unary(METRICS).future(large, timeout=60).code()
@@ -175,8 +175,8 @@ def test_large_messages_do_not_add_up(server: Any) -> None:
     done.set()
     for thread in (watcher, *senders):
         thread.join()
-    assert answered == [grpc.StatusCode.OK] * 48
-    assert max(peak) - before < 768 * 2**20, "48 messages of 32 MiB are 1,536 MiB"
+    assert answered == [grpc.StatusCode.OK] * 32
+    assert max(peak) - before < 768 * 2**20, "32 messages of 32 MiB are 1,024 MiB"
 
 
 def test_the_limit_is_configured(configured: Callable[[str], Any], otlp: Any) -> None:
@@ -193,8 +193,8 @@ def test_the_limit_is_configured(configured: Callable[[str], Any], otlp: Any) ->
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300))
-def test_whatever_is_sent_is_never_the_servers_fault(server: Any, body: bytes) -> None:
+def test_whatever_is_sent_is_never_the_servers_fault(shared_server: Any, body: bytes) -> None:
     """Any bytes: success or INVALID_ARGUMENT, never INTERNAL or UNKNOWN."""
-    with grpc.insecure_channel(server.told.grpc) as channel:
+    with grpc.insecure_channel(shared_server.told.grpc) as channel:
         call = channel.unary_unary(TRACES).future(body, timeout=10)
         assert call.code() in {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}, call.details()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import http.client
 import json
 import threading
@@ -84,13 +85,18 @@ def delimited(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2]) + length + bytes([size]) + content
 
 
-def with_nested_attribute(otlp: Any, levels: int) -> bytes:
+def trace_of(test: str, send: Send) -> bytes:
+    """The id of a test's trace, another for each transport: tests share a server."""
+    return hashlib.blake2b(f"{test} {send.__name__}".encode(), digest_size=16).digest()
+
+
+def with_nested_attribute(otlp: Any, levels: int, trace_id: bytes) -> bytes:
     """A request of one span whose attribute is a text within so many arrays, deeper than protobuf's own limit."""
     value = AnyValue(string_value="bottom").SerializeToString()
     for _ in range(levels):
         value = delimited(5, delimited(1, value))
     attribute = delimited(9, delimited(1, b"deep") + delimited(2, value))
-    request = otlp.request({"trace_id": levels.to_bytes(16, "big"), "name": f"{levels} levels"})
+    request = otlp.request({"trace_id": trace_id, "name": f"{levels} levels"})
     span = request.resource_spans[0].scope_spans[0].spans[0].SerializeToString()
     return delimited(1, delimited(2, delimited(2, span + attribute)))
 
@@ -106,11 +112,12 @@ def test_a_hundred_thousand_attributes(server: Any, otlp: Any, send: Send) -> No
 
 
 @transports
-def test_a_thousand_levels(server: Any, otlp: Any, send: Send) -> None:
+def test_a_thousand_levels(shared_server: Any, otlp: Any, send: Send) -> None:
     """What nests deeper than is kept is cut, what nests absurdly is left out, and the span is stored."""
     for levels, kept in ((MAX_NESTING + 1, MAX_NESTING), (1_000, 0), (20_000, 0)):
-        assert send(server, with_nested_attribute(otlp, levels)) == FINE
-        (row,) = server.sql(f"SELECT attributes FROM spans WHERE name = '{levels} levels'")
+        trace_id = trace_of(f"{levels} levels", send)
+        assert send(shared_server, with_nested_attribute(otlp, levels, trace_id)) == FINE
+        (row,) = shared_server.sql(f"SELECT attributes FROM spans WHERE trace_id = '{trace_id.hex()}'")
         assert row["attributes"] == '{"deep":' + "[" * kept + "null" + "]" * kept + "}"
 
 
@@ -132,16 +139,15 @@ def test_absurd_times(server: Any, otlp: Any, send: Send) -> None:
 
 
 @transports
-def test_hostile_keys(server: Any, otlp: Any, send: Send) -> None:
+def test_hostile_keys(shared_server: Any, otlp: Any, send: Send) -> None:
     """Keys that other systems trip over are stored as what they are."""
     keys = ["", ".", "$", "a.b", "a..b", '"', "\\", "\n\0", "'; DROP TABLE spans; --", "__proto__", "$.a[0]",
             "k" * 100_000, "🦊\u202e", "service.name", "gen_ai.usage.input_tokens", "gen_ai.request.model"]  # fmt: skip
     attributes = {key: f"value of {key[:20]}" for key in keys}
-    assert (
-        send(server, otlp.request({"attributes": attributes}, resource=dict.fromkeys(keys, 1)).SerializeToString())
-        == FINE
-    )
-    (row,) = server.sql("SELECT attributes, input_tokens FROM spans")
+    trace_id = trace_of("keys", send)
+    request = otlp.request({"trace_id": trace_id, "attributes": attributes}, resource=dict.fromkeys(keys, 1))
+    assert send(shared_server, request.SerializeToString()) == FINE
+    (row,) = shared_server.sql(f"SELECT attributes, input_tokens FROM spans WHERE trace_id = '{trace_id.hex()}'")
     stored = json.loads(row["attributes"])
     assert {key: stored[key] for key in attributes if not key.startswith("gen_ai.")} == {
         key: value for key, value in attributes.items() if not key.startswith("gen_ai.")
@@ -150,20 +156,25 @@ def test_hostile_keys(server: Any, otlp: Any, send: Send) -> None:
 
 
 @transports
-def test_invalid_utf_8(server: Any, otlp: Any, send: Send) -> None:
+def test_invalid_utf_8(shared_server: Any, otlp: Any, send: Send) -> None:
     """Wherever a text is not UTF-8 the request is refused for good, alone: what comes beside it is stored."""
-    sound = otlp.request({"name": "name", "attributes": {"key_": "text"}}, service="serv").SerializeToString()
+    trace_id = trace_of("UTF-8", send)
+    fields = {"trace_id": trace_id, "name": "name", "attributes": {"key_": "text"}}
+    sound = otlp.request(fields, service="serv").SerializeToString()
     for part in (b"name", b"key_", b"text", b"serv"):
         for invalid in (b"\xff\xfe\xc0\x80", b"\xed\xa0\x80a"):
-            assert send(server, sound.replace(part, invalid)) == BAD
-    assert send(server, sound) == FINE
-    assert server.sql("SELECT name FROM spans") == [{"name": "name"}]
+            assert send(shared_server, sound.replace(part, invalid)) == BAD
+    assert send(shared_server, sound) == FINE
+    stored = shared_server.sql(f"SELECT name FROM spans WHERE trace_id = '{trace_id.hex()}'")
+    assert stored == [{"name": "name"}]
 
 
 def test_decompression_bombs(server: Any, otlp: Any) -> None:
     """A MiB that unpacks to a GiB is refused over both transports and as either encoding, in bounded memory."""
     packing = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packing.compress(bytes(2**20)) for _ in range(1024)) + packing.flush()
+    first, next_mib = (packing.compress(bytes(2**20)) + packing.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    # Parts that were flushed fully stand for themselves: one may be repeated instead of packed anew.
+    bomb = first + next_mib * 1023
     with bounded_memory(server):
         for path in ("/v1/traces", "/v1/logs"):
             for kind in ("application/x-protobuf", "application/json"):
@@ -209,7 +220,13 @@ hostile_spans = st.fixed_dictionaries(
 @given(data=st.data(), spans=st.lists(hostile_spans, max_size=3), compressed=st.booleans(),
        kind=st.sampled_from(list(EXPORT)), send=st.sampled_from([over_http, over_grpc]))  # fmt: skip
 def test_requests_that_are_almost_sound(
-    server: Any, otlp: Any, data: st.DataObject, spans: list[dict[str, Any]], compressed: bool, kind: str, send: Send
+    shared_server: Any,
+    otlp: Any,
+    data: st.DataObject,
+    spans: list[dict[str, Any]],
+    compressed: bool,
+    kind: str,
+    send: Send,
 ) -> None:
     """Absurd values, some with bytes changed or cut: success, or refused for good and not to be sent again."""
     payload = bytearray(otlp.request(*spans).SerializeToString())
@@ -217,4 +234,4 @@ def test_requests_that_are_almost_sound(
         payload[data.draw(st.integers(0, len(payload) - 1))] ^= data.draw(st.integers(1, 255))
     if data.draw(st.booleans()):
         del payload[data.draw(st.integers(0, len(payload))) :]
-    assert send(server, bytes(payload), kind, compressed=compressed) in {FINE, BAD}
+    assert send(shared_server, bytes(payload), kind, compressed=compressed) in {FINE, BAD}

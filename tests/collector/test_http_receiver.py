@@ -149,11 +149,11 @@ REFUSALS: list[tuple[dict[str, Any], int]] = [
 ]
 
 
-def test_refusals(server: Any) -> None:
+def test_refusals(shared_server: Any) -> None:
     """Each has its status, and a google.rpc.Status with a sentence, in the request's encoding where that is known."""
     for case, status in REFUSALS:
         given_case = {"body": b"x"} | case
-        answer = post(server, **given_case)
+        answer = post(shared_server, **given_case)
         assert answer.status == status, (case, answer.body)
         assert answer.error().code in {3, 12}
         assert answer.error().message.endswith(".")
@@ -163,20 +163,20 @@ def test_refusals(server: Any) -> None:
         assert answer.headers["Retry-After"] is None
 
 
-def test_logs_sent_as_traces_are_told_where_to_go(server: Any, payload: bytes) -> None:
+def test_logs_sent_as_traces_are_told_where_to_go(shared_server: Any, payload: bytes) -> None:
     """Binary logs on the traces path are refused with a hint, with ids and without; spans with empty ids are not."""
     linked = logs()
     record = linked.resource_logs[0].scope_logs[0].log_records[0]
     record.trace_id, record.span_id, record.body.string_value = b"t" * 16, b"s" * 8, "text"
     for sent in (logs(), linked):
-        answer = post(server, sent.SerializeToString())
+        answer = post(shared_server, sent.SerializeToString())
         assert answer.status == 400
         assert "/v1/logs" in answer.error().message
     bare = ExportTraceServiceRequest()
     bare.resource_spans.add().scope_spans.add().spans.add(name="no ids", start_time_unix_nano=1)
-    answer = post(server, bare.SerializeToString())
+    answer = post(shared_server, bare.SerializeToString())
     assert ExportTraceServiceResponse.FromString(answer.body).partial_success.rejected_spans == 1
-    assert post(server, payload).status == 200
+    assert post(shared_server, payload).status == 200
 
 
 def test_metrics_are_taken_and_not_kept(server: Any) -> None:
@@ -255,9 +255,9 @@ def test_overload_is_503_and_soon_over(configured: Callable[[str], Any], otlp: A
     assert names(server) == ["in time"]
 
 
-def test_a_body_that_breaks_off_harms_nobody(server: Any, payload: bytes) -> None:
+def test_a_body_that_breaks_off_harms_nobody(shared_server: Any, payload: bytes) -> None:
     """Clients that go in the middle, or send broken chunks, leave nothing behind."""
-    host, _, port = server.told.http.rpartition(":")
+    host, _, port = shared_server.told.http.rpartition(":")
     head = f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\n"
     for rest in ("Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nab"):
         with socket.create_connection((host, int(port)), timeout=20) as client:
@@ -265,14 +265,12 @@ def test_a_body_that_breaks_off_harms_nobody(server: Any, payload: bytes) -> Non
     with socket.create_connection((host, int(port)), timeout=20) as client:
         client.sendall((head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n").encode())
         assert b" 400 " in client.recv(1000).partition(b"\r\n")[0]
-    assert post(server, payload).status == 200
-    assert server.stop() == 0
-    assert "Traceback" not in server.log.read_text()
+    assert post(shared_server, payload).status == 200
 
 
-def test_expect_continue(server: Any, payload: bytes) -> None:
+def test_expect_continue(shared_server: Any, payload: bytes) -> None:
     """A client that asks first is told to go on, and answered."""
-    host, _, port = server.told.http.rpartition(":")
+    host, _, port = shared_server.told.http.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as client:
         client.sendall(
             f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nExpect: 100-continue\r\n"
@@ -345,10 +343,10 @@ def test_tls(configured: Callable[[str], Any], certificates: Any, payload: bytes
     path=st.sampled_from(["/v1/traces", "/v1/logs"]),
 )  # fmt: skip
 def test_whatever_is_sent_is_never_the_servers_fault(
-    server: Any, body: bytes, kind: str, coding: str, path: str
+    shared_server: Any, body: bytes, kind: str, coding: str, path: str
 ) -> None:
     """Any bytes as either encoding, compressed or not: 200 or 400, never a status that is sent again for ever."""
-    answer = post(server, body, path, Content_Type=kind, Content_Encoding=coding)
+    answer = post(shared_server, body, path, Content_Type=kind, Content_Encoding=coding)
     assert answer.status in {200, 400}, answer.body
 
 

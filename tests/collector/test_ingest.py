@@ -18,33 +18,68 @@ from collector.ingest import Ingest, OverloadedError, StoppedError
 from collector.ingest_limits import Limits
 from collector.signals import Signal
 from collector.wire import MalformedRequestError
+from sql.committing_writer import CommittingWriter
 from sql.journal import JournalError
 from sql.journaled_writer import JournaledWriter
 from sql.opened_store import OpenedStore
-from tests.stores import store_at
+from tests.stores import lakes, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 
-class GatedWriter(JournaledWriter):
-    """A real writer whose journal waits at a gate, or fails as a full disk makes it fail."""
+class Gate:
+    """What keeps a real writer waiting, or has it fail as a full disk makes it fail."""
 
-    def __init__(self, store: OpenedStore) -> None:
-        super().__init__(store)
-        self.store = store
-        self.gate = threading.Event()
+    def __init__(self) -> None:
+        self.opened = threading.Event()
         self.full = False
-        self.appends = 0
+        self.passed = 0
+
+    def pass_through(self) -> None:
+        """Wait until it is open."""
+        self.opened.wait()
+        if self.full:
+            raise JournalError("the disk is full")
+        self.passed += 1
+
+
+class GatedJournal(JournaledWriter):
+    """The writer of files, behind a gate."""
+
+    def __init__(self, store: OpenedStore, gate: Gate) -> None:
+        super().__init__(store)
+        self._gate = gate
 
     def append(self, tables: Mapping[str, pa.Table]) -> None:
         """Wait for the gate, then write for real."""
-        self.gate.wait()
-        if self.full:
-            raise JournalError("the disk is full")
-        self.appends += 1
+        self._gate.pass_through()
         super().append(tables)
+
+
+class GatedCommits(CommittingWriter):
+    """The writer of lakes, behind a gate."""
+
+    def __init__(self, store: OpenedStore, gate: Gate) -> None:
+        super().__init__(store)
+        self._gate = gate
+
+    def append(self, tables: Mapping[str, pa.Table]) -> None:
+        """Wait for the gate, then write for real."""
+        self._gate.pass_through()
+        super().append(tables)
+
+
+class Gated:
+    """A store, and the gated way into it."""
+
+    def __init__(self, store: OpenedStore) -> None:
+        self.store = store
+        self.gate = Gate()
+        self.writer = (GatedCommits if lakes() else GatedJournal)(store, self.gate)
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """What the store answers once everything acknowledged is in it."""
-        assert self.flush(10)
+        assert self.writer.flush(10)
         rows: list[dict[str, Any]] = self.store.read(query).to_pylist()
         return rows
 
@@ -54,24 +89,24 @@ class GatedWriter(JournaledWriter):
 
 
 @pytest.fixture
-def gated(tmp_path: Path) -> Iterator[GatedWriter]:
-    """The writer."""
+def gated(tmp_path: Path) -> Iterator[Gated]:
+    """The store and the writer."""
     with store_at(tmp_path / "s.duckdb") as store:
-        writer = GatedWriter(store)
-        yield writer
-        writer.gate.set()
-        writer.close()
+        made = Gated(store)
+        yield made
+        made.gate.opened.set()
+        made.writer.close()
 
 
 @contextmanager
-def running(gated: GatedWriter, limits: Limits | None = None) -> Iterator[Ingest]:
+def running(gated: Gated, limits: Limits | None = None) -> Iterator[Ingest]:
     """A started ingest path, stopped at the end."""
-    ingest = Ingest(gated, limits)
+    ingest = Ingest(gated.writer, limits)
     ingest.start()
     try:
         yield ingest
     finally:
-        gated.gate.set()
+        gated.gate.opened.set()
         ingest.stop()
 
 
@@ -81,30 +116,30 @@ def payload(otlp: Any, number: int) -> bytes:
     return data
 
 
-def test_nothing_is_acknowledged_before_it_is_on_disk(gated: GatedWriter, otlp: Any) -> None:
+def test_nothing_is_acknowledged_before_it_is_on_disk(gated: Gated, otlp: Any) -> None:
     """While the journal waits no future is done; after it all are, and the rows are there."""
     with running(gated) as ingest:
         futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(10)]
         with pytest.raises(TimeoutError):
             futures[0].result(timeout=0.3)
         assert not any(future.done() for future in futures)
-        gated.gate.set()
+        gated.gate.opened.set()
         assert all(future.result(timeout=10).rejected == 0 for future in futures)
         assert gated.spans() == 10
 
 
-def test_requests_share_a_write(gated: GatedWriter, otlp: Any) -> None:
+def test_requests_share_a_write(gated: Gated, otlp: Any) -> None:
     """Many small requests at once cost few syncs of the disk."""
     with running(gated) as ingest:
         futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(500)]
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in futures:
             future.result(timeout=10)
     assert gated.spans() == 500
-    assert gated.appends <= 10
+    assert gated.gate.passed <= 10
 
 
-def test_nobody_waits_for_company_where_enough_is_there(gated: GatedWriter, otlp: Any) -> None:
+def test_nobody_waits_for_company_where_enough_is_there(gated: Gated, otlp: Any) -> None:
     """A group that is large enough is written at once; behind one that is being written more may come together."""
     data = [payload(otlp, number) for number in range(7)]
     size = len(data[0])
@@ -113,16 +148,16 @@ def test_nobody_waits_for_company_where_enough_is_there(gated: GatedWriter, otlp
         while not ingest._unwritten:
             time.sleep(0.001)
         later = [ingest.submit(Signal.TRACES, one) for one in data[2:]]
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in (*first, *later):
             future.result(timeout=10)
-        assert gated.appends == 2
+        assert gated.gate.passed == 2
         assert gated.spans() == 7
 
 
-def test_a_malformed_request_is_refused_alone(gated: GatedWriter, otlp: Any) -> None:
+def test_a_malformed_request_is_refused_alone(gated: Gated, otlp: Any) -> None:
     """Of a group, only the malformed request fails; each outcome belongs to its own request."""
-    gated.gate.set()
+    gated.gate.opened.set()
     partly = otlp.request({"trace_id": bytes(16)}, {"trace_id": b"\x09" * 16}).SerializeToString()
     with running(gated) as ingest:
         given = [payload(otlp, 1), b"\x0a\xff", partly, payload(otlp, 2)]
@@ -148,9 +183,9 @@ def logs_payload(otlp: Any) -> bytes:
     return request.SerializeToString()
 
 
-def test_what_poisons_the_decoder_harms_no_other(gated: GatedWriter, otlp: Any) -> None:
+def test_what_poisons_the_decoder_harms_no_other(gated: Gated, otlp: Any) -> None:
     """Half a surrogate pair, huge names, malformed bytes: neighbours are stored, bytes are released once."""
-    gated.gate.set()
+    gated.gate.opened.set()
     surrogate = otlp.request(
         {"trace_id": b"\x07" * 16, "attributes": {"llm.invocation_parameters": '{"model": "\\ud800"}'}}
     )
@@ -166,11 +201,9 @@ def test_what_poisons_the_decoder_harms_no_other(gated: GatedWriter, otlp: Any) 
     assert ingest._bytes == 0
 
 
-def test_a_group_that_cannot_be_put_together_does_not_end_the_path(
-    gated: GatedWriter, otlp: Any, monkeypatch: Any
-) -> None:
+def test_a_group_that_cannot_be_put_together_does_not_end_the_path(gated: Gated, otlp: Any, monkeypatch: Any) -> None:
     """Its clients are told to send again, its bytes are released, and the next requests are stored."""
-    gated.gate.set()
+    gated.gate.opened.set()
 
     def broken(_: Any) -> dict[str, pa.Table]:
         raise pa.ArrowInvalid("no")
@@ -185,34 +218,34 @@ def test_a_group_that_cannot_be_put_together_does_not_end_the_path(
     assert gated.spans() == 1
 
 
-def test_traces_and_logs_of_one_resource_share_it(gated: GatedWriter, otlp: Any) -> None:
+def test_traces_and_logs_of_one_resource_share_it(gated: Gated, otlp: Any) -> None:
     """A resource that comes with spans and with log records in one group is stored once."""
     with running(gated) as ingest:
         futures = [
             ingest.submit(Signal.TRACES, payload(otlp, 1)),
             ingest.submit(Signal.LOGS, logs_payload(otlp)),
         ]
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in futures:
             future.result(timeout=10)
     assert gated.rows("SELECT count(*) AS n FROM resources") == [{"n": 1}]
 
 
-def test_overload_is_said_and_passes(gated: GatedWriter, otlp: Any) -> None:
+def test_overload_is_said_and_passes(gated: Gated, otlp: Any) -> None:
     """Past the bound on waiting bytes requests are refused at once; when room is made they are taken again."""
     data = payload(otlp, 1)
     with running(gated, Limits(waiting_bytes=3 * len(data))) as ingest:
         futures = [ingest.submit(Signal.TRACES, data) for _ in range(3)]
         with pytest.raises(OverloadedError, match="send this again"):
             ingest.submit(Signal.TRACES, data)
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in futures:
             future.result(timeout=10)
-        assert gated.flush(10)
+        assert gated.writer.flush(10)
         ingest.submit(Signal.TRACES, data).result(timeout=10)
 
 
-def test_large_groups_follow_one_another(gated: GatedWriter, otlp: Any) -> None:
+def test_large_groups_follow_one_another(gated: Gated, otlp: Any) -> None:
     """A group far larger than usual is not decoded before those ahead of it are written."""
     data = [payload(otlp, number) for number in range(3)]
     with running(gated, Limits(group_bytes=len(data[0]) // 4)) as ingest:
@@ -221,19 +254,19 @@ def test_large_groups_follow_one_another(gated: GatedWriter, otlp: Any) -> None:
             futures[0].result(timeout=0.3)
         assert ingest._decoded.empty()
         assert len(ingest._waiting) == 1
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in futures:
             future.result(timeout=10)
         assert ingest._unwritten == 0
     assert gated.spans() == 3
 
 
-def test_stop_writes_what_waits(gated: GatedWriter, otlp: Any) -> None:
+def test_stop_writes_what_waits(gated: Gated, otlp: Any) -> None:
     """Stopping writes what was admitted and admits nothing more."""
-    ingest = Ingest(gated)
+    ingest = Ingest(gated.writer)
     ingest.start()
     futures = [ingest.submit(Signal.TRACES, payload(otlp, number)) for number in range(5)]
-    gated.gate.set()
+    gated.gate.opened.set()
     ingest.stop()
     assert all(future.done() for future in futures)
     assert gated.spans() == 5
@@ -241,31 +274,31 @@ def test_stop_writes_what_waits(gated: GatedWriter, otlp: Any) -> None:
         ingest.submit(Signal.TRACES, payload(otlp, 9))
 
 
-def test_a_client_that_gives_up_harms_nobody(gated: GatedWriter, otlp: Any) -> None:
+def test_a_client_that_gives_up_harms_nobody(gated: Gated, otlp: Any) -> None:
     """A request whose client cancelled is stored all the same, and the next ones are answered."""
     with running(gated) as ingest:
         abandoned = ingest.submit(Signal.TRACES, payload(otlp, 1))
         abandoned.cancel()
-        gated.gate.set()
+        gated.gate.opened.set()
         ingest.submit(Signal.TRACES, payload(otlp, 2)).result(timeout=10)
         assert ingest.submit(Signal.TRACES, payload(otlp, 3)).result(timeout=10).rejected == 0
     assert gated.spans() == 3
 
 
-def test_a_full_disk_is_said_and_passes(gated: GatedWriter, otlp: Any) -> None:
+def test_a_full_disk_is_said_and_passes(gated: Gated, otlp: Any) -> None:
     """While the journal cannot be written clients are told to send again; afterwards requests are stored."""
-    gated.gate.set()
+    gated.gate.opened.set()
     with running(gated) as ingest:
-        gated.full = True
+        gated.gate.full = True
         with pytest.raises(StoppedError, match="disk is full"):
             ingest.submit(Signal.TRACES, payload(otlp, 1)).result(timeout=10)
         assert ingest._bytes == 0
-        gated.full = False
+        gated.gate.full = False
         ingest.submit(Signal.TRACES, payload(otlp, 1)).result(timeout=10)
     assert gated.spans() == 1
 
 
-def test_a_credential_overrides_what_the_sender_says(gated: GatedWriter, otlp: Any) -> None:
+def test_a_credential_overrides_what_the_sender_says(gated: Gated, otlp: Any) -> None:
     """Resource attributes of a token go over those of its requests, and of no other's in the same group."""
     shop = Credential("shop", {"service.name": "shop", "team": "payments"})
     with running(gated) as ingest:
@@ -273,7 +306,7 @@ def test_a_credential_overrides_what_the_sender_says(gated: GatedWriter, otlp: A
             ingest.submit(Signal.TRACES, payload(otlp, number), credential)
             for number, credential in enumerate((None, shop, Credential("plain", {})))
         ]
-        gated.gate.set()
+        gated.gate.opened.set()
         for future in futures:
             future.result(timeout=10)
     query = "SELECT service_name, r.attributes FROM spans JOIN resources r USING (resource_id) ORDER BY trace_id"
@@ -284,15 +317,15 @@ def test_a_credential_overrides_what_the_sender_says(gated: GatedWriter, otlp: A
     ]
 
 
-def test_the_ledger_conserves(gated: GatedWriter, otlp: Any) -> None:
+def test_the_ledger_conserves(gated: Gated, otlp: Any) -> None:
     """What was accepted is stored, rejected or a duplicate: by service and signal, over groups and loads."""
     twice = otlp.request({"trace_id": b"\x07" * 16}, {"trace_id": b"\x08" * 16}, service="b").SerializeToString()
     wrong = otlp.request({"trace_id": bytes(16)}, {"start_time_unix_nano": 2**63}, service="b").SerializeToString()
-    gated.gate.set()
+    gated.gate.opened.set()
     with running(gated) as ingest:
         for data in (twice, payload(otlp, 1), twice):
             ingest.submit(Signal.TRACES, data).result(timeout=10)
-            assert gated.flush(10)
+            assert gated.writer.flush(10)
         futures = [ingest.submit(Signal.TRACES, data) for data in (twice, wrong, payload(otlp, 2))]
         futures.append(ingest.submit(Signal.LOGS, logs_payload(otlp)))
         for future in futures:
@@ -307,4 +340,4 @@ def test_the_ledger_conserves(gated: GatedWriter, otlp: Any) -> None:
         ("app", "traces", 2, 2, 0, 0),
         ("b", "traces", 8, 2, 2, 4),
     ]
-    assert gated.counters.duplicates["traces"] == 4
+    assert gated.writer.counters.duplicates["traces"] == 4

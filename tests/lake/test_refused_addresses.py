@@ -56,9 +56,27 @@ def test_another_place_than_the_catalogs(cli: Cli, lake: LakeAddress, tmp_path: 
     refused(cli, elsewhere, "names another place for the data than its catalog does", 4)
 
 
+def test_a_catalog_without_a_lake(cli: Cli, postgres: Postgres, tmp_path: Path) -> None:
+    """Only what takes telemetry makes one: a command, be it one that writes, leaves the database as it is."""
+    (tmp_path / "f.csv").write_text("time,name,value,key\n2026-11-02,escalated,1,T-1\n")
+    postgres.execute("CREATE DATABASE without_a_lake")
+    address = LakeAddress(postgres.uri("without_a_lake"), f"{tmp_path}/none/")
+    for arguments in (
+        ("sql", "SELECT 1"), ("promotion", "end", "p"), ("report", "p"), ("feedback", "import", tmp_path / "f.csv"),
+        ("compact",),
+    ):  # fmt: skip
+        done = cli(*arguments, "--store", address)
+        assert (done.exit_code, done.stdout) == (4, ""), done.output
+        assert f"There is no store at {address}" in done.stderr
+    assert postgres.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", "without_a_lake") == []
+    assert not (tmp_path / "none").exists()
+    postgres.execute("DROP DATABASE without_a_lake WITH (FORCE)")
+
+
 def test_a_catalog_that_does_not_answer(cli: Cli, postgres: Postgres, tmp_path: Path) -> None:
     """Which lake it is, and what its catalog said."""
-    refused(cli, LakeAddress(postgres.uri("no_such_lake"), f"{tmp_path}/"), "no_such_lake", 4)
+    missing = LakeAddress(postgres.uri("no_such_lake"), f"{tmp_path}/")
+    refused(cli, missing, f"There is no database for the catalog of {missing}: make it", 4)
     nobody = LakeAddress("postgresql://lake@127.0.0.1:1/lake", f"{tmp_path}/")
     refused(cli, nobody, "127.0.0.1:1/lake", 4)
 

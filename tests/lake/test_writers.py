@@ -17,7 +17,9 @@ import pytest
 
 import sql.lake_files
 from sql import lake_turn
+from sql.access import Access, RemoteStore
 from sql.errors import StoreError, StoreFailedError
+from sql.flight_server import FlightServer
 from sql.lake_address import LakeAddress
 from sql.lake_store import LakeStore
 
@@ -155,3 +157,32 @@ def test_files_are_synced_before_the_commit(
     assert {file, file.parent} <= {path for path, _ in synced}
     assert {seen for _, seen in synced} == {0}
     assert count(two[1]) == 2
+
+
+def test_whether_it_could_be_written(lake: LakeAddress) -> None:
+    """It is tried with a file that is gone again; where none can be made, that is said."""
+    assert lake.folder
+    with LakeStore(lake) as store:
+        store.check_writable()
+        assert [path for path in lake.folder.rglob("*") if path.is_file()] == []
+        lake.folder.rename(away := lake.folder.with_name("away"))
+        lake.folder.write_text("no folder")
+        with pytest.raises(StoreFailedError, match="can no longer be written"):
+            store.check_writable()
+        lake.folder.unlink()
+        away.rename(lake.folder)
+        store.check_writable()
+        assert store.read("SELECT count(*) AS n FROM trace_keys")["n"].to_pylist() == [0]
+
+
+def test_a_lake_is_not_held_still(lake: LakeAddress) -> None:
+    """Whoever would copy its files is told what to do instead, also by a server."""
+    with LakeStore(lake) as store:
+        server = FlightServer(store, "127.0.0.1:0", "token")
+        remote = RemoteStore(f"127.0.0.1:{server.port}", "token")
+        each: tuple[Access, ...] = (store, remote)
+        for access in each:
+            with pytest.raises(StoreError, match="`spanverdict migrate --to FILE` makes a copy"), access.held():
+                pytest.fail("it was held")
+        remote.close()
+        server.shutdown()

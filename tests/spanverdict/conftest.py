@@ -22,11 +22,11 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
 from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import address_of, lakes, store_at
 
 MadeOnce = Callable[[str, Callable[[StoreAddress], object]], StoreAddress]
 
-ROOT = Path(__file__).parents[2]
 DEFAULT = "spanverdict.duckdb"
 """The store that every command takes by default."""
 
@@ -75,7 +75,7 @@ def command(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [sys.executable, "-m", "spanverdict", *(str(argument) for argument in arguments)],
             capture_output=True, text=True, timeout=120, check=False, cwd=workdir,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": PRODUCT_PATH, **environment},
         )  # fmt: skip
 
     return run

@@ -25,6 +25,8 @@ from tests.alert_receivers import Receiver, free_port, http_receiver
 from tests.alert_reports import build
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 REGRESSED = {"eu": {"cost": "REGRESSED", "latency_p99": "INCONCLUSIVE"}, "us": {"cost": "INCONCLUSIVE"}}
 CALM = {"eu": {"cost": "INCONCLUSIVE", "latency_p99": "INCONCLUSIVE"}, "us": {"cost": "INCONCLUSIVE"}}
 

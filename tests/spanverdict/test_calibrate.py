@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 AS_OF = ("--as-of", "2026-11-20")
 FEW = ("--splits", "4", "--injections", "1")
 FOOTNOTE = "On your own traffic 4 placebo promotions gave a false REGRESSED in"
@@ -22,6 +24,7 @@ def calibrated(promoted: Path, fill: Callable[..., None], cli: Callable[..., Res
     return cli("calibrate", "p", *AS_OF, *FEW)
 
 
+@pytest.mark.any_store
 def test_it_says_what_was_found(calibrated: Result) -> None:
     """The share of false alarms with its limit, and what would have been found of each metric."""
     assert calibrated.exit_code == 0

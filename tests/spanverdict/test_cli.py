@@ -25,6 +25,8 @@ from sql import statements
 from sql.clock import utc_now
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 Cli = Callable[..., Result]
 
 FEEDBACK = """time,name,value,trace_id,key,channel
@@ -103,7 +105,7 @@ def test_feedback_is_imported_once(where: Path, workdir: Path, cli: Cli) -> None
 
 def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) -> None:
     """A regression exits with 1, every format tells it, and the same report can go to a file."""
-    result = cli("report", "p", "--as-of", "2026-11-20", "--format", "json")
+    result = cli("report", "p", "--as-of", "2026-11-20", "--format", "json", "--db", incident)
     assert result.exit_code == 1
     stored = re.fullmatch(r"Stored as report [0-9a-f]{32}\.\n", result.stderr)
     assert stored
@@ -119,13 +121,11 @@ def test_a_report_says_what_is_known(incident: Path, cli: Cli, workdir: Path) ->
         assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", f"Wrote r.{form}.\n{stored[0]}")
         assert mark in (workdir / f"r.{form}").read_text("utf-8").lower()
     assert rows(cli, "SELECT count(*) AS n, min(overall) AS o FROM reports") == [{"n": 1, "o": "REGRESSED"}]
-    assert incident.exists()
 
 
 def test_an_engine_that_is_not_there(promoted: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no address is the command's fault; a cluster that does not answer is told as a store would be."""
-    assert promoted.exists()
-    wrong = cli("report", "p", "--engine", "ray://h:1")
+    wrong = cli("report", "p", "--engine", "ray://h:1", "--db", promoted)
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert "'ray://h:1': it is not dask://HOST:PORT, dask+tls://HOST:PORT or dask://local." in wrong.stderr
     monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 0.3)
@@ -232,9 +232,8 @@ def test_binary_results_on_standard_output(
     db: Path, command: Callable[..., subprocess.CompletedProcess[str]], workdir: Path, form: str
 ) -> None:
     """Into a pipe or a file, the bytes of a binary result are whole and nothing else is among them."""
-    assert db.exists()
     query = "SELECT range AS n FROM range(1000)"
-    done = command("sql", query, "--format", form, "--out", f"n.{form}")
+    done = command("sql", query, "--format", form, "--out", f"n.{form}", "--db", db)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     path = workdir / f"n.{form}"
     read = pq.read_table(path) if form == "parquet" else pa.ipc.open_stream(path).read_all()
@@ -244,7 +243,7 @@ def test_binary_results_on_standard_output(
 def test_a_reader_that_leaves_early(db: Path, workdir: Path) -> None:
     """Where nobody reads the output to its end, as with `head`, the command ends quietly."""
     query = "SELECT range AS n FROM range(500000)"
-    line = f"{sys.executable} -m spanverdict sql --db {db} --format csv '{query}' | true"
+    line = f"{sys.executable} -m spanverdict sql --db '{db}' --format csv '{query}' | true"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False, cwd=workdir, env=environment
@@ -264,6 +263,7 @@ def test_results_and_remarks_go_separate_ways(
     assert "\x1b" not in shown.stdout, "no colour on a pipe"
 
 
+@pytest.mark.any_store
 def test_stored_text_cannot_steer_the_terminal(db: Path, cli: Cli, otlp: Any) -> None:
     """Escapes in a service name are spelled out in the table."""
     request = otlp.request({"name": "\x1b[2J\x1b]0;owned\x07"}, service="evil\rgood")

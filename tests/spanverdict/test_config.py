@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 
@@ -16,7 +17,7 @@ from analytics.evaluators import EvaluatorRule
 from analytics.metrics import OutcomeRule
 from spanverdict.config import ConfigError, load
 from spanverdict.job_options import job_options
-from sql.store import Store
+from tests.stores import address_of, store_at
 
 PRICE = "[[prices]]\nmodel = 'm'\ninput_per_mtok = 1\noutput_per_mtok = 2\n"
 
@@ -99,22 +100,26 @@ def test_the_environment_overrides_single_keys(workdir: Path, monkeypatch: pytes
     assert config.metrics["latency_p99"].margin == 0.3
 
 
+@pytest.mark.any_store(slow=True)
 def test_option_before_environment_before_file(
     workdir: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--db wins over SPANVERDICT_DB, which wins over the file."""
-    for name in ("option", "environment", "file"):
-        with Store(workdir / f"{name}.duckdb") as store:
-            assert store.read("SELECT 1 AS n")["n"][0].as_py() == 1
-    (workdir / "spanverdict.toml").write_text("db = 'file.duckdb'")
+    names = ("option", "environment", "file")
+    addresses = {name: address_of(workdir / f"{name}.duckdb") for name in names}
+    for name, address in addresses.items():
+        with store_at(address) as store:
+            store.write({"key_attributes": pa.table({"key_attribute": [name]})})
+    monkeypatch.delenv("SPANVERDICT_DB", raising=False)
+    (workdir / "spanverdict.toml").write_text(f"db = '{addresses['file']}'")
 
     def asked(*options: str) -> str:
-        return cli("sql", "SELECT current_database() AS name", "--format", "csv", *options).stdout.split()[-1]
+        return cli("sql", "SELECT key_attribute FROM matching_progress", "--format", "csv", *options).stdout.split()[-1]
 
     assert asked() == "file"
-    monkeypatch.setenv("SPANVERDICT_DB", "environment.duckdb")
+    monkeypatch.setenv("SPANVERDICT_DB", str(addresses["environment"]))
     assert asked() == "environment"
-    assert asked("--db", "option.duckdb") == "option"
+    assert asked("--db", str(addresses["option"])) == "option"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ SENT = {
 }
 
 
+@pytest.mark.any_store(slow=True)
 def test_what_the_configuration_says_is_what_is_stored(
     start_server: Callable[..., Any], tmp_path: Path, otlp: Any
 ) -> None:

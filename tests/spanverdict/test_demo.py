@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from analytics.report.schema import text
 from sql.server_file import server_file
 from sql.store import Store
+from tests.processes import PRODUCT_PATH
 
 ROOT = Path(__file__).parents[2]
 STORE = "demo.duckdb"
@@ -50,7 +51,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the demo in its own process."""
     command = [sys.executable, "-m", "spanverdict", "demo", "--dir", str(folder), "--no-browser"]
     # As wide as the README shows it, whatever terminal the tests run in.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment = {**os.environ, "PYTHONPATH": PRODUCT_PATH, "COLUMNS": "100"}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=180, check=False, cwd=folder.parent, env=environment
     )

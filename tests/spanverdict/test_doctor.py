@@ -18,7 +18,9 @@ from collector.decode import decode_traces
 from collector.rows import span_rows
 from spanverdict.cli import main
 from sql.clock import utc_now
-from tests.stores import store_at
+from tests.stores import address_of, lakes, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 FEEDBACK = """\
 time,name,value,trace_id,span_id,key,source
@@ -34,7 +36,9 @@ def doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
     monkeypatch.chdir(tmp_path)
 
     def ask(*options: str) -> tuple[int, dict[str, list[Any]]]:
-        told = CliRunner().invoke(main, ["doctor", "--db", "s.duckdb", "--format", "json", *options])
+        told = CliRunner().invoke(
+            main, ["doctor", "--db", str(address_of(Path("s.duckdb"))), "--format", "json", *options]
+        )
         assert told.stderr == ""
         found: dict[str, list[Any]] = {}
         for finding in json.loads(told.stdout):
@@ -64,15 +68,16 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
         .events.add(name="gen_ai.evaluation.result", time_unix_nano=1_793_000_000_000_000_000)
     )
     event.attributes.extend(otlp.key_values(score))
-    store_at(tmp_path / "s.duckdb").close()
+    address = address_of(tmp_path / "s.duckdb")
+    store_at(address).close()
     now = datetime.now()  # noqa: DTZ005 (a time of a file without an offset)
     moments = {
         "then": f"{now - timedelta(days=3):%Y-%m-%dT%H:%M}",
         "later": f"{now + timedelta(days=9):%Y-%m-%dT%H:%M}",
     }
     (tmp_path / "f.csv").write_text(FEEDBACK.format(**moments))
-    run("feedback", "import", "f.csv", "--db", "s.duckdb")
-    with store_at(tmp_path / "s.duckdb") as store:
+    run("feedback", "import", "f.csv", "--db", str(address))
+    with store_at(address) as store:
         store.write(span_rows(decode_traces([request.SerializeToString()]), [None], utc_now()).tables)
         derive(store, JobOptions())
         # What an older version let in.
@@ -84,11 +89,14 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
         store.write({"feedback": pa.Table.from_pylist([row], schema)})
     _, waiting = doctor()
     assert "2 outcomes and 1 spans wait" in waiting["matching"][0]["detail"]
-    assert "have not been matched" in run("sql", "FROM feedback_by_trace", "--db", "s.duckdb")
-    run("derive", "--db", "s.duckdb")
+    assert "have not been matched" in run("sql", "FROM feedback_by_trace", "--db", str(address))
+    run("derive", "--db", str(address))
     status, found = doctor()
     assert status == 0
-    statuses = [found[check][0]["status"] for check in ("configuration", "server", "store", "spans", "matching")]
+    statuses = [
+        found[check][0]["status"]
+        for check in ("configuration", "tasks" if lakes() else "server", "store", "spans", "matching")
+    ]
     assert statuses == ["ok", "warn", "ok", "ok", "ok"]
     mends = " ".join(finding["mend"] or finding["detail"] for finding in found["unmatched outcomes"])
     assert "feedback.key_attribute" in mends
@@ -99,12 +107,13 @@ def test_the_doctor_says_what_to_do(doctor: Callable[..., Any], tmp_path: Path, 
     assert "1 calls have no price: ours." in found["prices"][0]["detail"]
     assert "feedback from crm" in found["clocks"][0]["detail"]
     (tmp_path / "keyed.toml").write_text('[feedback]\nkey_attribute = "ticket.id"\n')
-    run("derive", "--db", "s.duckdb", "--config", "keyed.toml")
+    run("derive", "--db", str(address), "--config", "keyed.toml")
     _, keyed = doctor("--config", "keyed.toml")
     assert "no span or resource has the attribute ticket.id" in str(keyed["unmatched outcomes"])
     assert "give this command and the server the same configuration" in str(doctor()[1]["matching"])
 
 
+@pytest.mark.file_only("a lake is neither missing nor another kind of file")
 def test_what_cannot_be_looked_at_fails(doctor: Callable[..., Any], tmp_path: Path) -> None:
     """A broken configuration and a store that is none are said, with status 1, and do not end the doctor early."""
     status, found = doctor()
@@ -118,6 +127,7 @@ def test_what_cannot_be_looked_at_fails(doctor: Callable[..., Any], tmp_path: Pa
     assert found["store"][0]["status"] == "fail"
 
 
+@pytest.mark.file_only("a lake has no server that owns it")
 def test_the_doctor_asks_a_running_server(server: Any) -> None:
     """With a server the doctor looks through it, and says so in a table."""
     told = CliRunner().invoke(main, ["doctor", "--db", str(server.db)])

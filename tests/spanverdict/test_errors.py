@@ -12,8 +12,11 @@ import duckdb
 import pytest
 from click.testing import Result
 
+from sql.address import StoreAddress
 from sql.server_file import ServerFile, server_file
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 
@@ -25,9 +28,9 @@ GOOD = "2026-11-02,thumbs_down,1,0123456789abcdef0123456789abcdef\n"
 FREE_PORTS = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]
 
 
-def count(db: Path, table: str) -> int:
+def count(db: StoreAddress, table: str) -> int:
     """How many rows a table has."""
-    with Store(db, read_only=True) as store:
+    with store_at(db, read_only=True) as store:
         return int(store.read(f"SELECT count(*) AS n FROM {table}")["n"][0].as_py())
 
 
@@ -90,7 +93,7 @@ def test_usage_errors(promoted: Path, workdir: Path, cli: Cli, arguments: tuple[
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
     assert count(promoted, "promotions") == 1
-    with Store(promoted, read_only=True) as store:
+    with store_at(promoted, read_only=True) as store:
         assert store.read("SELECT ended_at FROM promotions")["ended_at"].to_pylist() == [None]
 
 
@@ -98,7 +101,7 @@ def test_a_promotion_ends_once(promoted: Path, cli: Cli) -> None:
     """A second end is refused with the first one's time, which stays."""
     assert cli("promotion", "end", "p", "--at", "2026-11-10").exit_code == 0
     refused(cli("promotion", "end", "p", "--at", "2026-11-12"), 2, "p has ended already, at 2026-11-10")
-    with Store(promoted, read_only=True) as store:
+    with store_at(promoted, read_only=True) as store:
         assert str(store.read("SELECT ended_at FROM promotions")["ended_at"][0].as_py()) == "2026-11-10 00:00:00"
 
 
@@ -136,6 +139,7 @@ def test_an_unusable_feedback_file(
     assert count(db, "feedback") == 0
 
 
+@pytest.mark.file_only("tests of lakes alone have a catalog without one")
 @pytest.mark.parametrize(
     "arguments",
     [("sql", "SELECT 1"), ("report", "p"), ("promotion", "list"), ("promotion", "end", "p"),
@@ -148,6 +152,7 @@ def test_no_store(workdir: Path, cli: Cli, arguments: tuple[str, ...]) -> None:
     assert sorted(path.name for path in workdir.iterdir()) == ["f.csv"]
 
 
+@pytest.mark.file_only("a lake is no file")
 def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
     """A text file, another database and a missing folder are told apart; all exit with 4 and stay as they are."""
     (workdir / "notes.txt").write_text("notes" * 1000)
@@ -179,6 +184,7 @@ def test_files_that_are_no_store(workdir: Path, cli: Cli) -> None:
         assert other.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
 
 
+@pytest.mark.file_only("a lake has no server that owns it")
 def test_a_server_that_does_not_answer(db: Path, cli: Cli, start_server: Callable[..., Any]) -> None:
     """What a killed server left is passed over; a server that holds the store and does not answer exits with 4."""
     gone = ServerFile(
@@ -192,6 +198,7 @@ def test_a_server_that_does_not_answer(db: Path, cli: Cli, start_server: Callabl
     refused(cli("sql", "SELECT 1"), 4, "spanverdict.duckdb is held by another process")
 
 
+@pytest.mark.file_only("a lake has no server that owns it")
 def test_a_damaged_server_file(db: Path, cli: Cli) -> None:
     """A server file that cannot be read exits with 4 and says which file to remove."""
     server_file(db).write_text("{")

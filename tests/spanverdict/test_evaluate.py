@@ -23,9 +23,11 @@ from collector.rows import span_rows
 from spanverdict.output import records
 from sql.access import open_store
 from tests.judge_stand_in import StandIn, said, status
-from tests.stores import store_at
+from tests.processes import PRODUCT_PATH
+from tests.stores import address_of, store_at
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.any_store(slow=True)
+
 BEGAN = datetime(2026, 11, 2)
 SCHEMA = json.dumps({"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}})
 GOOD = said({"score": 0.9, "label": "pass", "explanation": "It does."})
@@ -68,7 +70,7 @@ def talk(otlp: Any) -> Callable[..., None]:
 
 def stored(db: Path, query: str = "FROM evaluations ORDER BY trace_id") -> list[dict[str, Any]]:
     """Rows of the store."""
-    with open_store(db) as store:
+    with open_store(address_of(db)) as store:
         return list(records(store.read(query)))
 
 
@@ -116,15 +118,9 @@ def test_tools_of_a_data_set_and_of_rules(workdir: Path, db: Path, cli: Cli, tal
     """The item that a trace names says which tools are expected; a rule where no item does."""
     called = json.dumps([{"role": "assistant", "parts": [{"type": "tool_call", "name": "search", "arguments": {}}]}])
     talk(db, "m0", 3, **{"gen_ai.output.messages": called})
-    item = {
-        "dataset": "golden", "item_id": "item-0", "input": "1", "cohort": None, "attributes": None,
-        "expected": json.dumps({"tools": ["refund"]}), "imported_at": BEGAN,
-    }  # fmt: skip
-    with store_at(db) as store:
-        store._connection.execute(
-            "INSERT INTO dataset_items BY NAME SELECT $1 AS dataset, $2 AS item_id, $3 AS expected, $4 AS imported_at",
-            [item["dataset"], item["item_id"], item["expected"], BEGAN],
-        )
+    item = {"id": "item-0", "input": "1", "expected": {"tools": ["refund"]}}
+    (workdir / "items.jsonl").write_text(json.dumps(item), "utf-8")
+    assert cli("dataset", "import", "golden", "items.jsonl").exit_code == 0
     (workdir / "spanverdict.toml").write_text(
         '[[evaluate]]\nname = "ToolSelectionAccuracy"\n[[evaluate.rules]]\nattribute = "app.cohort"\n'
         'equals = "c1"\ntools = ["search"]\n',
@@ -342,6 +338,7 @@ def test_a_wrong_entry_is_said_without_what_may_be_secret(workdir: Path, cli: Cl
     assert "pass-word" not in result.output
 
 
+@pytest.mark.any_store
 def test_a_budget_of_money_uses_the_prices(workdir: Path, db: Path, cli: Cli, talk: Callable[..., None]) -> None:
     """The judge's tokens are priced like any other model's."""
     talk(db, "m0", 3)
@@ -362,7 +359,7 @@ def test_a_run_that_is_ended_goes_on_where_it_was(
         judge(workdir, stand_in)
         running = subprocess.Popen(
             [sys.executable, "-m", "spanverdict", "evaluate", "Groundedness", "--budget-calls", "99", "--batch", "2"],
-            cwd=workdir, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
+            cwd=workdir, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, stderr=subprocess.PIPE,
         )  # fmt: skip
         deadline = time.monotonic() + 60
         while len(stand_in.bodies) < 5 and time.monotonic() < deadline:

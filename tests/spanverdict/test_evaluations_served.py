@@ -25,6 +25,8 @@ from collector.rows import log_rows, span_rows
 from collector.signals import Signal
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 NOW = datetime(2026, 11, 26)
 DAY = 24 * 60 * 60 * 10**9
 G = "gen_ai.evaluation."

@@ -21,8 +21,12 @@ from collector.rows import log_rows, span_rows
 from collector.signals import Signal
 from spanverdict.export_manifest import MANIFEST
 from sql.access import open_store
+from sql.address import StoreAddress
 from sql.exported_tables import TABLES, WHAT
-from tests.stores import store_at
+from tests.spanverdict.conftest import MadeOnce
+from tests.stores import address_of, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 NIGHT = 1_793_750_399_999_999_000
@@ -42,18 +46,25 @@ FEEDBACK = """time,name,value,conversation_id,id,comment
 
 
 @pytest.fixture
-def source(request: pytest.FixtureRequest, workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(
+    request: pytest.FixtureRequest, workdir: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory
+) -> StoreAddress:
     """A store with something in each table that is exported but calibrations, and a trace that crosses midnight."""
-    kept = tmp_path_factory.getbasetemp() / "exported"
-    if not kept.is_dir():
-        # Made once: it takes longer than most of what is tested with it.
-        filled = request.getfixturevalue("filled")
-        kept.mkdir()
-        for path in (filled, workdir / "first.json"):
-            shutil.copy(path, kept)
-    for path in kept.iterdir():
-        shutil.copy(path, workdir)
-    return workdir / "spanverdict.duckdb"
+    kept = tmp_path_factory.getbasetemp() / "exported.json"
+
+    def make(_: StoreAddress) -> None:
+        request.getfixturevalue("filled")
+        shutil.copy(workdir / "first.json", kept)
+
+    made = made_once("exported", make)
+    shutil.copy(kept, workdir / "first.json")
+    return made
+
+
+@pytest.fixture
+def copy(workdir: Path) -> StoreAddress:
+    """The address of a store that is not there yet, or is empty."""
+    return address_of(workdir / "copy.duckdb")
 
 
 @pytest.fixture
@@ -119,7 +130,7 @@ def filled(promoted: Path, fill: Callable[..., None], workdir: Path, cli: Cli, o
     return promoted
 
 
-def rows_of(db: Path, tables: Iterable[str], without: str = "") -> dict[str, pa.Table]:
+def rows_of(db: StoreAddress, tables: Iterable[str], without: str = "") -> dict[str, pa.Table]:
     """Rows of tables in one order, perhaps without a column."""
     with open_store(db) as store:
         found = {}
@@ -136,13 +147,13 @@ def manifest(root: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_goes_out_comes_back(source: Path, workdir: Path, cli: Cli) -> None:
+def test_what_goes_out_comes_back(source: StoreAddress, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """Every column of every exported table is equal, times of derivation too, and a report is the same bytes."""
     exported = cli("export", "--to", "out", "--db", source)
     assert (exported.exit_code, exported.stdout) == (0, ""), exported.output
-    assert cli("import", "out", "--db", "copy.duckdb").exit_code == 0
+    assert cli("import", "out", "--db", copy).exit_code == 0
     names = [table.name for table in TABLES]
-    first, second = rows_of(source, names), rows_of(workdir / "copy.duckdb", names)
+    first, second = rows_of(source, names), rows_of(copy, names)
     assert {
         name: table.num_rows for name, table in first.items() if name != "calibrations" and not table.num_rows
     } == {}
@@ -150,17 +161,15 @@ def test_what_goes_out_comes_back(source: Path, workdir: Path, cli: Cli) -> None
         assert second[name].equals(first[name]), name
     # What is made anew: which outcome speaks of which trace.
     made = ("outcome_matches", "open_outcomes", "trace_keys", "stale_traces", "new_outcomes")
-    assert rows_of(source, made, "matched_at") == rows_of(workdir / "copy.duckdb", made, "matched_at")
-    cli(
-        "report", "p", "--as-of", "2026-11-20T00:00Z", "--format", "json", "--out", "second.json", "--db", "copy.duckdb"
-    )
+    assert rows_of(source, made, "matched_at") == rows_of(copy, made, "matched_at")
+    cli("report", "p", "--as-of", "2026-11-20T00:00Z", "--format", "json", "--out", "second.json", "--db", copy)
     assert (workdir / "second.json").read_bytes() == (workdir / "first.json").read_bytes()
-    again = cli("import", "out", "--db", "copy.duckdb")
+    again = cli("import", "out", "--db", copy)
     assert (again.exit_code, " 0 of them new or changed" in again.stderr) == (0, True)
-    assert rows_of(workdir / "copy.duckdb", names)["spans"].equals(first["spans"])
+    assert rows_of(copy, names)["spans"].equals(first["spans"])
 
 
-def test_the_files_are_partitions_that_other_tools_read(source: Path, workdir: Path, cli: Cli) -> None:
+def test_the_files_are_partitions_that_other_tools_read(source: StoreAddress, workdir: Path, cli: Cli) -> None:
     """Days are folders, rows are in order, and everything is for its owner alone."""
     cli("export", "--to", "out/of/it", "--db", source)
     root = workdir / "out" / "of" / "it"
@@ -177,21 +186,21 @@ def test_the_files_are_partitions_that_other_tools_read(source: Path, workdir: P
 
 
 def test_a_server_takes_back_and_exports_the_same(
-    source: Path, workdir: Path, cli: Cli, start_server: Callable[..., Any]
+    source: StoreAddress, copy: StoreAddress, workdir: Path, cli: Cli, start_server: Callable[..., Any]
 ) -> None:
     """What a server took back it exports in the same bytes, its calls with the costs they had."""
     cli("export", "--to", "direct", "--db", source)
-    start_server(workdir / "copy.duckdb")
-    taken = cli("import", "direct", "--db", "copy.duckdb")
+    start_server(copy)
+    taken = cli("import", "direct", "--db", copy)
     assert taken.exit_code == 0, taken.output
-    assert cli("export", "--to", "served", "--db", "copy.duckdb").exit_code == 0
+    assert cli("export", "--to", "served", "--db", copy).exit_code == 0
     first, second = manifest(workdir / "direct")["files"], manifest(workdir / "served")["files"]
     assert {name: file["checksum"] for name, file in second.items()} == {
         name: file["checksum"] for name, file in first.items()
     }
 
 
-def test_it_goes_on_where_it_was_interrupted(source: Path, workdir: Path, cli: Cli) -> None:
+def test_it_goes_on_where_it_was_interrupted(source: StoreAddress, workdir: Path, cli: Cli) -> None:
     """What cannot be written ends it with one sentence; what was written stays, and is not written again."""
     (workdir / "out").mkdir()
     (workdir / "out" / "spans").write_text("in the way")
@@ -209,7 +218,9 @@ def test_it_goes_on_where_it_was_interrupted(source: Path, workdir: Path, cli: C
     assert "0 rows into 0 files" in cli("export", "--to", "out", "--db", source).stderr
 
 
-def test_days_that_changed_are_written_anew_and_none_is_lost(source: Path, workdir: Path, cli: Cli, otlp: Any) -> None:
+def test_days_that_changed_are_written_anew_and_none_is_lost(
+    source: StoreAddress, workdir: Path, cli: Cli, otlp: Any
+) -> None:
     """A late span replaces its day's file alone; a day of which the store has less stays as it is."""
     cli("export", "--to", "out", "--what", "spans", "--db", source)
     before = manifest(workdir / "out")["files"]
@@ -220,14 +231,15 @@ def test_days_that_changed_are_written_anew_and_none_is_lost(source: Path, workd
     after = manifest(workdir / "out")["files"]
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"spans/date=2026-11-03/spans.parquet"}
-    with store_at(workdir / "less.duckdb") as store:
+    less = address_of(workdir / "less.duckdb")
+    with store_at(less) as store:
         store.write(span_rows(decode_traces([late.SerializeToString()]), [None], datetime(2026, 11, 21)).tables)
-    less = cli("export", "--to", "out", "--what", "spans", "--db", "less.duckdb")
-    assert "spans/date=2026-11-03/spans.parquet stays as it is: the store has 1 of its" in less.stderr
+    told = cli("export", "--to", "out", "--what", "spans", "--db", less)
+    assert "spans/date=2026-11-03/spans.parquet stays as it is: the store has 1 of its" in told.stderr
     assert manifest(workdir / "out")["files"] == after
 
 
-def test_an_export_joins_what_is_there(source: Path, workdir: Path, cli: Cli, otlp: Any) -> None:
+def test_an_export_joins_what_is_there(source: StoreAddress, workdir: Path, cli: Cli, otlp: Any) -> None:
     """A store with a part of a trace gets the rest, and derives it anew; of words on an outcome the later stands."""
     cli("export", "--to", "out", "--db", source)
     part = otlp.request(
@@ -238,14 +250,15 @@ def test_an_export_joins_what_is_there(source: Path, workdir: Path, cli: Cli, ot
             "end_time_unix_nano": NIGHT + 10,
         }
     )
-    with store_at(workdir / "other.duckdb") as store:
+    other = address_of(workdir / "other.duckdb")
+    with store_at(other) as store:
         store.write(span_rows(decode_traces([part.SerializeToString()]), [None], datetime(2026, 11, 25)).tables)
     later = FEEDBACK.replace("2026-11-04T10:00,thumbs_down,1", "2026-11-05T10:00,thumbs_down,0")
     (workdir / "later.csv").write_text(later)
-    cli("feedback", "import", "later.csv", "--db", "other.duckdb")
-    cli("derive", "--db", "other.duckdb")
-    assert cli("import", "out", "--db", "other.duckdb").exit_code == 0
-    found = rows_of(workdir / "other.duckdb", ("spans", "calls", "stale_traces", "feedback", "superseded_feedback"))
+    cli("feedback", "import", "later.csv", "--db", other)
+    cli("derive", "--db", other)
+    assert cli("import", "out", "--db", other).exit_code == 0
+    found = rows_of(other, ("spans", "calls", "stale_traces", "feedback", "superseded_feedback"))
     assert found["spans"].num_rows == rows_of(source, ("spans",))["spans"].num_rows + 1
     assert found["calls"].num_rows == rows_of(source, ("calls",))["calls"].num_rows
     assert found["stale_traces"].num_rows == 0
@@ -262,7 +275,7 @@ def test_an_export_joins_what_is_there(source: Path, workdir: Path, cli: Cli, ot
     assert (stands, sorted(replaced)) == ([5], [3, 4])
 
 
-def test_days_are_whole(source: Path, workdir: Path, cli: Cli) -> None:
+def test_days_are_whole(source: StoreAddress, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """--since and --until are rounded outwards to UTC days: a later run of other days adds to the same folder."""
     cli("export", "--to", "out", "--what", "spans,traces", "--db", source,
         "--since", "2026-11-03T13:00Z", "--until", "2026-11-03T14:00Z")  # fmt: skip
@@ -270,40 +283,40 @@ def test_days_are_whole(source: Path, workdir: Path, cli: Cli) -> None:
         "spans/date=2026-11-03/spans.parquet", "calls/date=2026-11-03/calls.parquet",
     ]  # fmt: skip
     cli("export", "--to", "out", "--what", "spans,traces", "--since", "2026-11-04", "--db", source)
-    cli("import", "out", "--db", "copy.duckdb")
-    both = [rows_of(path, ("spans",))["spans"].to_pylist() for path in (source, workdir / "copy.duckdb")]
+    cli("import", "out", "--db", copy)
+    both = [rows_of(path, ("spans",))["spans"].to_pylist() for path in (source, copy)]
     assert both[1] == [row for row in both[0] if row["start_time"].to_pydatetime(warn=False).day >= 3]
     assert cli("export", "--to", "x", "--since", "2026-11-05", "--until", "2026-11-05", "--db", source).exit_code == 2
 
 
-def test_otlp_lines_come_back_as_they_were(source: Path, workdir: Path, cli: Cli) -> None:
+def test_otlp_lines_come_back_as_they_were(source: StoreAddress, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """Attributes of every type, events, links, resources, scopes and log records are equal after import as OTLP."""
     exported = cli("export", "--to", "out", "--format", "otlp", "--db", source)
     assert exported.exit_code == 0, exported.output
     assert {file["table"] for file in manifest(workdir / "out")["files"].values()} == {"spans", "log_records"}
-    taken = cli("import", "out", "--db", "copy.duckdb")
+    taken = cli("import", "out", "--db", copy)
     assert (taken.exit_code, "0 lines or messages refused" in taken.stderr) == (0, True), taken.output
     names = ("spans", "log_records", "resources", "evaluations", "superseded_evaluations")
     first = rows_of(source, names, "received_at")
-    second = rows_of(workdir / "copy.duckdb", names, "received_at")
+    second = rows_of(copy, names, "received_at")
     for name in names:
         assert second[name].equals(first[name]), name
 
 
-def test_what_is_damaged_is_named(source: Path, workdir: Path, cli: Cli) -> None:
+def test_what_is_damaged_is_named(source: StoreAddress, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """A file that is missing or other than written, a manifest that is not one: one sentence each."""
     cli("export", "--to", "out", "--what", "spans", "--db", source)
     spans = workdir / "out" / "spans" / "date=2026-11-03" / "spans.parquet"
     content = spans.read_bytes()
     spans.write_bytes(content[:-1] + b"x")
-    damaged = cli("import", "out", "--db", "copy.duckdb")
+    damaged = cli("import", "out", "--db", copy)
     assert (damaged.exit_code, damaged.stderr.count("\n")) == (2, 1)
     assert "spans/date=2026-11-03/spans.parquet is not what was exported" in damaged.stderr
     spans.unlink()
-    assert "spans.parquet is missing" in cli("import", "out", "--db", "copy.duckdb").stderr
+    assert "spans.parquet is missing" in cli("import", "out", "--db", copy).stderr
     spans.write_bytes(content)
-    assert cli("import", "out", "--db", "copy.duckdb").exit_code == 0
-    assert rows_of(workdir / "copy.duckdb", ("spans",)) == rows_of(source, ("spans",))
+    assert cli("import", "out", "--db", copy).exit_code == 0
+    assert rows_of(copy, ("spans",)) == rows_of(source, ("spans",))
     said = json.dumps(manifest(workdir / "out"))
     for wrong, sentence in (
         ("{", "cannot be read"),
@@ -313,13 +326,13 @@ def test_what_is_damaged_is_named(source: Path, workdir: Path, cli: Cli) -> None
         (said.replace('"store_version": ', '"store_version": 9'), "update"),
     ):
         (workdir / "out" / MANIFEST).write_text(wrong)
-        refused = cli("import", "out", "--db", "copy.duckdb")
+        refused = cli("import", "out", "--db", copy)
         assert (refused.exit_code, sentence in refused.stderr, refused.stderr.count("\n")) == (2, True, 1), (
             refused.stderr
         )
 
 
-def test_what_is_asked_wrongly_is_said(source: Path, cli: Cli) -> None:
+def test_what_is_asked_wrongly_is_said(source: StoreAddress, cli: Cli) -> None:
     """Unknown parts, parts that OTLP does not hold, another format in the same folder, an address that is none."""
     cli("export", "--to", "out", "--what", "promotions", "--db", source)
     for options, sentence in (
@@ -332,8 +345,9 @@ def test_what_is_asked_wrongly_is_said(source: Path, cli: Cli) -> None:
         assert (refused.exit_code, sentence in refused.stderr) == (2, True), refused.stderr
 
 
-def test_nothing_is_exported_of_an_empty_store(db: Path, workdir: Path, cli: Cli) -> None:
+@pytest.mark.any_store
+def test_nothing_is_exported_of_an_empty_store(db: Path, copy: StoreAddress, workdir: Path, cli: Cli) -> None:
     """A store without rows gives an export without files, which comes back as nothing."""
     assert "0 rows into 0 files" in cli("export", "--to", "out", "--db", db).stderr
-    assert "export of 0 files: 0 rows" in cli("import", "out", "--db", "copy.duckdb").stderr
+    assert "export of 0 files: 0 rows" in cli("import", "out", "--db", copy).stderr
     assert manifest(workdir / "out")["files"] == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sql.journal import journal_directory
+from tests.processes import PRODUCT_PATH
+from tests.stores import store_at
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SPANS = 20
@@ -214,7 +217,8 @@ def refused_start(db: Path) -> str:
     """What a server says that does not start; it says it in one sentence and ends with 4."""
     ports = [text for name in ("grpc", "http", "sql", "monitoring") for text in (f"--{name}", "127.0.0.1:0")]
     command = [sys.executable, "-m", "spanverdict", "serve", "--db", str(db), *ports]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "PYTHONPATH": PRODUCT_PATH}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -235,9 +239,13 @@ def with_log(start_server: Callable[..., Any], otlp: Any) -> tuple[Client, Path]
     return second, log
 
 
-def test_a_damaged_database_log(start_server: Callable[..., Any], otlp: Any) -> None:
-    """A byte changed in DuckDB's log ends the start with what to do; done, the rest is served and the loss is told."""
+def test_a_damaged_database_log(start_server: Callable[..., Any], otlp: Any, tmp_path: Path) -> None:
+    """A byte changed in DuckDB's log ends the start with what to do; done, the rest is served and the loss is told.
+
+    A log that was cut DuckDB takes for one that was being written: the transaction is gone, and that is told.
+    """
     client, log = with_log(start_server, otlp)
+    shutil.copytree(log.parent, tmp_path / "cut", ignore=shutil.ignore_patterns("server-*.log"))
     content = bytearray(log.read_bytes())
     content[len(content) * 2 // 3] ^= 0x55
     log.write_bytes(content)
@@ -251,14 +259,10 @@ def test_a_damaged_database_log(start_server: Callable[..., Any], otlp: Any) -> 
     assert "entries 1 to 1 is neither here nor in the store" in after.log()
     assert after.over_grpc()[0] == "OK"
 
-
-def test_a_cut_database_log(start_server: Callable[..., Any], otlp: Any) -> None:
-    """DuckDB takes a log that was cut for one that was being written: the transaction is gone, and that is told."""
-    client, log = with_log(start_server, otlp)
-    os.truncate(log, 100)
-    after = Client(start_server(client.server.db), otlp, client.acknowledged)
-    assert after.stored() == {}
-    assert "is neither here nor in the store" in after.log()
+    os.truncate(tmp_path / "cut" / log.name, 100)
+    cut = Client(start_server(tmp_path / "cut" / client.server.db.name), otlp, client.acknowledged)
+    assert cut.stored() == {}
+    assert "is neither here nor in the store" in cut.server.log.read_text()
 
 
 def test_the_journal_makes_up_for_the_databases_log(start_server: Callable[..., Any], otlp: Any) -> None:
@@ -288,23 +292,27 @@ def test_a_torn_journal(start_server: Callable[..., Any], otlp: Any) -> None:
     assert "in the middle of a write" in after.log()
 
 
-def test_a_file_of_a_newer_schema(start_server: Callable[..., Any]) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The file of a store that nobody has open."""
+    path = tmp_path / "store.duckdb"
+    store_at(path).close()
+    return path
+
+
+def test_a_file_of_a_newer_schema(file: Path) -> None:
     """A server of an older version leaves the file as it is and says what to do."""
-    server = start_server()
-    assert server.stop() == 0
-    with duckdb.connect(str(server.db)) as connection:
+    with duckdb.connect(str(file)) as connection:
         connection.execute("INSERT INTO schema_migrations VALUES (999, now()::TIMESTAMP)")
-    before = server.db.read_bytes()
-    assert "was written by a newer spanverdict" in refused_start(server.db)
-    assert server.db.read_bytes() == before
+    before = file.read_bytes()
+    assert "was written by a newer spanverdict" in refused_start(file)
+    assert file.read_bytes() == before
 
 
-def test_a_file_of_a_newer_database(start_server: Callable[..., Any]) -> None:
+def test_a_file_of_a_newer_database(file: Path) -> None:
     """A header that this DuckDB does not know ends the start with a sentence; the file stays as it is."""
-    server = start_server()
-    assert server.stop() == 0
-    content = bytearray(server.db.read_bytes())
+    content = bytearray(file.read_bytes())
     content[12] += 40
-    server.db.write_bytes(content)
-    assert "cannot be opened as a store" in refused_start(server.db)
-    assert server.db.read_bytes() == content
+    file.write_bytes(content)
+    assert "cannot be opened as a store" in refused_start(file)
+    assert file.read_bytes() == content

@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collector.ingest import Ingest
+from collector.ingest import Ingest, StoppedError
 from collector.signals import Signal
 from spanverdict.monitoring import Monitoring
+from sql.committing_writer import CommittingWriter
 from sql.errors import StoreFailedError
 from sql.journaled_writer import JournaledWriter, LoadLimits
+from sql.lake_store import LakeStore
 from sql.store import Store
+from sql.telemetry_writer import TelemetryWriter
+from tests.stores import address_of
+
+pytestmark = pytest.mark.any_store
 
 
 class FullStore(Store):
@@ -34,10 +41,29 @@ class FullStore(Store):
         return super().write(tables)
 
 
+class FullLake(LakeStore):
+    """A real lake that fails as long as the disk of its files is full."""
+
+    full = False
+
+    def write(self, tables: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Fail, or write for real."""
+        self.check_writable()
+        return super().write(tables)
+
+    def check_writable(self) -> None:
+        """Fail, or try for real."""
+        if self.full:
+            raise StoreFailedError("the disk is full")
+        super().check_writable()
+
+
 class Watched:
     """An ingest path and its monitoring address."""
 
-    def __init__(self, store: FullStore, writer: JournaledWriter, ingest: Ingest, loop: Any, port: int) -> None:
+    def __init__(
+        self, store: FullStore | FullLake, writer: TelemetryWriter, ingest: Ingest, loop: Any, port: int
+    ) -> None:
         self.store, self.writer, self.ingest, self.loop, self.port = store, writer, ingest, loop, port
 
     def recovered(self) -> None:
@@ -69,10 +95,15 @@ class Watched:
 
 
 @contextmanager
-def path_of(directory: Path) -> Iterator[tuple[FullStore, JournaledWriter, Ingest]]:
+def path_of(directory: Path) -> Iterator[tuple[FullStore | FullLake, TelemetryWriter, Ingest]]:
     """A started ingest path."""
-    with FullStore(directory / "s.duckdb") as store:
-        writer = JournaledWriter(store, LoadLimits(seconds=0))
+    address = address_of(directory / "s.duckdb")
+    with FullStore(address) if isinstance(address, Path) else FullLake(address) as store:
+        writer: TelemetryWriter
+        if isinstance(store, FullStore):
+            writer = JournaledWriter(store, LoadLimits(seconds=0))
+        else:
+            writer = CommittingWriter(store)
         ingest = Ingest(writer)
         ingest.start()
         try:
@@ -134,15 +165,23 @@ def test_health_goes_red_while_commits_fail(tmp_path: Path, otlp: Any) -> None:
         assert await path.get("/readyz") == (200, "ready\n")
         path.store.full = True
         payload = otlp.request({"trace_id": b"\x01" * 16}).SerializeToString()
-        await asyncio.wrap_future(path.ingest.submit(Signal.TRACES, payload))
-        assert not await asyncio.to_thread(path.writer.flush, 10)
+        sent = asyncio.wrap_future(path.ingest.submit(Signal.TRACES, payload))
+        if isinstance(path.store, FullStore):
+            await sent
+            assert not await asyncio.to_thread(path.writer.flush, 10)
+            assert path.writer.backlog_bytes > 0
+        else:
+            with pytest.raises(StoppedError, match="the disk is full"):
+                await sent
         assert await path.get("/healthz") == (503, "the disk is full\n")
         assert await path.get("/readyz") == (503, "the disk is full\n")
         assert (await path.metrics())["spanverdict_ready", ()] == 0
-        assert (await path.metrics())["spanverdict_backlog_bytes", ()] > 0
+        assert (await path.metrics())["spanverdict_backlog_bytes", ()] == path.writer.backlog_bytes
         path.store.full = False
         await asyncio.to_thread(path.recovered)
         assert await path.get("/readyz") == (200, "ready\n")
+        if isinstance(path.store, FullLake):
+            await asyncio.wrap_future(path.ingest.submit(Signal.TRACES, payload))
         assert path.store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [1]
 
     watched(tmp_path, check)

@@ -20,17 +20,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanverdict.output import FORMATS, printable, records, write_rows
-from sql.store import Store
+from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Callable[[str], pa.Table]:
     """Answers a query as the product does."""
     path = tmp_path / "types.duckdb"
-    Store(path).close()
+    store_at(path).close()
 
     def answer(query: str) -> pa.Table:
-        with Store(path, read_only=True) as store:
+        with store_at(path, read_only=True) as store:
             return store.read(query)
 
     return answer

@@ -30,16 +30,22 @@ from collector.credentials import Credential, Credentials, token_hash
 from spanverdict.pg_server import PgServer
 from spanverdict.pg_session import parameter_oids
 from spanverdict.pg_values import encoder, parameter
+from sql.address import StoreAddress
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
 from sql.postgres_types import OIDS, TYPES
 from sql.query_limits import QueryLimits
 from sql.server_file import ServerFile
-from tests.stores import store_at
+from tests.processes import PRODUCT_PATH
+from tests.stores import address_of, store_at
 
-SECRET = "server-token"
+pytestmark = pytest.mark.any_store(slow=True)
+
+SECRET, PASSWORD = "server-token", "own-password"
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
+
+LIMITS = QueryLimits(rows=65_000, at_once=4)
 
 EVERY_TYPE = r"""
 SELECT
@@ -65,8 +71,8 @@ def told(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store with a promotion, served; no test changes it."""
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreAddress]:
+    """A store with a promotion, served; no test changes it. A lake is asked without the server."""
     path = tmp_path_factory.mktemp("pg") / "s.duckdb"
     with store_at(path) as opened:
         now = datetime(2026, 11, 2)
@@ -81,14 +87,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 )
             }
         )  # fmt: skip
-        flight = FlightServer(opened, "127.0.0.1:0", SECRET, limits=QueryLimits(rows=65_000, at_once=4))
+        flight = FlightServer(opened, "127.0.0.1:0", SECRET, limits=LIMITS)
         ServerFile(os.getpid(), "", "", "", f"127.0.0.1:{flight.port}", SECRET).write(path)
-        yield path
+        yield address_of(path)
         flight.shutdown()
 
 
 @pytest.fixture(scope="module")
-def address(store: Path) -> Iterator[int]:
+def address(store: StoreAddress) -> Iterator[int]:
     """The port of a server for PostgreSQL's clients, in this process."""
     known = Credentials(
         {
@@ -96,7 +102,7 @@ def address(store: Path) -> Iterator[int]:
             token_hash("sender"): Credential("sender", {}, feedback_only=False, pages=False),
         }
     )
-    server = PgServer(("127.0.0.1", 0), store, known, 60, "own-password")
+    server = PgServer(("127.0.0.1", 0), store, known, 60, PASSWORD, LIMITS)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server.server_address[1]
@@ -108,7 +114,7 @@ def address(store: Path) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def url(address: int) -> str:
     """How clients name the server."""
-    return f"postgresql://anyone:{SECRET}@127.0.0.1:{address}/spanverdict"
+    return f"postgresql://anyone:{PASSWORD}@127.0.0.1:{address}/spanverdict"
 
 
 @pytest.fixture
@@ -153,7 +159,7 @@ def test_parameters_have_their_types(client: psycopg.Connection[Any]) -> None:
         ("SHOW nothing", "nothing does not exist"),
         ("SET client_encoding TO latin1", "UTF-8 alone"),
         ("DECLARE c CURSOR FOR SELECT 1", "Cursors of SQL are not to be had"),
-        ("SELECT range FROM range(70000)", "more than 65,000 rows"),
+        pytest.param("SELECT range FROM range(70000)", "more than 65,000 rows", marks=pytest.mark.any_store),
         ("SELECT TIMESTAMP '20000-01-01'", "has a value that cannot be sent"),
         ("SELECT 'open", "unterminated"),
     ],
@@ -194,6 +200,7 @@ def test_what_postgres_calls_otherwise(client: psycopg.Connection[Any]) -> None:
     assert rows == [("2026-11",)]
 
 
+@pytest.mark.any_store
 def test_asyncpg(url: str) -> None:
     """It asks for the types of parameters and of arrays, takes binary alone, and reads in parts."""
 
@@ -252,7 +259,7 @@ JDBC = Path("/usr/share/java/postgresql.jar")
 )
 def test_jdbc(address: int) -> None:
     """What DBeaver and Metabase read tables by: DatabaseMetaData; prepared queries, fetch size, cancelling."""
-    command = ["java", "-cp", str(JDBC), str(APPS / "JdbcClient.java"), str(address), SECRET]
+    command = ["java", "-cp", str(JDBC), str(APPS / "JdbcClient.java"), str(address), PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split("\n") == [
@@ -288,9 +295,12 @@ def test_passwords_that_are_refused(address: int, password: str) -> None:
         psycopg.connect(dsn)
 
 
-@pytest.mark.parametrize("password", ["reader", "own-password"])
+@pytest.mark.parametrize(
+    "password",
+    ["reader", PASSWORD, pytest.param(SECRET, marks=pytest.mark.file_only("a lake has no server that owns it"))],
+)
 def test_passwords_that_are_let_in(address: int, password: str) -> None:
-    """A token that may read, as for the pages, and the password that was set."""
+    """A token that may read, as for the pages, the password that was set, and the server's token."""
     with psycopg.connect(f"host=127.0.0.1 port={address} user=x dbname=y password={password}") as client:
         assert client.execute("SELECT count(*) FROM promotions").fetchone() == (1,)
 
@@ -324,29 +334,43 @@ def _received(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.slow
-def test_the_command(store: Path) -> None:
-    """It says where it listens, answers, says when no server runs, and ends with 0 at SIGTERM."""
-    command = [sys.executable, "-m", "spanverdict", "pg", "--db", str(store), "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, cwd=store.parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
+def test_the_command(store: StoreAddress, tmp_path: Path) -> None:
+    """It says where it listens, answers, and ends with 0 at SIGTERM."""
+    (tmp_path / "password").write_text(PASSWORD)
+    command = [sys.executable, "-m", "spanverdict", "pg", "--db", str(store), "--listen", "127.0.0.1:0",
+               "--password-file", "password"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PRODUCT_PATH},
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
         port = int(line.partition("127.0.0.1:")[2].partition(",")[0])
         with psycopg.connect(
-            f"host=127.0.0.1 port={port} user=x dbname=y password={SECRET}", autocommit=True
+            f"host=127.0.0.1 port={port} user=x dbname=y password={PASSWORD}", autocommit=True
         ) as client:
             assert client.execute("SELECT count(*) FROM promotions").fetchone() == (1,)
-            (found := store.with_name("s.duckdb.server.json")).rename(store.with_name("away"))
-            try:
-                with pytest.raises(psycopg.errors.CannotConnectNow, match="start `spanverdict serve`"):
-                    client.execute("SELECT 1")
-            finally:
-                store.with_name("away").rename(found)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
         process.stderr.close()
+
+
+def test_a_lake_that_nobody_could_log_in_to(cli: Any) -> None:
+    """Where neither a password nor a token that may read is configured, a lake's server would refuse everybody."""
+    refused = cli("pg", "--store", "ducklake:postgresql://db/spans?data=s3://spans/prod", "--listen", "127.0.0.1:0")
+    assert (refused.exit_code, "Nobody could log in, for a shared store has no" in refused.output) == (2, True)
+
+
+@pytest.mark.file_only("a lake is asked without a server")
+def test_without_a_server(store: Path, client: psycopg.Connection[Any]) -> None:
+    """Queries are refused with what to start, until it runs."""
+    (found := store.with_name("s.duckdb.server.json")).rename(store.with_name("away"))
+    try:
+        with pytest.raises(psycopg.errors.CannotConnectNow, match="start `spanverdict serve`"):
+            client.execute("SELECT 1")
+    finally:
+        store.with_name("away").rename(found)
+    assert client.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_wrong_options_are_said(cli: Any, tmp_path: Path) -> None:
@@ -356,8 +380,10 @@ def test_wrong_options_are_said(cli: Any, tmp_path: Path) -> None:
     assert "cannot be read: No such file" in cli("pg", "--password-file", tmp_path / "none").output
     assert "'nowhere' cannot be used" in cli("pg", "--listen", "nowhere").output
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert f"127.0.0.1:{port} cannot be listened on" in cli("pg", "--listen", f"127.0.0.1:{port}").output
+        (tmp_path / "password").write_text(PASSWORD)
+        told = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = cli("pg", "--password-file", tmp_path / "password", "--listen", told)
+        assert f"{told} cannot be listened on" in refused.output
 
 
 def test_the_types_of_parameters() -> None:

@@ -13,6 +13,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from ruamel.yaml import YAML
 
+from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
+
+pytestmark = pytest.mark.any_store(slow=True)
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reports.md").read_text("utf-8").partition("\n## In a pipeline\n")[2].partition("\n## ")[0]
 SHELL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -34,31 +39,31 @@ def gate(workdir: Path) -> Gate:
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             ["sh", "gate.sh", *arguments], cwd=workdir, capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PATH": path, "PYTHONPATH": PRODUCT_PATH},
         )  # fmt: skip
 
     return run
 
 
-def test_the_gate_stops_a_regression(incident: Path, gate: Gate, workdir: Path) -> None:
+@pytest.mark.usefixtures("incident")
+def test_the_gate_stops_a_regression(gate: Gate, workdir: Path) -> None:
     """Status 1, with a comment and the test view of the same report."""
-    assert incident.exists()
     done = gate("p", "--as-of", "2026-11-20")
     assert (done.returncode, done.stdout) == (1, "")
     assert (workdir / "verdict.md").read_text("utf-8").startswith("**Roll back p")
     assert ET.parse(workdir / "verdict.xml").getroot().get("failures") == "1"  # noqa: S314 (our own output)
 
 
-def test_the_gate_lets_equal_models_pass(promoted: Path, fill: Callable[..., None], gate: Gate) -> None:
+def test_the_gate_lets_equal_models_pass(promoted: StoreAddress, fill: Callable[..., None], gate: Gate) -> None:
     """Status 0."""
     for model in ("m0", "m1"):
         fill(promoted, model, failing=3)
     assert gate("p", "--as-of", "2026-11-20").returncode == 0
 
 
-def test_the_gate_waits_for_data(promoted: Path, gate: Gate, workdir: Path) -> None:
+@pytest.mark.usefixtures("promoted")
+def test_the_gate_waits_for_data(gate: Gate, workdir: Path) -> None:
     """Status 3 without data, with a report that says so; a mistake is neither a pass nor a verdict."""
-    assert promoted.exists()
     done = gate("p", "--as-of", "2026-11-20")
     assert done.returncode == 3, done.stderr
     assert ET.parse(workdir / "verdict.xml").getroot().get("errors") == "1"  # noqa: S314 (our own output)

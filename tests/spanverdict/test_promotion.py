@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,10 @@ from click.testing import Result
 
 from analytics.promotions import find_promotion
 from sql.access import open_store
+from sql.address import StoreAddress
 from sql.clock import utc_now
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 
@@ -27,6 +29,7 @@ def shown(cli: Cli, name: str) -> Any:
     return json.loads(cli("promotion", "show", name).stdout)[0]
 
 
+@pytest.mark.any_store
 @pytest.mark.usefixtures("db")
 def test_before_and_after(cli: Cli) -> None:
     """A candidate that took over at one moment is registered with that moment, strata and a declared end."""
@@ -97,7 +100,7 @@ def test_what_does_not_go_together_is_said(cli: Cli, options: tuple[str, ...], s
     assert len(json.loads(cli("promotion", "list", "--format", "json").stdout)) == 1
 
 
-def test_a_canary_in_steps(promoted: Path, cli: Cli) -> None:
+def test_a_canary_in_steps(promoted: StoreAddress, cli: Cli) -> None:
     """Each step has its moment, now unless one is given; a step said again for its moment replaces the first."""
     for share, *at in (("0.05", "--at", "2026-11-03"), ("0.5",), ("0.25", "--at", "2026-11-04T12:00+02:00"),
                        ("0.1", "--at", "2026-11-03")):  # fmt: skip
@@ -122,7 +125,7 @@ def test_a_canary_in_steps(promoted: Path, cli: Cli) -> None:
         ((*SHARE, "--at", "2026-11-20"), "p ended at 2026-11-20T00:00:00Z; a change comes before that."),
     ],
 )
-def test_a_step_that_cannot_be(promoted: Path, cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
+def test_a_step_that_cannot_be(promoted: StoreAddress, cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
     """A change of the share outside of the promotion's life, or to no share, is refused; nothing is stored."""
     assert cli("promotion", "end", "p", "--at", "2026-11-20").exit_code == 0
     result = cli(*arguments)
@@ -141,7 +144,8 @@ def test_only_a_split_has_shares(cli: Cli) -> None:
     assert "q has the design before_after: only in concurrent has the candidate a share." in result.stderr
 
 
-def test_no_name_steers_the_terminal(db: Path, cli: Callable[..., Result]) -> None:
+@pytest.mark.usefixtures("db")
+def test_no_name_steers_the_terminal(cli: Cli) -> None:
     """What is said of a promotion spells out what could act, in remarks, tables and errors."""
     evil = "p\x1b[2J\u202e"
     said = [
@@ -154,7 +158,6 @@ def test_no_name_steers_the_terminal(db: Path, cli: Callable[..., Result]) -> No
         cli("report", evil),
         cli("report", "q\x1b"),
     ]
-    assert db.exists()
     assert [answer.exit_code for answer in said] == [0, 0, 0, 0, 3, 2]
     assert not {"\x1b", "\x07", "\u202e"} & set("".join(answer.output for answer in said))
     assert r"p\x1b[2J\u202e" in said[-1].stderr

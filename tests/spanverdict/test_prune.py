@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -24,8 +23,12 @@ from spanverdict import pruning
 from spanverdict.prune_task import EVERY, PruneTask
 from spanverdict.pruning import Limits, Pruner
 from spanverdict.retention_config import RetentionConfig, size_in_bytes
+from sql.address import StoreAddress, beside
 from sql.clock import utc_now
+from tests.spanverdict.conftest import MadeOnce
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 TODAY = utc_now().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -61,30 +64,21 @@ def traffic(otlp: Any, day: int, spans: int = 20, first: int = 0) -> Mapping[str
 
 
 @pytest.fixture
-def stored(request: pytest.FixtureRequest, workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored(promoted: StoreAddress, made_once: MadeOnce, otlp: Any, cli: Cli, workdir: Path) -> StoreAddress:  # noqa: ARG001 (there already)
     """A store with six days of spans, calls and feedback; made once."""
-    kept = tmp_path_factory.getbasetemp() / "six-days.duckdb"
-    if not kept.exists():
-        shutil.copy(request.getfixturevalue("filled"), kept)
-    path = workdir / "spanverdict.duckdb"
-    shutil.copy(kept, path)
-    path.chmod(0o600)
-    return path
+
+    def make(address: StoreAddress) -> None:
+        (workdir / "feedback.csv").write_text(FEEDBACK)
+        assert cli("feedback", "import", "feedback.csv").exit_code == 0
+        with store_at(address) as store:
+            for day in range(1, DAYS + 1):
+                store.write(traffic(otlp, day))
+            derive(store, JobOptions())
+
+    return made_once("six-days", make)
 
 
-@pytest.fixture
-def filled(promoted: Path, otlp: Any, cli: Cli, workdir: Path) -> Path:
-    """That store, made."""
-    (workdir / "feedback.csv").write_text(FEEDBACK)
-    assert cli("feedback", "import", "feedback.csv").exit_code == 0
-    with store_at(promoted) as store:
-        for day in range(1, DAYS + 1):
-            store.write(traffic(otlp, day))
-        derive(store, JobOptions())
-    return promoted
-
-
-def counts(path: Path) -> dict[str, int]:
+def counts(path: StoreAddress) -> dict[str, int]:
     """Rows by table."""
     names = ("spans", "calls", "feedback", "promotions", "reports", "pruned_days")
     with store_at(path, read_only=True) as store:
@@ -104,7 +98,7 @@ def listed(result: Result) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: Path, cli: Cli) -> None:
+def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: StoreAddress, cli: Cli) -> None:
     """Of spans older than three days the whole days go, as the dry run had said; nothing else does."""
     before = counts(stored)
     asked = ("prune", "--older-than", "3d", "--format", "json")
@@ -115,8 +109,8 @@ def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: Path, cli: Cli) -
     assert {row["day"] for row in listed(planned)} == days
     assert {(row["table"], row["deleted"], row["rows"]) for row in listed(planned)} == {("spans", "rows", 20)}
     assert "Would delete 60 rows and the content of 0, about" in planned.stderr
-    parts = part_directory(stored)
-    parts.mkdir()
+    parts = part_directory(beside(stored))
+    parts.mkdir(parents=True)
     (parts / "kept.parquet").touch()
     done = cli(*asked)
     assert listed(done) == listed(planned)
@@ -126,7 +120,7 @@ def test_a_dry_run_tells_what_goes_and_changes_nothing(stored: Path, cli: Cli) -
     assert listed(cli(*asked)) == []
 
 
-def test_nothing_is_deleted_that_nobody_asked_for(stored: Path, cli: Cli, workdir: Path) -> None:
+def test_nothing_is_deleted_that_nobody_asked_for(stored: StoreAddress, cli: Cli, workdir: Path) -> None:
     """Without retention there is nothing to prune; an age or a size that is none is refused."""
     before = counts(stored)
     refused = cli("prune")
@@ -139,7 +133,7 @@ def test_nothing_is_deleted_that_nobody_asked_for(stored: Path, cli: Cli, workdi
     assert [size_in_bytes(text) for text in ("1KB", "1.5 MiB", "2GB")] == [1000, 3 * 2**19, 2 * 10**9]
 
 
-def test_content_goes_and_rows_stay(stored: Path, cli: Cli, workdir: Path, otlp: Any) -> None:
+def test_content_goes_and_rows_stay(stored: StoreAddress, cli: Cli, workdir: Path, otlp: Any) -> None:
     """What was said is gone from attributes and events; counts, costs and users stay; late spans lose theirs too."""
     config = retention(workdir, content_days=3)
     before = counts(stored)
@@ -167,7 +161,8 @@ def test_content_goes_and_rows_stay(stored: Path, cli: Cli, workdir: Path, otlp:
     assert listed(cli("prune", "--config", config, "--format", "json")) == []
 
 
-def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, workdir: Path) -> None:
+@pytest.mark.file_only("a lake has no archive")
+def test_files_of_the_archive_go_or_lose_their_content(stored: StoreAddress, cli: Cli, workdir: Path) -> None:
     """Whole files of days that are too old; a file is written anew without what was said, with all its rows."""
     (workdir / "spanverdict.toml").write_text("[archive]\nleast_rows = 1\n")
     assert cli("derive").exit_code == 0
@@ -198,7 +193,7 @@ def test_files_of_the_archive_go_or_lose_their_content(stored: Path, cli: Cli, w
         assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [before]
 
 
-def test_an_interrupted_prune_goes_on(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_prune_goes_on(stored: StoreAddress, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever write is the last one before it is killed, the next run does the rest, and the counts add up."""
     monkeypatch.setattr(pruning, "ROWS_AT_ONCE", 5)
     limits = Limits.of_spans(timedelta(days=1), utc_now())
@@ -226,7 +221,7 @@ def test_an_interrupted_prune_goes_on(stored: Path, monkeypatch: pytest.MonkeyPa
         assert store.read("SELECT count(*) AS n FROM spans")["n"].to_pylist() == [20]
 
 
-def test_each_kind_has_an_age_of_its_own(stored: Path, cli: Cli) -> None:
+def test_each_kind_has_an_age_of_its_own(stored: StoreAddress, cli: Cli) -> None:
     """Outcomes, what is derived, and reports; the newest report of a promotion stays, for later ones build on it."""
     for as_of in (2, 1):
         made = cli("report", "p", "--as-of", (TODAY - timedelta(days=as_of)).isoformat())
@@ -254,7 +249,7 @@ def _config(**keys: int) -> RetentionConfig:
     return RetentionConfig(**keys)
 
 
-def test_for_the_size_content_goes_first(stored: Path) -> None:
+def test_for_the_size_content_goes_first(stored: StoreAddress) -> None:
     """The oldest content, then the oldest spans, never what is younger than two days nor outcomes; then it is told."""
     done: list[pruning.Deletion] = []
     with store_at(stored) as store:
@@ -268,7 +263,7 @@ def test_for_the_size_content_goes_first(stored: Path) -> None:
     assert [(deletion.what, deletion.day) for deletion in planned] == told
 
 
-def test_reports_say_what_was_deleted(stored: Path, cli: Cli, workdir: Path) -> None:
+def test_reports_say_what_was_deleted(stored: StoreAddress, cli: Cli, workdir: Path) -> None:
     """Fewer traces are not judged in silence; rates of outcomes that are gone are not judged at all."""
     with store_at(stored) as store:
         store.write({"promotions": store.read("SELECT * REPLACE ('q' AS name, $at AS started_at) FROM promotions",
@@ -297,17 +292,28 @@ def _day(ago: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_server_prunes_by_itself(stored: Path, start_server: Callable[..., Any], cli: Cli, workdir: Path) -> None:
-    """It begins when it starts; compacting waits until it has stopped, and leaves no free block."""
+def test_a_server_prunes_by_itself(stored: StoreAddress, start_server: Callable[..., Any], workdir: Path) -> None:
+    """It begins when it starts."""
     config = retention(workdir, spans_days=2)
     server = start_server(stored, "--config", str(config))
     deadline = time.monotonic() + 30
     while server.sql("SELECT count(*) AS n FROM spans")[0]["n"] > 40:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert server.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.file_only("a lake is compacted beside its servers")
+def test_a_file_is_compacted_without_its_server(
+    stored: Path, start_server: Callable[..., Any], cli: Cli, workdir: Path
+) -> None:
+    """While one runs that is refused; afterwards the file has no free block, and all rows."""
+    server = start_server(stored)
     refused = cli("compact")
     assert (refused.exit_code, "A server runs on" in refused.stderr) == (4, True)
     assert server.stop() == 0
+    assert cli("prune", "--older-than", "2d").exit_code == 0
     with store_at(stored) as store:
         before = {table: store.read(f"SELECT * FROM {table} ORDER BY ALL") for table in ("spans", "calls", "feedback")}
     inode = stored.stat().st_ino

@@ -18,7 +18,10 @@ from collector.decode import decode_traces
 from collector.ingest import span_rows
 from spanverdict.cli import main
 from sql import statements
-from tests.stores import store_at
+from sql.address import StoreAddress
+from tests.stores import address_of, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data-model.md").read_text("utf-8")
@@ -40,7 +43,8 @@ EMPTY = {
 def run(folder: Path, *arguments: str) -> str:
     """What a command prints when it runs in a folder."""
     with contextlib.chdir(folder):
-        done = CliRunner().invoke(main, arguments, prog_name="spanverdict")
+        environment = {"SPANVERDICT_DB": str(address_of(folder / "spanverdict.duckdb"))}
+        done = CliRunner(env=environment).invoke(main, arguments, prog_name="spanverdict")
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -126,7 +130,9 @@ def test_the_saved_queries_answer_from_the_sample(sample: Path) -> None:
         assert (len(costs), costs) == (20, sorted(costs, reverse=True))
 
 
-def test_saved_queries_find_what_goes_wrong(db: Path, cli: Callable[..., Result], otlp: Any) -> None:
+def test_saved_queries_find_what_goes_wrong(
+    db: StoreAddress, workdir: Path, cli: Callable[..., Result], otlp: Any
+) -> None:
     """A fallback, a failing tool, a trace without its root, a model without a price, costs and tokens told twice."""
     root = {"span_id": b"r" * 8, "name": "answer", "end_time_unix_nano": 1_793_000_009_000_000_000}
     tokens = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}
@@ -160,7 +166,7 @@ def test_saved_queries_find_what_goes_wrong(db: Path, cli: Callable[..., Result]
     assert cli("derive").exit_code == 0
 
     def only(name: str) -> dict[str, Any]:
-        (row,) = answer(db.parent, name)
+        (row,) = answer(workdir, name)
         return dict(row)
 
     chain = only("fallback_chains")

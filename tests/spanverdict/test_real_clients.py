@@ -16,6 +16,8 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 APP = Path(__file__).parent / "apps" / "javascript"
 INSTALL_SECONDS = 60
 SPANS = 200

@@ -17,7 +17,11 @@ import pytest
 from click.testing import Result
 
 from spanverdict.report_output import is_colored
+from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 ROOT = Path(__file__).parents[2]
 FIRST_RELEASE = ROOT / "tests" / "analytics" / "report" / "golden" / "first-release.json"
@@ -26,9 +30,8 @@ MOMENTS = ("2026-11-02T02:00", "2026-11-02T03:00", "2026-11-20")
 
 
 @pytest.fixture
-def made(incident: Path, cli: Cli) -> list[str]:
+def made(incident: StoreAddress, cli: Cli) -> list[str]:  # noqa: ARG001 (reported on)
     """The ids of three reports as of MOMENTS: two undecided, then a regression."""
-    assert incident.exists()
     answers = [cli("report", "p", "--as-of", day) for day in MOMENTS]
     assert [answer.exit_code for answer in answers] == [0, 0, 1]
     return [answer.stderr.removeprefix("Stored as report ").removesuffix(".\n") for answer in answers]
@@ -42,7 +45,7 @@ def listed(cli: Cli, *options: object) -> Any:
 
 
 def test_reports_are_listed_shown_and_compared(
-    made: list[str], incident: Path, cli: Cli, workdir: Path, start_server: Callable[..., Any]
+    made: list[str], incident: StoreAddress, cli: Cli, workdir: Path, start_server: Callable[..., Any]
 ) -> None:
     """Alike with a server and without: every report once, whatever is asked for, to the byte."""
 
@@ -108,7 +111,7 @@ def changed_is_said(made: list[str], cli: Cli) -> None:
     assert (back.exit_code, "1 undecided." in back.stdout) == (0, True)
 
 
-def keep(path: Path, **bodies: str) -> None:
+def keep(path: StoreAddress, **bodies: str) -> None:
     """Put documents into a store under ids, as a release of their own would have."""
     row = {"promotion": "p", "as_of": datetime(2026, 11, 16), "generated_at": datetime(2026, 11, 16, 7, 30),
            "data_watermark": None, "fingerprint": "f", "overall": "REGRESSED"}  # fmt: skip
@@ -118,7 +121,7 @@ def keep(path: Path, **bodies: str) -> None:
         store.write({"reports": pa.table({name: [each[name] for each in rows] for name in columns})})
 
 
-def test_what_cannot_be_shown_is_said(promoted: Path, cli: Cli) -> None:
+def test_what_cannot_be_shown_is_said(promoted: StoreAddress, cli: Cli) -> None:
     """Unknown and ambiguous ids, unknown promotions, and documents that this release cannot read, as a sentence."""
     keep(promoted, ab1='{"schema_version": 2}', ab2='{"schema_version": 1}', ab3="[]")
     for given, said in {
@@ -137,7 +140,8 @@ def test_what_cannot_be_shown_is_said(promoted: Path, cli: Cli) -> None:
     assert (unknown.exit_code, unknown.stderr[:32]) == (2, "Error: There is no promotion 'q'")
 
 
-def test_a_document_of_the_first_release_is_shown(promoted: Path, cli: Cli) -> None:
+@pytest.mark.any_store
+def test_a_document_of_the_first_release_is_shown(promoted: StoreAddress, cli: Cli) -> None:
     """As JSON what it wrote, to the byte, and in every other format what this release makes of it."""
     body = FIRST_RELEASE.read_text("utf-8")
     keep(promoted, c0ffee=body)
@@ -146,12 +150,13 @@ def test_a_document_of_the_first_release_is_shown(promoted: Path, cli: Cli) -> N
     assert cli("reports", "compare", "c0").stdout.startswith("There is no earlier report of refunds-v2: 2 new,")
 
 
-def test_a_promotion_without_reports_has_an_empty_list(promoted: Path, cli: Cli) -> None:
+@pytest.mark.usefixtures("promoted")
+def test_a_promotion_without_reports_has_an_empty_list(cli: Cli) -> None:
     """That is no fault."""
-    assert promoted.exists()
     assert listed(cli, "p") == []
 
 
+@pytest.mark.any_store
 def test_the_schema_is_printed(cli: Cli) -> None:
     """The published schema, and a report of the command is valid under it."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415 (not to be loaded for the others)
@@ -161,14 +166,16 @@ def test_the_schema_is_printed(cli: Cli) -> None:
     Draft202012Validator.check_schema(json.loads(result.stdout))
 
 
-def test_colour_is_for_terminals_that_want_it(promoted: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_for_terminals_that_want_it(
+    promoted: StoreAddress, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a terminal verdicts are coloured, unless NO_COLOR or a terminal without colours says otherwise."""
     keep(promoted, c0ffee=FIRST_RELEASE.read_text("utf-8"))
     reader, writer = pty.openpty()
     with os.fdopen(reader, "rb", buffering=0) as screen, os.fdopen(writer, "w") as terminal:
         done = subprocess.run(
             [sys.executable, "-m", "spanverdict", "reports", "show", "c0ffee"], stdout=terminal, cwd=workdir,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": ""}, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": PRODUCT_PATH, "TERM": "xterm", "NO_COLOR": ""}, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0
         assert b"\x1b[1;31mREGRESSED" in screen.read(65_536)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,9 +17,12 @@ from analytics.promotions import Promotion, end_row, promotion_row
 from analytics.report.model import CohortResult, Decision, Report, Verdict
 from analytics.stored_reports import report_id, store_report
 from spanverdict.cli import main
-from sql.access import open_store
+from sql.address import StoreAddress
 from sql.clock import utc_now
+from tests.spanverdict.conftest import DEFAULT, MadeOnce
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 TUNED = "ft:gpt-base:acme::7q"
 PRESENT = """# Ours, by hand
@@ -57,45 +59,43 @@ def report(as_of: datetime, **decisions: Decision) -> Report:
 
 
 @pytest.fixture(scope="module")
-def store_of_reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    """A store with two reports: in the newest chargeback is promoted, policy_exception rolled back, gift_card held."""
-    path = tmp_path_factory.mktemp("reports") / "s.duckdb"
-    newest = report(
+def newest() -> Report:
+    """A report of now: chargeback is promoted, policy_exception rolled back, gift_card held."""
+    return report(
         utc_now().replace(microsecond=0),
         chargeback=Decision.PROMOTE,
         policy_exception=Decision.ROLL_BACK,
         gift_card=Decision.HOLD,
     )
-    older = replace(newest, as_of=newest.as_of - timedelta(days=3), cohorts=newest.cohorts[:1])
-    store_at(path).close()
-    with open_store(path, write=True) as store:
-        store.write({"promotions": promotion_row(newest.promotion, utc_now())})
-        store_report(store, newest)
-        store_report(store, older)
-    return path, newest
 
 
 @pytest.fixture
-def stored(tmp_path: Path, store_of_reports: tuple[Path, Report]) -> Report:
-    """The newest report of the store in the folder."""
-    path, newest = store_of_reports
-    shutil.copyfile(path, tmp_path / "s.duckdb")
+def stored(newest: Report, made_once: MadeOnce) -> Report:
+    """The newest report of the store, in which there is another one of three days before."""
+
+    def make(address: StoreAddress) -> None:
+        older = replace(newest, as_of=newest.as_of - timedelta(days=3), cohorts=newest.cohorts[:1])
+        with store_at(address) as store:
+            store.write({"promotions": promotion_row(newest.promotion, utc_now())})
+            store_report(store, newest)
+            store_report(store, older)
+
+    made_once(f"reports-{newest.as_of:%Y%m%d%H%M%S}", make)
     return newest
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(workdir: Path) -> Run:
     """Runs `spanverdict routes refunds-v2` with options, in the folder's store."""
-    (tmp_path / "c.toml").write_text(CONFIG)
+    (workdir / "c.toml").write_text(CONFIG)
 
     def call(*options: str, name: str = "refunds-v2") -> Result:
-        given = ["routes", name, "--db", str(tmp_path / "s.duckdb"), "--config", str(tmp_path / "c.toml"), *options]
-        return CliRunner().invoke(main, given)
+        return CliRunner().invoke(main, ["routes", name, "--config", "c.toml", *options])
 
     return call
 
 
-@pytest.mark.usefixtures("stored")
+@pytest.mark.any_store
 def test_the_newest_report_becomes_a_plan(run: Run, stored: Report) -> None:
     """Without options: the plan as JSON on standard output, who goes where and why on standard error."""
     result = run()
@@ -175,17 +175,17 @@ def test_reports_by_id_and_age(run: Run, stored: Report) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_report_on_the_future_moves_nothing(run: Run, stored: Report, tmp_path: Path) -> None:
+def test_a_report_on_the_future_moves_nothing(run: Run, stored: Report, workdir: Path) -> None:
     """The newest report is the newest of those whose moment has come, however late others speak of."""
-    with open_store(tmp_path / "s.duckdb", write=True) as store:
+    with store_at(workdir / DEFAULT) as store:
         store_report(store, replace(stored, as_of=stored.as_of + timedelta(days=400)))
     assert json.loads(run().stdout)["report_id"] == report_id(stored)
 
 
-def test_a_report_from_before_the_end_is_told(run: Run, stored: Report, tmp_path: Path) -> None:
+def test_a_report_from_before_the_end_is_told(run: Run, stored: Report, workdir: Path) -> None:
     """Traffic between the report and the promotion's end was not looked at."""
     assert "The comparison ended" not in run().stderr
-    with open_store(tmp_path / "s.duckdb", write=True) as store:
+    with store_at(workdir / DEFAULT) as store:
         store.write({"promotion_ends": end_row("refunds-v2", stored.as_of + timedelta(microseconds=1))})
     assert "Warning: The comparison ended at" in run().stderr
 
@@ -238,10 +238,9 @@ def test_errors_leave_the_file_alone(run: Run, tmp_path: Path) -> None:
     fails(run(name="other"), "no promotion 'other'")
 
 
-def test_without_a_report_there_is_no_plan(run: Run, tmp_path: Path) -> None:
+def test_without_a_report_there_is_no_plan(run: Run, workdir: Path) -> None:
     """A promotion without a report says how to make one."""
-    store_at(tmp_path / "s.duckdb").close()
-    with open_store(tmp_path / "s.duckdb", write=True) as store:
+    with store_at(workdir / DEFAULT) as store:
         store.write({"promotions": promotion_row(report(utc_now()).promotion, utc_now())})
     fails(run(), "spanverdict report refunds-v2")
 

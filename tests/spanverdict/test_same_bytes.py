@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import pytest
 from click.testing import Result
 
-from tests.stores import store_at
+from tests.stores import address_of, store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 TIMES_OF_ARRIVAL = ("live_spans", "evaluations", "feedback")
 
@@ -59,13 +61,13 @@ def test_reports_do_not_depend_on_how_the_data_came(
     *steps, report = [shlex.split(line)[1:] for line in printed.splitlines()]
     as_of = ("--as-of", json.loads((given / "truth.json").read_text("utf-8"))["all_mature_at"])
     shuffled(given, other)
-    direct, served = workdir / "direct.duckdb", workdir / "served.duckdb"
+    direct, served = address_of(workdir / "direct.duckdb"), address_of(workdir / "served.duckdb")
     store_at(direct).close()
     for step in steps:
         assert cli(*step, "--db", direct).exit_code == 0
-    with duckdb.connect(direct) as store:
+    with store_at(direct) as store, store._cursor() as cursor:
         for table in TIMES_OF_ARRIVAL:
-            store.execute(f"UPDATE {table} SET received_at = received_at - INTERVAL 9 DAY")
+            cursor.execute(f"UPDATE {table} SET received_at = received_at - INTERVAL 9 DAY")
     start_server(served)
     for step in reversed(steps):
         done = cli(*(part.replace(str(given), str(other)) for part in step), "--db", served)

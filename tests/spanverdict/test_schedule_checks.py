@@ -17,6 +17,8 @@ from spanverdict.schedule_config import ScheduleConfig
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 BEGAN = datetime(2026, 11, 2)
 SIX = datetime(2026, 11, 6, 6)
 MINUTE = timedelta(minutes=1)
@@ -67,12 +69,13 @@ def test_the_latest_slot_is_told(store: OpenedStore, error: str | None, expected
     assert told(store, SIX + 2 * MINUTE) == [expected]
 
 
-def test_the_doctor_looks_at_schedules(db: Path, cli: Callable[..., Result]) -> None:
+@pytest.mark.usefixtures("db")
+def test_the_doctor_looks_at_schedules(workdir: Path, cli: Callable[..., Result]) -> None:
     """Where one is configured there is a line, with what to do; else there is none."""
     checks = lambda: [  # noqa: E731
         finding for finding in json.loads(cli("doctor", "--format", "json").stdout) if finding["check"] == "schedules"
     ]
     assert checks() == []
-    (db.parent / "spanverdict.toml").write_text('[[schedule]]\nname = "nightly"\ncron = "30 0 * * *"\n')
+    (workdir / "spanverdict.toml").write_text('[[schedule]]\nname = "nightly"\ncron = "30 0 * * *"\n')
     (finding,) = checks()
     assert (finding["status"], "spanverdict serve" in finding["mend"]) == ("warn", True)

@@ -16,6 +16,8 @@ from spanverdict.schedule_runs import MOST_ATTEMPTS, Open, Run, claim
 from sql.opened_store import OpenedStore
 from tests.stores import store_at
 
+pytestmark = pytest.mark.any_store(slow=True)
+
 LEASE = timedelta(minutes=2)
 MINUTE = timedelta(minutes=1)
 BEGAN = datetime(2026, 11, 2)
@@ -101,6 +103,7 @@ def test_every_promotion_that_runs_is_reported_on(store: OpenedStore) -> None:
     assert [name for _, _, name in due(store, later, named)] == ["p", "unknown"], "an unknown one is to fail loudly"
 
 
+@pytest.mark.any_store
 def test_one_of_all_who_try_makes_it(store: OpenedStore) -> None:
     """Of two who found the same thing due, the second gets nothing; nor does one who wants something else meanwhile."""
     store.write({"promotions": promotion_row(promotion("q"), BEGAN)})

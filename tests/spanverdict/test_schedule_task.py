@@ -21,9 +21,11 @@ from spanverdict.schedule_config import ScheduleConfig
 from spanverdict.schedule_task import AGAIN_AFTER, ScheduledReports
 from sql.errors import StoreError
 from sql.opened_store import OpenedStore
-from tests.stores import store_at
+from tests.processes import PRODUCT_PATH
+from tests.stores import address_of, missing_at, store_at
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.any_store(slow=True)
+
 NOON, MINUTE = datetime(2026, 11, 5, 12), timedelta(minutes=1)
 FREE_PORTS = [f"--{name}=127.0.0.1:0" for name in ("grpc", "http", "sql", "monitoring")]
 COMMAND = ("report", "--scheduled", "--no-wait")
@@ -34,7 +36,7 @@ DAILY = ScheduleConfig(name="daily", cron="0 6 * * *", delay_seconds=0)
 @pytest.fixture(autouse=True)
 def _this_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands in processes of their own be those that are tested, wherever they run."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", PRODUCT_PATH)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_what_a_dead_command_still_holds_is_looked_at_again(store: OpenedStore) 
     assert failures(store) == []
 
 
-def test_a_store_that_cannot_be_read_is_asked_again(store: OpenedStore, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_read_is_asked_again(store: OpenedStore) -> None:
     """Where nothing is known of what is left, the command is run again after a pause."""
     task = scheduled(store, DAILY, since=NOON - timedelta(days=2))
     assert task.due(NOON) == COMMAND
@@ -117,7 +119,6 @@ def test_a_store_that_cannot_be_read_is_asked_again(store: OpenedStore, tmp_path
         task.ended(0)
     assert task.due(NOON + MINUTE) is None
     assert task.due(NOON + 2 * MINUTE) == COMMAND
-    assert (tmp_path / "s.duckdb").exists()
 
 
 class Once:
@@ -145,15 +146,16 @@ class Once:
 def test_tasks_are_run_one_after_another_and_stopped_with_the_server(workdir: Path) -> None:
     """Each is told how its command ended; what runs when the server stops is ended, and not taken for a failure."""
     statuses: list[int] = []
-    store = workdir / "none.duckdb"
-    quick, slow = Once(("sql", "SELECT 1"), statuses), Once(("serve", *FREE_PORTS), statuses)
-    background = Background([quick, slow], store, None, seconds=0.01)
+    store = workdir / "s.duckdb"
+    store_at(store).close()
+    quick, slow = Once(("sql", "DELETE FROM spans"), statuses), Once(("serve", *FREE_PORTS), statuses)
+    background = Background([quick, slow], address_of(store), None, seconds=0.01)
     background.start()
     assert quick.has_ended.wait(60)
-    assert statuses == [4], "there is no store"
+    assert statuses == [2]
     assert slow.has_begun.wait(60)
     background.stop()
-    assert statuses == [4], "what is ended with the server has not failed"
+    assert statuses == [2], "what is ended with the server has not failed"
     assert not [thread for thread in threading.enumerate() if thread.name == "background"]
 
 
@@ -165,7 +167,7 @@ def test_a_task_that_cannot_be_run_does_not_keep_the_others(
     first, second = Once(("sql", "SELECT 1"), statuses), Once(("sql", "SELECT 1"), statuses)
     interpreter = sys.executable
     monkeypatch.setattr(sys, "executable", str(workdir / "none"))
-    background = Background([first, second], workdir / "none.duckdb", None, seconds=0.01)
+    background = Background([first, second], address_of(workdir / "s.duckdb"), None, seconds=0.01)
     with caplog.at_level(logging.WARNING):
         background.start()
         assert second.has_begun.wait(60)
@@ -179,7 +181,7 @@ def test_an_attended_command_ends_with_its_standard_input(workdir: Path) -> None
     """When the process that holds it dies, a command ends as on SIGTERM; while it lives, it runs to its end."""
     command = [sys.executable, "-m", "spanverdict.attended"]
     held = subprocess.Popen(
-        [*command, "serve", "--db", "s.duckdb", *FREE_PORTS],
+        [*command, "serve", "--db", str(address_of(workdir / "s.duckdb")), *FREE_PORTS],
         stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=workdir,
     )  # fmt: skip
     assert held.stdin
@@ -197,7 +199,7 @@ def test_an_attended_command_ends_with_its_standard_input(workdir: Path) -> None
 
 def test_a_child_that_ended_is_ended_once_more(workdir: Path) -> None:
     """Ending what has ended already closes its pipe and tells its status."""
-    process = child.start("spanverdict", ("promotion", "list"), workdir / "none.duckdb", None)
+    process = child.start("spanverdict", ("promotion", "list"), missing_at(workdir / "none.duckdb"), None)
     process.wait(timeout=60)
     child.end(process)
     assert process.returncode == 4

@@ -22,7 +22,11 @@ from analytics.promotions import Promotion, promotion_row
 from analytics.schedule import check_cron
 from spanverdict import schedule_runs
 from spanverdict.config import load
+from sql.address import StoreAddress
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "docs" / "scheduling.md").read_text("utf-8"), re.DOTALL)
@@ -35,22 +39,21 @@ def blocks(kind: str, word: str = "") -> list[str]:
 
 
 @pytest.fixture
-def installed(db: Path) -> Callable[[str], str]:
+def installed(workdir: Path, db: StoreAddress) -> Callable[[str], str]:
     """Puts an installation where the examples expect it; gives a text with its paths."""
-    here = db.parent
-    (here / "spanverdict.toml").write_text(
+    (workdir / "spanverdict.toml").write_text(
         f'db = "{db}"\n[[schedule]]\nname = "n"\ncron = "30 0 * * *"\ndelay_seconds = 0\n'
     )
     with store_at(db) as store:
         promotion = Promotion("p", "m0", "m1", "concurrent", BEGAN, None, "app.cohort", None)
         store.write({"promotions": promotion_row(promotion, BEGAN)})
-    program = here / "spanverdict"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m spanverdict "$@"\n')
+    program = workdir / "spanverdict"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{PRODUCT_PATH}" exec "{sys.executable}" -m spanverdict "$@"\n')
     program.chmod(0o755)
     paths = {
         "/opt/spanverdict/bin/spanverdict": program,
-        "/etc/spanverdict/spanverdict.toml": here / "spanverdict.toml",
-        "/srv/spanverdict": here,
+        "/etc/spanverdict/spanverdict.toml": workdir / "spanverdict.toml",
+        "/srv/spanverdict": workdir,
     }
 
     def here_instead(text: str) -> str:
@@ -62,10 +65,10 @@ def installed(db: Path) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def due(db: Path, installed: Callable[[str], str]) -> None:  # noqa: ARG001 (its configuration is read)
+def due(workdir: Path, db: StoreAddress, installed: Callable[[str], str]) -> None:  # noqa: ARG001 (its configuration is read)
     """Lets a report be due: the schedule was seen long ago."""
     with store_at(db) as store:
-        schedule_runs.register(store, load(db.parent / "spanverdict.toml").schedule, BEGAN)
+        schedule_runs.register(store, load(workdir / "spanverdict.toml").schedule, BEGAN)
 
 
 def check_made(done: subprocess.CompletedProcess[str]) -> None:
@@ -74,7 +77,7 @@ def check_made(done: subprocess.CompletedProcess[str]) -> None:
     assert re.fullmatch(r"n \S+T00:30:00Z p: No verdict on p: .*\n", done.stdout)
 
 
-def check_looked(db: Path, done: subprocess.CompletedProcess[str]) -> None:
+def check_looked(db: StoreAddress, done: subprocess.CompletedProcess[str]) -> None:
     """The command has seen the schedule, which begins with its next slot."""
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with store_at(db) as store:
@@ -120,7 +123,7 @@ def test_the_units_of_systemd(installed: Callable[[str], str], tmp_path: Path) -
     check_made(done)
 
 
-def test_the_dag_of_airflow(db: Path, installed: Callable[[str], str]) -> None:
+def test_the_dag_of_airflow(db: StoreAddress, installed: Callable[[str], str]) -> None:
     """The code parses, and the operator's command looks for reports."""
     (text,) = blocks("python", "airflow")
     calls = {call.func.id: call for call in ast.walk(ast.parse(installed(text)))
@@ -132,7 +135,7 @@ def test_the_dag_of_airflow(db: Path, installed: Callable[[str], str]) -> None:
     check_looked(db, run(["/bin/sh", "-c", command]))
 
 
-def test_the_job_of_dagster(db: Path, installed: Callable[[str], str]) -> None:
+def test_the_job_of_dagster(db: StoreAddress, installed: Callable[[str], str]) -> None:
     """The code parses, and the command that its op runs looks for reports."""
     (text,) = blocks("python", "dagster")
     tree = ast.parse(installed(text))
@@ -142,7 +145,7 @@ def test_the_job_of_dagster(db: Path, installed: Callable[[str], str]) -> None:
     check_looked(db, run(ast.literal_eval(command)))
 
 
-def test_the_cron_job_of_kubernetes(db: Path, installed: Callable[[str], str]) -> None:
+def test_the_cron_job_of_kubernetes(db: StoreAddress, installed: Callable[[str], str]) -> None:
     """The documents fit together, and what is run in the pod looks for reports."""
     (text,) = blocks("yaml")
     job, account, role, binding = YAML(typ="safe").load_all(installed(text))

@@ -32,24 +32,30 @@ from spanverdict.sql_parameters import parameter
 from spanverdict.sql_prompt import SqlCompleter, open_history
 from spanverdict.sql_shell import Catalog, Shell, is_whole
 from sql import statements
+from sql.address import StoreAddress
 from sql.clock import utc_now
 from sql.errors import QueryError
 from sql.flight_server import FlightServer
 from sql.opened_store import OpenedStore
 from sql.server_file import ServerFile
+from tests.processes import PRODUCT_PATH
 from tests.stores import store_at
+
+pytestmark = pytest.mark.any_store(slow=True)
 
 Cli = Callable[..., Result]
 
-ROOT = Path(__file__).parents[2]
 PROMPT = "spanverdict>"
 ENDLESS = "SELECT count(*) FROM range(9000000) a, range(9000000) b WHERE hash(a.range * b.range) % 7 = 3"
 
 
 @pytest.fixture
-def served(db: Path) -> Iterator[OpenedStore]:
-    """The store of the working directory, served by this process."""
+def served(db: StoreAddress) -> Iterator[OpenedStore]:
+    """The store of the working directory, served by this process; a lake is asked without a server."""
     with store_at(db) as store:
+        if not isinstance(db, Path):
+            yield store
+            return
         server = FlightServer(store, "127.0.0.1:0", "secret")
         told = dict.fromkeys(("grpc", "http", "monitoring"), "127.0.0.1:1")
         file = ServerFile(pid=os.getpid(), sql=f"127.0.0.1:{server.port}", token="secret", **told).write(db)
@@ -58,7 +64,7 @@ def served(db: Path) -> Iterator[OpenedStore]:
         server.shutdown()
 
 
-def test_a_query_from_standard_input(db: Path) -> None:
+def test_a_query_from_standard_input(db: StoreAddress) -> None:
     """A dash for a file is what comes through a pipe."""
     done = CliRunner().invoke(
         main, ["sql", "--db", str(db), "--file", "-", "--format", "csv"], input="SELECT 7 AS n;\n"
@@ -66,7 +72,7 @@ def test_a_query_from_standard_input(db: Path) -> None:
     assert (done.exit_code, done.output) == (0, "n\n7\n")
 
 
-def test_times_with_a_zone_are_explained(db: Path) -> None:
+def test_times_with_a_zone_are_explained(db: StoreAddress) -> None:
     """The first thing that people write, and what to write instead, which is right wherever the server runs."""
     query = "SELECT count(*) AS n FROM spans WHERE start_time > now() - INTERVAL 7 DAY"
     with store_at(db) as store:
@@ -116,10 +122,16 @@ def test_any_text_is_a_parameter_or_a_sentence(text: str) -> None:
         assert re.fullmatch(r"\w+", parameter(text)[0])
 
 
-@pytest.mark.parametrize("with_server", [True, False])
-def test_parameters_are_bound(request: pytest.FixtureRequest, db: Path, cli: Cli, *, with_server: bool) -> None:
+@pytest.mark.parametrize(
+    "with_server",
+    [
+        pytest.param(True, marks=pytest.mark.file_only("a lake is asked without a server")),
+        pytest.param(False, marks=pytest.mark.any_store),
+    ],
+)
+@pytest.mark.usefixtures("db")
+def test_parameters_are_bound(request: pytest.FixtureRequest, cli: Cli, *, with_server: bool) -> None:
     """Times compare as times, numbers as numbers, texts as texts, with a server and without."""
-    assert db.exists()
     if with_server:
         request.getfixturevalue("served")
     query = "SELECT $at > TIMESTAMP '2026-01-01' AS later, $n + 1 AS n, $text AS text, $since < now()::TIMESTAMP AS old"
@@ -140,16 +152,17 @@ def test_parameters_are_bound(request: pytest.FixtureRequest, db: Path, cli: Cli
         (("SELECT $a", "--param", "a=999999w"), "999999w ago is before the year 1."),
     ],
 )
-def test_parameters_that_do_not_fit(db: Path, cli: Cli, words: tuple[str, ...], message: str) -> None:
+def test_parameters_that_do_not_fit(db: StoreAddress, cli: Cli, words: tuple[str, ...], message: str) -> None:
     """What is missing, unknown, double or malformed is one sentence."""
     done = cli("sql", *words, "--db", db)
     assert done.exit_code == 2
     assert message in done.stderr
 
 
-def test_the_limits_hold_without_a_server(db: Path, cli: Cli) -> None:
+@pytest.mark.usefixtures("db")
+def test_the_limits_hold_without_a_server(workdir: Path, cli: Cli) -> None:
     """A command that opens the store itself has the configured limits of an answer too."""
-    (db.parent / "spanverdict.toml").write_text("server = {result_rows = 100}\n")
+    (workdir / "spanverdict.toml").write_text("server = {result_rows = 100}\n")
     done = cli("sql", "SELECT range FROM range(101)")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "more than 100 rows, which is the limit (server.result_rows)" in done.stderr
@@ -162,10 +175,13 @@ def test_the_list_says_what_each_saved_query_is_for(cli: Cli) -> None:
     assert all(re.fullmatch(r"\w+ +[A-Z].{20,}", line) for line in lines)
 
 
+@pytest.mark.file_only("a lake is asked without a server")
 def test_ctrl_c_stops_the_query_on_the_server(served: OpenedStore, workdir: Path) -> None:
     """Interrupted, a command ends with 130, and the server no longer runs its query."""
     command = [sys.executable, "-m", "spanverdict", "sql", ENDLESS]
-    process = subprocess.Popen(command, cwd=workdir, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=-1, text=True)
+    process = subprocess.Popen(
+        command, cwd=workdir, env={**os.environ, "PYTHONPATH": PRODUCT_PATH}, stderr=-1, text=True
+    )
     wait_for(lambda: served._reading)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
@@ -174,7 +190,7 @@ def test_ctrl_c_stops_the_query_on_the_server(served: OpenedStore, workdir: Path
 
 
 @pytest.fixture
-def shell(db: Path) -> Shell:
+def shell(db: StoreAddress) -> Shell:
     """The shell on an empty store."""
     settings = Settings(Config(), db)
     return Shell(settings, Catalog.read(settings), form="jsonl")
@@ -265,7 +281,7 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self.master, inner = pty.openpty()
         self.seen = ""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder), "TERM": "xterm",
+        environment = {**os.environ, "PYTHONPATH": PRODUCT_PATH, "XDG_STATE_HOME": str(folder), "TERM": "xterm",
                        "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": "100", "LINES": "40"}  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-c", _ON_A_TERMINAL],
@@ -320,7 +336,6 @@ def test_the_shell_on_a_terminal(terminal: Terminal, served: OpenedStore, workdi
     terminal.type(" llm_calls\r")
     terminal.wait_for("request_model")
     terminal.type(f"{ENDLESS};\r")
-    wait_for(lambda: served._reading)
     terminal.wait_for("Ctrl-C stops it")
     terminal.type("\x03")
     terminal.wait_for("Cancelled.")

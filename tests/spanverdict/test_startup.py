@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import subprocess
 import sys
@@ -60,6 +61,20 @@ def test_the_help_of_all_commands_says_what_each_says(name: str) -> None:
     assert command.name == name
     assert command.help
     assert listed.help == " ".join(inspect.cleandoc(command.help).split("\n\n")[0].split())
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_looked_for_among_what_was_imported(collects: bool) -> None:
+    """Once a command is imported its objects are set aside, and the collector is on or off as it was."""
+    group = LazyGroup(name="spanverdict", package="spanverdict", summaries={"token": "Tokens."})
+    gc.unfreeze()
+    (gc.enable if collects else gc.disable)()
+    try:
+        assert group.commands["token"].name == "token"
+        assert gc.isenabled() is collects
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.enable()
 
 
 def test_a_command_may_be_added_and_taken_away() -> None:

@@ -76,7 +76,7 @@ def test_a_wrong_token_is_refused(served: str) -> None:
 def test_writes_are_limited(remote: RemoteStore) -> None:
     """Telemetry tables cannot be written this way, and wrong columns are refused without harm."""
     rows = pa.table({"name": ["x"]})
-    for name in ("spans", "evaluations", "nothing"):
+    for name in ("spans", "log_records", "resources", "evaluations", "nothing"):
         with pytest.raises(StoreError, match="Only the writes of the command line"):
             remote.write({name: rows})
     with pytest.raises(StoreError, match="could not be written"):
