@@ -32,7 +32,7 @@ from collector.signals import Signal
 from collector.wire import MalformedRequestError
 from sql.batches import combined
 from sql.clock import utc_now
-from sql.errors import RowsRefusedError, StoreError
+from sql.errors import RowsRefusedError, StoreError, StoreMemoryError
 from sql.telemetry_writer import ARRIVALS, TelemetryWriter
 
 _LOG = logging.getLogger("spanverdict.ingest")
@@ -323,7 +323,7 @@ class Ingest:
                 if ARRIVALS in group.tables:
                     self._writer.append(group.tables)
                 said = ""
-            except RowsRefusedError as error:
+            except (RowsRefusedError, StoreMemoryError) as error:
                 self._write_each(group, error)
             except StoreError as error:
                 # Once, and not for each group that a full disk turns away.
@@ -339,17 +339,19 @@ class Ingest:
             size, group = group.size, None
             self._group_done(size)
 
-    def _write_each(self, group: _Group, error: RowsRefusedError) -> None:
+    def _write_each(self, group: _Group, error: RowsRefusedError | StoreMemoryError) -> None:
         """Write the requests of a group that the database refuses one by one, so that only the one at fault goes."""
         if len(group.requests) == 1:
             _LOG.error("The database refuses what a request holds: %s", error)
-            self._refuse(group.requests, MalformedRequestError("the store refuses its rows"))
+            may_come_again = isinstance(error, StoreMemoryError)
+            said = StoppedError(str(error)) if may_come_again else MalformedRequestError("the store refuses its rows")
+            self._refuse(group.requests, said)
             return
         for request in group.requests:
             alone = self._decode([request])
             try:
                 self._writer.append(alone.tables)
-            except RowsRefusedError as refused:
+            except (RowsRefusedError, StoreMemoryError) as refused:
                 self._write_each(alone, refused)
             except StoreError as failed:
                 self._refuse(alone.requests, StoppedError(str(failed)))

@@ -15,7 +15,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from sql import statements
-from sql.errors import RowsRefusedError, StoreError, StoreFailedError
+from sql.errors import RowsRefusedError, StoreError, StoreFailedError, StoreMemoryError
 from sql.lake_store import LakeStore
 from sql.telemetry_writer import ARRIVALS, LoadCounters, Loader, numbered
 
@@ -79,13 +79,14 @@ class CommittingWriter:
 
         Raises:
             RowsRefusedError: these rows cannot be stored.
+            StoreMemoryError: they need more memory than there is now; others may be stored.
             StoreError: they could not be stored now, or nobody can tell whether they were: sent again they are not
                 doubled.
         """
         try:
             self._open_again()
             self._loader.store({**tables, ARRIVALS: numbered(tables[ARRIVALS], 0)})
-        except RowsRefusedError:
+        except (RowsRefusedError, StoreMemoryError):
             raise
         except StoreError as error:
             if self._failure is None:

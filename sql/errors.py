@@ -13,6 +13,10 @@ class RowsRefusedError(StoreError):
     """These rows cannot be stored, now or later; the store is as it was."""
 
 
+class StoreMemoryError(StoreError):
+    """The database's memory did not suffice to store these rows now; others may well be stored."""
+
+
 class StoreFailedError(StoreError):
     """The database can no longer be written; the owning process must stop and be started again."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 
 from sql.address import StoreAddress
-from sql.errors import RowsRefusedError, StoreError, StoreFailedError
+from sql.errors import RowsRefusedError, StoreFailedError, StoreMemoryError
 from sql.read_only import first_line
 
 _FATAL = (
@@ -31,13 +31,13 @@ def as_store_errors(address: StoreAddress) -> Iterator[None]:
     Raises:
         StoreFailedError: the database can no longer be written, for example because the disk is full.
         RowsRefusedError: these rows cannot be written.
-        StoreError: they could not be written now.
+        StoreMemoryError: they could not be written now.
     """
     try:
         yield
     except _FATAL as error:
         raise StoreFailedError(f"{address} can no longer be written: {first_line(error).rstrip('.')}.") from error
     except duckdb.OutOfMemoryException as error:
-        raise StoreError(f"There was not enough memory to write: {first_line(error)}") from error
+        raise StoreMemoryError(f"There was not enough memory to write: {first_line(error)}") from error
     except duckdb.Error as error:
         raise RowsRefusedError(f"These rows could not be written: {first_line(error)}") from error

@@ -96,7 +96,9 @@ def test_view_and_frame_say_the_same(tmp_path: Path, seed: int) -> None:
     )
     rows = with_not_counted(Derived(calls, derived.not_counted), spans).select(CALL_COLUMNS)
     moment = pl.lit(NOON, pl.Datetime("us"))
-    when = dict.fromkeys(("spans_through", "evaluations_through", "marked_through", "derived_at"), moment)
+    when = dict.fromkeys(
+        ("spans_through", "evaluations_through", "marked_through", "derived_at", "since", "until"), moment
+    )
     with store_at(tmp_path / "s.duckdb") as store:
         assert store.write(
             {

@@ -240,10 +240,7 @@ def with_log(start_server: Callable[..., Any], otlp: Any) -> tuple[Client, Path]
 
 
 def test_a_damaged_database_log(start_server: Callable[..., Any], otlp: Any, tmp_path: Path) -> None:
-    """A byte changed in DuckDB's log ends the start with what to do; done, the rest is served and the loss is told.
-
-    A log that was cut DuckDB takes for one that was being written: the transaction is gone, and that is told.
-    """
+    """A byte changed in DuckDB's log ends the start with what to do; of a log that was cut the loss is told."""
     client, log = with_log(start_server, otlp)
     shutil.copytree(log.parent, tmp_path / "cut", ignore=shutil.ignore_patterns("server-*.log"))
     content = bytearray(log.read_bytes())
