@@ -13,6 +13,7 @@ from analytics.defaults import ITEM_ATTRIBUTES, VALIDATION_EVALUATORS
 from analytics.engine import check_engine
 from collector.patterns import check_known, check_name
 from spanverdict.price_config import Section
+from sql.address import StoreAddress
 
 LONGEST_MATURITY_HOURS = 87_600
 """Ten years: no label is waited for longer, and times stay within what timestamps hold."""
@@ -93,13 +94,17 @@ class ServerConfig(Section):
     result_rows: Annotated[int, Field(gt=0)] = 10_000_000
     result_mib: Annotated[int, Field(gt=0)] = 2048
     queries_at_once: Annotated[int, Field(gt=0)] = 8
-    memory_limit: Size = "256MB"
+    memory_limit: Size | None = None
     derive_seconds: Positive = 10.0
     trace_hours: Annotated[float, Field(gt=0, le=8784)] = 48.0
     run_schedules: bool = True
     run_tasks: bool = True
     cors_origins: tuple[Annotated[str, AfterValidator(_check_origin)], ...] = ()
     pages: bool = True
+
+    def memory_for(self, store: StoreAddress) -> str:
+        """What the database may take: in a lake rows are written as Parquet files, where large values take more."""
+        return self.memory_limit or ("256MB" if isinstance(store, Path) else "512MB")
 
 
 class IngestConfig(Section):

@@ -62,9 +62,9 @@ def _opened(config: Config, address: StoreAddress) -> tuple[OpenedStore, Callabl
     """The open store, and what opens the way into it."""
     server = config.server
     if isinstance(address, Path):
-        file = Store(address, memory_limit=server.memory_limit, query_seconds=server.query_seconds)
+        file = Store(address, memory_limit=server.memory_for(address), query_seconds=server.query_seconds)
         return file, lambda: JournaledWriter(file, reserve_bytes=config.ingest.reserve_mib * 2**20)
-    lake = LakeStore(address, memory_limit=server.memory_limit, query_seconds=server.query_seconds)
+    lake = LakeStore(address, memory_limit=server.memory_for(address), query_seconds=server.query_seconds)
     return lake, lambda: CommittingWriter(lake)
 
 

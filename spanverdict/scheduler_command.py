@@ -32,7 +32,9 @@ def scheduler_command(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     server = settings.config.server
-    with LakeStore(settings.db, memory_limit=server.memory_limit, query_seconds=server.query_seconds) as store:
+    with LakeStore(
+        settings.db, memory_limit=server.memory_for(settings.db), query_seconds=server.query_seconds
+    ) as store:
         housekeeping = Housekeeping(settings.config, store, settings.config_file, None)
         housekeeping.start()
         click.echo(f"Looking after {settings.db}, in turn with others.", err=True)

@@ -11,6 +11,7 @@ import pytest
 from collector.ingest import Ingest, StoppedError
 from collector.ingest_limits import Limits
 from collector.signals import Signal
+from spanverdict.config_sections import ServerConfig
 from sql.committing_writer import CommittingWriter
 from sql.lake_address import LakeAddress
 from sql.lake_store import LakeStore
@@ -24,6 +25,18 @@ def payload(otlp: Otlp, number: int, size: int) -> bytes:
     span = {"trace_id": number.to_bytes(16, "big"), "attributes": {"gen_ai.input.messages": "x" * size}}
     data: bytes = otlp.request(span).SerializeToString()
     return data
+
+
+def test_the_largest_that_is_taken_is_stored(lake: LakeAddress, otlp: Otlp) -> None:
+    """With what a collector's database may take of memory by default, beside rows that are there already."""
+    with LakeStore(lake, memory_limit=ServerConfig().memory_for(lake)) as store:
+        ingest = Ingest(CommittingWriter(store), Limits.of_commits())
+        ingest.start()
+        try:
+            assert ingest.submit(Signal.TRACES, payload(otlp, 1, 10)).result(60).records == 1
+            assert ingest.submit(Signal.TRACES, payload(otlp, 2, 60 * 2**20)).result(60).records == 1
+        finally:
+            ingest.stop()
 
 
 def test_one_that_does_not_fit_is_refused_alone(lake: LakeAddress, otlp: Otlp) -> None:
