@@ -64,6 +64,7 @@ def test_every_value_there_and_back(lake: LakeAddress, tmp_path: Path, rows: Row
     assert "0 rows in" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_same_report(lake: LakeAddress, tmp_path: Path) -> None:
     """A report of the copy is that of its source, to the byte."""
     source = tmp_path / "source.duckdb"

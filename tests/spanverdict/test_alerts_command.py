@@ -101,7 +101,6 @@ def test_a_channel_can_be_tested(configured: Path, cli: Cli, receiver: Receiver)
     )  # fmt: skip
 
 
-@pytest.mark.any_store
 def test_what_is_not_sent_is_said(
     configured: Path,  # noqa: ARG001 (beside it)
     cli: Cli,
