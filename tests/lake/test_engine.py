@@ -21,6 +21,7 @@ from sql.lake_address import LakeAddress
 from tests.analytics.test_window_traces import A_DAY, AT, DAYS, UNTIL, _trace
 
 
+@pytest.mark.slow
 def test_workers_read_the_lake(lake: LakeAddress, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The report is the same to the byte, and no span passed through the process that asked for it."""
     monkeypatch.setattr(part_rows, "SPANS_AT_ONCE", 7)

@@ -81,6 +81,7 @@ def test_the_same_report(lake: LakeAddress, tmp_path: Path) -> None:
     assert len(list((tmp_path / "lake").rglob("main/spans/*.parquet"))) == 1
 
 
+@pytest.mark.slow
 def test_others_write_the_source(lake: LakeAddress, tmp_path: Path, rows: Rows) -> None:
     """A lake is copied as it was at one moment, and it is known that more came after."""
     with LakeStore(lake) as writer, target_to_fill(tmp_path / "copy.duckdb") as target:
@@ -99,6 +100,7 @@ def test_others_write_the_source(lake: LakeAddress, tmp_path: Path, rows: Rows) 
         assert target.read("SELECT name FROM spans")["name"].to_pylist() == ["before"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_lake(lake: LakeAddress, tmp_path: Path) -> None:
     """It is refused as a store until the copy is whole; while somebody else leads its tasks, nothing is copied."""
     source = tmp_path / "source.duckdb"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from sql.lake_address import LakeAddress
@@ -64,6 +65,7 @@ def test_the_catalog_goes_and_comes(
     went_on(start_server(lake), otlp, postgres.stop, postgres.start)
 
 
+@pytest.mark.slow
 def test_the_object_store_goes_and_comes(
     object_store: ObjectStore, new_lake: NewLake, start_server: StartServer, otlp: Otlp
 ) -> None:

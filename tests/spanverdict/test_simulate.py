@@ -57,7 +57,7 @@ def test_the_printed_commands_work(cli: Callable[..., Result], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("mirrored", ("--days", 10, "--scale", 0.4)),
+        pytest.param("mirrored", ("--days", 10, "--scale", 0.4), marks=pytest.mark.slow),
         pytest.param("mix-shift", ("--days", 3, "--scale", 0.1), marks=pytest.mark.slow),
         ("prompt-drift", ("--days", 3, "--scale", 0.05)),
     ],
