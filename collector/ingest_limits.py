@@ -28,4 +28,4 @@ class Limits:
     @classmethod
     def of_commits(cls) -> Limits:
         """Bounds where each group is a commit of a shared store, which costs more the more there are."""
-        return cls(group_bytes=32 * 2**20, linger_seconds=0.5, enough_bytes=4 * 2**20)
+        return cls(group_bytes=32 * 2**20, linger_seconds=0.5, enough_bytes=2**20)
