@@ -92,6 +92,11 @@ def view(name: str) -> str:
     return (_ROOT / "views" / f"{name}.sql").read_text("utf-8")
 
 
+WRITTEN_AS = {"restored_resources": "resources", "restored_log_records": "log_records"}
+"""Writes with the text of another one. What an export brings back keeps the time at which it was received, also in a
+lake, which gives telemetry the time of its commit."""
+
+
 @cache
 def write(name: str) -> str:
     """The text of one named write.
@@ -101,7 +106,7 @@ def write(name: str) -> str:
     """
     if name not in WRITES:
         raise KeyError(name)
-    return (_ROOT / "writes" / f"{name}.sql").read_text("utf-8")
+    return (_ROOT / "writes" / f"{WRITTEN_AS.get(name, name)}.sql").read_text("utf-8")
 
 
 @cache

@@ -21,8 +21,10 @@ from collector.wire import MalformedRequestError
 from sql.committing_writer import CommittingWriter
 from sql.journal import JournalError
 from sql.journaled_writer import JournaledWriter
+from sql.lake_store import LakeStore
 from sql.opened_store import OpenedStore
-from tests.stores import lakes, store_at
+from sql.telemetry_writer import TelemetryWriter
+from tests.stores import store_at
 
 pytestmark = pytest.mark.any_store(slow=True)
 
@@ -43,39 +45,22 @@ class Gate:
         self.passed += 1
 
 
-class GatedJournal(JournaledWriter):
-    """The writer of files, behind a gate."""
-
-    def __init__(self, store: OpenedStore, gate: Gate) -> None:
-        super().__init__(store)
-        self._gate = gate
-
-    def append(self, tables: Mapping[str, pa.Table]) -> None:
-        """Wait for the gate, then write for real."""
-        self._gate.pass_through()
-        super().append(tables)
-
-
-class GatedCommits(CommittingWriter):
-    """The writer of lakes, behind a gate."""
-
-    def __init__(self, store: OpenedStore, gate: Gate) -> None:
-        super().__init__(store)
-        self._gate = gate
-
-    def append(self, tables: Mapping[str, pa.Table]) -> None:
-        """Wait for the gate, then write for real."""
-        self._gate.pass_through()
-        super().append(tables)
-
-
 class Gated:
     """A store, and the gated way into it."""
 
-    def __init__(self, store: OpenedStore) -> None:
+    def __init__(self, store: OpenedStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store = store
         self.gate = Gate()
-        self.writer = (GatedCommits if lakes() else GatedJournal)(store, self.gate)
+        self.writer: TelemetryWriter = (
+            CommittingWriter(store) if isinstance(store, LakeStore) else JournaledWriter(store)
+        )
+        append = self.writer.append
+
+        def behind_the_gate(tables: Mapping[str, pa.Table]) -> None:
+            self.gate.pass_through()
+            append(tables)
+
+        monkeypatch.setattr(self.writer, "append", behind_the_gate)
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """What the store answers once everything acknowledged is in it."""
@@ -89,10 +74,10 @@ class Gated:
 
 
 @pytest.fixture
-def gated(tmp_path: Path) -> Iterator[Gated]:
+def gated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gated]:
     """The store and the writer."""
     with store_at(tmp_path / "s.duckdb") as store:
-        made = Gated(store)
+        made = Gated(store, monkeypatch)
         yield made
         made.gate.opened.set()
         made.writer.close()
